@@ -1,0 +1,77 @@
+//! The commands: a row each.
+
+use super::error::Failure;
+use super::matches::Matches;
+use super::options::{
+    COMMON, CONNECTION, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, SCHEDULE, SERVER_LOG,
+};
+use super::{Status, client, loopback, server};
+
+/// One command.
+#[derive(Debug)]
+pub struct Command {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// Its positional arguments; those in brackets may be left out.
+    pub positionals: &'static [&'static str],
+    /// Its options.
+    pub groups: &'static [Group],
+    /// Defaults that differ from the rows'.
+    pub defaults: &'static [(&'static str, &'static str)],
+    /// What else help should say.
+    pub notes: &'static str,
+    /// Does it.
+    pub run: fn(&Matches) -> Result<Status, Failure>,
+}
+
+/// Every command, in the order of the overview.
+pub const COMMANDS: [Command; 3] = [
+    Command {
+        name: "client",
+        about: "time every round trip of one TCP connection to an echo service",
+        positionals: &["HOST", "[PORT]"],
+        groups: &[SCHEDULE, CONNECTION, OUTPUT, MESSAGE, COMMON],
+        defaults: &[],
+        notes: "PORT is 7 if not given. Times are seconds, or have a suffix: 500ms, 250us, 2m, 1h.\n\
+                Ctrl-C ends the run with a summary, Ctrl-\\ shows one and goes on.\n\
+                \n\
+                Exit status: 0 at least one reply came; 1 none came, or --max-loss or --max-rtt\n\
+                was exceeded; 2 anything else.\n\
+                \n\
+                Examples:\n  \
+                echotest client 10.0.0.1\n  \
+                echotest client db.example 7 --size 1024 --frequency 0.5 --count 100\n  \
+                echotest client ::1 7 -i 0 -c 100000 --no-files --json\n",
+        run: client::run,
+    },
+    Command {
+        name: "server",
+        about: "serve a TCP protocol: echo",
+        positionals: &["[PROTOCOL]"],
+        groups: &[LISTEN, LIMITS, SERVER_LOG, COMMON],
+        defaults: &[],
+        notes: "PROTOCOL is echo if not given. Ctrl-C or SIGTERM stops it: no new clients are\n\
+                taken, and open sessions get two seconds.\n\
+                \n\
+                Exit status: 0 stopped; 2 could not start.\n",
+        run: server::run,
+    },
+    Command {
+        name: "loopback",
+        about: "measure this host alone: server and client in one process",
+        positionals: &[],
+        groups: &[SCHEDULE, CONNECTION, OUTPUT, MESSAGE, COMMON],
+        defaults: &[("count", "10"), ("frequency", "0.1")],
+        notes: "Checks an installation and shows this host's own floor, below which no\n\
+                round trip to another host can come.\n",
+        run: loopback::run,
+    },
+];
+
+/// The command of this name.
+pub fn find(name: &str) -> Option<&'static Command> {
+    const ALL: &[Command] = &COMMANDS;
+    ALL.iter().find(|command| command.name == name)
+}

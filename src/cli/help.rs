@@ -1,0 +1,82 @@
+//! Help, printed from the rows.
+
+use super::command::{COMMANDS, Command};
+use super::matches::default_of;
+use super::options::Opt;
+
+/// Where the explanations begin.
+const INDENT: usize = 28;
+
+/// `echotest 0.1.0`.
+pub fn version() -> String {
+    format!("echotest {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// What there is.
+pub fn overview() -> String {
+    let mut text = String::from(
+        "echotest: time every round trip of a long-lived TCP connection\n\n\
+         Usage: echotest COMMAND [ARGS] [OPTIONS]\n\nCommands:\n",
+    );
+    for command in &COMMANDS {
+        text += &format!("  {:12}{}\n", command.name, command.about);
+    }
+    text.push_str(
+        "\n'echotest help COMMAND' or 'echotest COMMAND --help' explains a command.\n\
+         Try it here first: echotest loopback\n",
+    );
+    text
+}
+
+/// All about one command.
+pub fn of(command: &Command) -> String {
+    let mut usage = vec![format!("Usage: echotest {}", command.name)];
+    usage.extend(command.positionals.iter().map(|&name| name.to_owned()));
+    usage.push("[OPTIONS]".to_owned());
+    let mut text = format!("{}\n\n{}\n", capitalised(command.about), usage.join(" "));
+    for group in command.groups {
+        text += &format!("\n{}:\n", group.title);
+        for row in group.rows {
+            text.push_str(&line(command, row));
+        }
+    }
+    if !command.notes.is_empty() {
+        text += &format!("\n{}", command.notes);
+    }
+    text
+}
+
+fn capitalised(text: &str) -> String {
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    format!("{}{rest}.", first.to_uppercase())
+}
+
+fn line(command: &Command, row: &Opt) -> String {
+    let short = row.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
+    let alias = row.alias.map(|alias| format!(", --{alias}")).unwrap_or_default();
+    let value = if row.value.is_empty() { String::new() } else { format!(" {}", row.value) };
+    let name = format!("  {short}--{}{alias}{value}", row.long);
+    let default = default_of(command, row).map(|text| format!(" (default {text})"));
+    let explained = format!("{}{}", row.help, default.unwrap_or_default());
+    if name.len() + 2 > INDENT {
+        format!("{name}\n{:INDENT$}{explained}\n", "")
+    } else {
+        format!("{name:INDENT$}{explained}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_names_every_option() {
+        for command in &COMMANDS {
+            let text = of(command);
+            for row in command.groups.iter().flat_map(|group| group.rows) {
+                assert!(text.contains(&format!("--{}", row.long)), "{}", row.long);
+            }
+            assert!(overview().contains(command.name));
+        }
+    }
+}

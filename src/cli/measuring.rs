@@ -1,0 +1,121 @@
+//! What every measuring command shares: its plan, its destinations, the
+//! user's signals, and what the exit status says.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use super::Status;
+use super::error::Failure;
+use super::matches::Matches;
+use crate::os::clock;
+use crate::os::signals::{self, Signal};
+use crate::probe::{Control, Order, Plan, Sink, Tally};
+use crate::record::csv::CsvSink;
+use crate::record::diagnostics::DiagnosticsSink;
+use crate::record::files::RunFiles;
+use crate::record::json::JsonSink;
+use crate::record::log_file::LogFileSink;
+use crate::record::terminal::TerminalSink;
+use crate::record::{Run, text};
+
+/// Above this rate an overdue packet is no line of its own.
+const LINES_FROM: Duration = Duration::from_millis(100);
+
+/// What the schedule options ask for.
+pub(super) fn plan(matches: &Matches) -> Plan {
+    Plan {
+        frequency: matches.seconds("frequency").unwrap_or_default(),
+        count: matches.whole("count").unwrap_or(0),
+        duration: matches.seconds("duration"),
+        timeout: matches.seconds("timeout").unwrap_or_default(),
+        reconnect: !matches.flag("no-reconnect"),
+    }
+}
+
+/// The run's two files, unless `--no-files`.
+pub(super) fn files(matches: &Matches, program: &str) -> Result<Option<RunFiles>, Failure> {
+    if matches.flag("no-files") {
+        return Ok(None);
+    }
+    let directory = matches.text("log-dir").unwrap_or_default();
+    Ok(Some(RunFiles::create(Path::new(&directory), program, clock::wall())?))
+}
+
+/// From now on signals end a run with its summary instead of the process.
+pub(super) fn watch_signals() -> io::Result<()> {
+    [Signal::Interrupt, Signal::Terminate, Signal::HangUp, Signal::Quit]
+        .into_iter()
+        .try_for_each(signals::watch)
+}
+
+/// The destinations: files first, so that nothing that happens on a terminal
+/// can cost a row.
+pub(super) fn sinks(matches: &Matches, run: &Run, files: Option<RunFiles>) -> Vec<Box<dyn Sink>> {
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    if let Some(RunFiles { log, csv, .. }) = files {
+        sinks.push(Box::new(CsvSink::new(csv, matches.flag("tcp-info"))));
+        sinks.push(Box::new(LogFileSink::new(log, run.clone(), matches.flag("verbose"))));
+    }
+    if matches.flag("json") {
+        sinks.push(Box::new(JsonSink::new(run.clone())));
+    } else {
+        sinks.push(Box::new(TerminalSink::new(run.clone())));
+    }
+    sinks.push(Box::new(DiagnosticsSink::new(run.size, run.frequency >= LINES_FROM)));
+    sinks
+}
+
+/// What the user's signals ask for.
+pub(super) struct Orders {
+    run: Run,
+    stops: u32,
+    shows: u32,
+}
+
+impl Orders {
+    /// None came yet.
+    pub(super) fn new(run: Run) -> Self {
+        Self { run, stops: 0, shows: 0 }
+    }
+}
+
+impl Control for Orders {
+    #[inline]
+    fn order(&mut self) -> Option<Order> {
+        if signals::stop_requests() > self.stops {
+            self.stops += 1;
+            return Some(if self.stops == 1 { Order::Stop } else { Order::Leave });
+        }
+        let shows = signals::seen(Signal::Quit);
+        if shows > self.shows {
+            self.shows = shows;
+            return Some(Order::Show);
+        }
+        None
+    }
+
+    fn show(&mut self, tally: &Tally, outstanding: usize) {
+        // Where standard error is closed there is nobody to show it to.
+        let _ = write!(io::stderr(), "{}", text::summary(&self.run, tally, outstanding));
+    }
+}
+
+/// Good if a reply came and no threshold is exceeded.
+#[allow(clippy::cast_precision_loss, reason = "thresholds are no finer than a double")]
+pub(super) fn status(matches: &Matches, tally: &Tally) -> Status {
+    let mut status = if tally.received > 0 { Status::Good } else { Status::Bad };
+    if let (Some(most), Some(loss)) = (matches.percent("max-loss"), tally.loss_percent())
+        && loss > most
+    {
+        log::error!("loss of {loss:.3} % is above --max-loss {most}");
+        status = Status::Bad;
+    }
+    if let (Some(most), Some(p99)) = (matches.seconds("max-rtt"), tally.rtt.percentile(99.0))
+        && p99 as f64 > most.as_secs_f64() * 1e9
+    {
+        log::error!("p99 round-trip time of {} us is above --max-rtt", p99 as f64 / 1e3);
+        status = Status::Bad;
+    }
+    status
+}

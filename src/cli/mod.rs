@@ -1,0 +1,83 @@
+//! The command line: one row per option, from which arguments are parsed and
+//! help is printed; then what each command means.
+
+pub mod client;
+pub mod command;
+pub mod error;
+pub mod help;
+pub mod logging;
+pub mod loopback;
+pub mod matches;
+mod measuring;
+pub mod options;
+pub mod server;
+mod target;
+pub mod value;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use command::{COMMANDS, Command};
+use error::{Failure, UsageError};
+use matches::Matches;
+
+/// How a command ended, short of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// At least one reply came, or a server stopped cleanly.
+    Good,
+    /// No reply came, or a threshold was exceeded.
+    Bad,
+}
+
+/// Runs the command line `arguments` (without the program's name).
+///
+/// # Errors
+///
+/// What is wrong with the arguments, or why the command could not be done.
+pub fn run(arguments: Vec<OsString>) -> Result<Status, Failure> {
+    let mut arguments = arguments.into_iter().peekable();
+    let Some(first) = arguments.next() else {
+        return Err(UsageError::new(None, "a command is needed".to_owned()).into());
+    };
+    match first.to_str() {
+        Some("--help" | "-h") => Ok(print(&help::overview())),
+        Some("--version" | "-V") => Ok(print(&help::version())),
+        Some("help") => help_about(arguments.next()),
+        Some(name) if let Some(command) = command::find(name) => dispatch(command, arguments),
+        _ => Err(UsageError::unknown_command(&first).into()),
+    }
+}
+
+fn help_about(topic: Option<OsString>) -> Result<Status, Failure> {
+    let Some(topic) = topic else {
+        return Ok(print(&help::overview()));
+    };
+    match topic.to_str().and_then(command::find) {
+        Some(command) => Ok(print(&help::of(command))),
+        None => Err(UsageError::unknown_command(&topic).into()),
+    }
+}
+
+fn dispatch(
+    command: &'static Command,
+    arguments: impl Iterator<Item = OsString>,
+) -> Result<Status, Failure> {
+    let matches = Matches::parse(command, arguments)?;
+    if matches.wants_help() {
+        return Ok(print(&help::of(command)));
+    }
+    logging::start(&matches);
+    (command.run)(&matches)
+}
+
+/// Prints a text; a reader that has gone has read enough.
+fn print(text: &str) -> Status {
+    let _ = io::stdout().write_all(text.as_bytes());
+    Status::Good
+}
+
+/// Names of all commands, for error messages.
+fn command_names() -> String {
+    COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,227 @@
+//! The rows: one for each option. Parsing and help read them, so that they
+//! cannot differ.
+
+use super::value::Kind;
+
+/// One option.
+#[derive(Debug, Clone, Copy)]
+pub struct Opt {
+    /// Its long name.
+    pub long: &'static str,
+    /// Its one-letter name.
+    pub short: Option<char>,
+    /// Another long name.
+    pub alias: Option<&'static str>,
+    /// What help calls its value; empty for a flag.
+    pub value: &'static str,
+    /// What its value is.
+    pub kind: Kind,
+    /// What holds when it is not given.
+    pub default: Option<&'static str>,
+    /// Whether it may be given more than once.
+    pub repeatable: bool,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// Rows that belong together.
+#[derive(Debug, Clone, Copy)]
+pub struct Group {
+    /// What help calls them.
+    pub title: &'static str,
+    /// The rows.
+    pub rows: &'static [Opt],
+}
+
+/// The largest payload of one packet.
+pub const MAX_SIZE: u64 = 64 << 20;
+
+const fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Opt {
+    Opt {
+        long,
+        short,
+        alias: None,
+        value: "",
+        kind: Kind::Flag,
+        default: None,
+        repeatable: false,
+        help,
+    }
+}
+
+const fn option(
+    long: &'static str,
+    short: Option<char>,
+    value: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    help: &'static str,
+) -> Opt {
+    Opt { long, short, alias: None, value, kind, default, repeatable: false, help }
+}
+
+const SECONDS: Kind = Kind::Seconds { zero: false };
+const SECONDS_OR_ZERO: Kind = Kind::Seconds { zero: true };
+const COUNT: Kind = Kind::Number { least: 0, most: u64::MAX };
+const LIMIT: Kind = Kind::Number { least: 1, most: 1 << 20 };
+
+/// What every command takes.
+pub const COMMON: Group = Group {
+    title: "General",
+    rows: &[
+        flag("verbose", Some('v'), "log at debug level; -vv at trace level"),
+        flag("quiet", Some('q'), "log errors only"),
+        flag("help", Some('h'), "print this and exit"),
+    ],
+};
+
+/// When a client sends.
+pub const SCHEDULE: Group = Group {
+    title: "Schedule",
+    rows: &[
+        option(
+            "size",
+            Some('s'),
+            "BYTES",
+            Kind::Bytes { least: 1, most: MAX_SIZE },
+            Some("64"),
+            "payload of each packet, 1 to 64M",
+        ),
+        Opt {
+            alias: Some("interval"),
+            ..option(
+                "frequency",
+                Some('i'),
+                "SECS",
+                SECONDS_OR_ZERO,
+                Some("1.0"),
+                "time from one send to the next; 0 sends as soon as the reply is in",
+            )
+        },
+        option("count", Some('c'), "N", COUNT, Some("0"), "packets to send; 0 until stopped"),
+        option("duration", Some('w'), "SECS", SECONDS, None, "stop after this long"),
+        option(
+            "timeout",
+            Some('W'),
+            "SECS",
+            SECONDS,
+            Some("5.0"),
+            "time to connect, and age at which an unanswered packet is late",
+        ),
+    ],
+};
+
+/// How a client connects.
+pub const CONNECTION: Group = Group {
+    title: "Connection",
+    rows: &[
+        flag("ipv4", Some('4'), "use IPv4 only"),
+        flag("ipv6", Some('6'), "use IPv6 only"),
+        option("bind", None, "ADDR", Kind::Address, None, "address of this host to connect from"),
+        option(
+            "dscp",
+            None,
+            "N",
+            Kind::Number { least: 0, most: 63 },
+            None,
+            "DSCP code point of outgoing packets, 0 to 63",
+        ),
+        flag("no-reconnect", None, "stop at the first connection drop"),
+    ],
+};
+
+/// What a client leaves behind.
+pub const OUTPUT: Group = Group {
+    title: "Output",
+    rows: &[
+        option(
+            "log-dir",
+            None,
+            "DIR",
+            Kind::Directory,
+            Some("logs"),
+            "directory for the log and the CSV, created if missing",
+        ),
+        flag("no-files", None, "write neither log nor CSV"),
+        flag("tcp-info", None, "add the kernel's view of the connection to each CSV row"),
+        flag("json", None, "print one JSON object instead of lines and summary"),
+        option("max-loss", None, "PCT", Kind::Percent, None, "exit 1 if more packets are lost"),
+        option(
+            "max-rtt",
+            None,
+            "SECS",
+            SECONDS,
+            None,
+            "exit 1 if the p99 round-trip time is above",
+        ),
+    ],
+};
+
+/// The echo client's own.
+pub const MESSAGE: Group = Group {
+    title: "One message",
+    rows: &[option(
+        "message",
+        None,
+        "TEXT",
+        Kind::Text,
+        None,
+        "send TEXT once, print what came back, exit; writes no files",
+    )],
+};
+
+/// Where and how a server listens.
+pub const LISTEN: Group = Group {
+    title: "Listening",
+    rows: &[
+        option(
+            "port",
+            Some('p'),
+            "N",
+            Kind::Number { least: 0, most: 65535 },
+            None,
+            "port to listen on; 0 takes any free one (default: echo 7)",
+        ),
+        Opt {
+            repeatable: true,
+            ..option(
+                "bind",
+                None,
+                "ADDR",
+                Kind::Address,
+                None,
+                "address to listen on, repeatable (default: every address, IPv6 and IPv4)",
+            )
+        },
+    ],
+};
+
+/// What bounds a server.
+pub const LIMITS: Group = Group {
+    title: "Limits",
+    rows: &[
+        option(
+            "max-clients",
+            None,
+            "N",
+            LIMIT,
+            Some("1024"),
+            "clients served at once; one more is closed at once and logged",
+        ),
+        option("max-per-host", None, "N", LIMIT, Some("256"), "the same for one source address"),
+        option(
+            "idle-timeout",
+            None,
+            "SECS",
+            SECONDS_OR_ZERO,
+            Some("0"),
+            "close a connection that is silent this long; 0 never",
+        ),
+    ],
+};
+
+/// Where a server logs.
+pub const SERVER_LOG: Group = Group {
+    title: "Logging",
+    rows: &[option("log-file", None, "FILE", Kind::File, None, "log there as well as on stderr")],
+};

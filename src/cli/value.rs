@@ -1,0 +1,202 @@
+//! Kinds of values, and how each is read: once, checked, typed.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Longest time that an option takes: a hundred years.
+const LONGEST: f64 = 100.0 * 365.25 * 86_400.0;
+
+/// What an option's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The option stands alone.
+    Flag,
+    /// A time; whether it may be zero.
+    Seconds {
+        /// Zero is allowed.
+        zero: bool,
+    },
+    /// A size in bytes.
+    Bytes {
+        /// The smallest allowed.
+        least: u64,
+        /// The largest allowed.
+        most: u64,
+    },
+    /// A whole number.
+    Number {
+        /// The smallest allowed.
+        least: u64,
+        /// The largest allowed.
+        most: u64,
+    },
+    /// A share of a hundred.
+    Percent,
+    /// A numeric address.
+    Address,
+    /// A file's path.
+    File,
+    /// A directory's path.
+    Directory,
+    /// Any text that is not empty.
+    Text,
+}
+
+/// A value that has been read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// The option was given.
+    Set,
+    /// A time.
+    Seconds(Duration),
+    /// A size or a number.
+    Whole(u64),
+    /// A share of a hundred.
+    Percent(f64),
+    /// A numeric address.
+    Address(IpAddr),
+    /// A text or path.
+    Text(String),
+}
+
+impl Kind {
+    /// Reads a value. `None` is a value that is not accepted.
+    pub fn read(self, text: &str) -> Option<Value> {
+        match self {
+            Self::Flag => None,
+            Self::Seconds { zero } => {
+                seconds(text).filter(|span| zero || !span.is_zero()).map(Value::Seconds)
+            }
+            Self::Bytes { least, most } => whole(bytes(text)?, least, most),
+            Self::Number { least, most } => whole(number(text)?, least, most),
+            Self::Percent => decimal(text).filter(|share| *share <= 100.0).map(Value::Percent),
+            Self::Address => address(text).map(Value::Address),
+            Self::File | Self::Directory | Self::Text => {
+                (!text.is_empty()).then(|| Value::Text(text.to_owned()))
+            }
+        }
+    }
+
+    /// What is accepted, for an error message.
+    pub fn accepts(self) -> String {
+        match self {
+            Self::Flag => "no value".to_owned(),
+            Self::Seconds { zero: true } => {
+                "0 or a time such as 0.5, 500ms, 250us, 2m, 1h".to_owned()
+            }
+            Self::Seconds { zero: false } => {
+                "a time above 0 such as 0.5, 500ms, 250us, 2m, 1h".to_owned()
+            }
+            Self::Bytes { least, most } => {
+                format!("{} to {} bytes, such as 64, 2K, 1M", size(least), size(most))
+            }
+            Self::Number { least, most: u64::MAX } => format!("a whole number from {least}"),
+            Self::Number { least, most } => format!("a whole number from {least} to {most}"),
+            Self::Percent => "a number from 0 to 100".to_owned(),
+            Self::Address => "an IPv4 or IPv6 address of this host".to_owned(),
+            Self::File => "a file's path".to_owned(),
+            Self::Directory => "a directory's path".to_owned(),
+            Self::Text => "a text that is not empty".to_owned(),
+        }
+    }
+}
+
+fn whole(value: u64, least: u64, most: u64) -> Option<Value> {
+    (least..=most).contains(&value).then_some(Value::Whole(value))
+}
+
+/// A size as people write it.
+fn size(bytes: u64) -> String {
+    const M: u64 = 1 << 20;
+    if bytes >= M && bytes.is_multiple_of(M) {
+        format!("{}M", bytes / M)
+    } else {
+        bytes.to_string()
+    }
+}
+
+/// Digits alone: no sign, no white space.
+fn number(text: &str) -> Option<u64> {
+    if text.bytes().all(|octet| octet.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+/// Digits with at most one point, no exponent, never NaN or infinite.
+fn decimal(text: &str) -> Option<f64> {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let points = text.bytes().filter(|&octet| octet == b'.').count();
+    (digits > 0 && points <= 1 && digits + points == text.len()).then(|| text.parse().ok())?
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    let (digits, unit) = match text.as_bytes().last()? {
+        b'K' | b'k' => (&text[..text.len() - 1], 1 << 10),
+        b'M' | b'm' => (&text[..text.len() - 1], 1 << 20),
+        _ => (text, 1),
+    };
+    number(digits)?.checked_mul(unit)
+}
+
+/// A time; without a suffix, in seconds.
+pub fn seconds(text: &str) -> Option<Duration> {
+    const UNITS: [(&str, f64); 6] =
+        [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let found = UNITS.iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)));
+    let (digits, unit) = found.unwrap_or((text, 1.0));
+    let seconds = decimal(digits)? * unit;
+    if seconds > LONGEST {
+        return None;
+    }
+    // Rounded to whole nanoseconds: 0.001 is exactly a million of them.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and a century is below 2^62 ns"
+    )]
+    let nanos = (seconds * 1e9).round() as u64;
+    Some(Duration::from_nanos(nanos))
+}
+
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_with_and_without_suffix() {
+        let nanos = |text| seconds(text).map(|span| span.as_nanos());
+        assert_eq!(nanos("0.5"), Some(500_000_000));
+        assert_eq!(nanos("500ms"), Some(500_000_000));
+        assert_eq!(nanos("250us"), Some(250_000));
+        assert_eq!(nanos("10ns"), Some(10));
+        assert_eq!(nanos("2m"), Some(120_000_000_000));
+        assert_eq!(nanos("1h"), Some(3_600_000_000_000));
+        assert_eq!(nanos("0.001"), Some(1_000_000));
+        assert_eq!(nanos(".5"), Some(500_000_000));
+        for bad in ["", "-1", "nan", "inf", "1e9", "1 s", "s", ".", "1.2.3", "9999999999h", "5x"] {
+            assert_eq!(nanos(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_numbers_have_bounds() {
+        let size = Kind::Bytes { least: 1, most: 64 << 20 };
+        assert_eq!(size.read("2K"), Some(Value::Whole(2048)));
+        assert_eq!(size.read("64M"), Some(Value::Whole(64 << 20)));
+        for bad in ["0", "65M", "-1", "1.5K", "K", "", "+5", "18446744073709551615M"] {
+            assert_eq!(size.read(bad), None, "{bad:?}");
+        }
+        assert_eq!(size.accepts(), "1 to 64M bytes, such as 64, 2K, 1M");
+    }
+
+    #[test]
+    fn shares_are_finite_and_at_most_a_hundred() {
+        assert_eq!(Kind::Percent.read("2.5"), Some(Value::Percent(2.5)));
+        for bad in ["-1", "100.1", "NaN", "inf", ""] {
+            assert_eq!(Kind::Percent.read(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The echo protocol (RFC 862): what was sent comes back, in order.
+
+use super::stream::{Codec, Decoded};
+
+/// Octets at a payload's start that carry its probe's number, so that no two
+/// neighbouring payloads are alike and an octet too many or too few is seen.
+const NUMBER: usize = 8;
+
+/// Payloads of one size: pseudo-random octets, which no link can compress,
+/// headed by the probe's number. Nothing but one payload is kept in memory.
+#[derive(Debug)]
+pub struct EchoCodec {
+    payload: Vec<u8>,
+    /// The probe whose reply is coming in.
+    expected: u64,
+    /// Octets of it that have come.
+    offset: usize,
+}
+
+impl EchoCodec {
+    /// Payloads of `size` octets, at least one.
+    pub fn new(size: usize) -> Self {
+        let mut payload = vec![0; size];
+        fill(&mut payload);
+        Self { payload, expected: 1, offset: 0 }
+    }
+
+    /// Whether `octets` continue the expected reply at its offset.
+    fn matches(&self, octets: &[u8]) -> bool {
+        let number = self.expected.to_le_bytes();
+        let from = self.offset.min(NUMBER);
+        let head = NUMBER.min(self.payload.len()) - from.min(self.payload.len());
+        let (octets_head, octets_rest) = octets.split_at(head.min(octets.len()));
+        let rest = self.offset.max(NUMBER).min(self.payload.len());
+        number[from..].starts_with(octets_head) && self.payload[rest..].starts_with(octets_rest)
+    }
+}
+
+/// Marsaglia's xorshift64: the same octets in every run.
+fn fill(octets: &mut [u8]) {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for chunk in octets.chunks_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        chunk.copy_from_slice(&state.to_le_bytes()[..chunk.len()]);
+    }
+}
+
+impl Codec for EchoCodec {
+    #[inline]
+    fn encode(&mut self, number: u64) -> &[u8] {
+        let head = NUMBER.min(self.payload.len());
+        self.payload[..head].copy_from_slice(&number.to_le_bytes()[..head]);
+        &self.payload
+    }
+
+    #[inline]
+    fn decode(&mut self, octets: &[u8], sent: u64) -> (usize, Decoded) {
+        if self.expected > sent {
+            return (octets.len(), Decoded::Unasked);
+        }
+        let used = octets.len().min(self.payload.len() - self.offset);
+        if !self.matches(&octets[..used]) {
+            return (octets.len(), Decoded::Corrupt);
+        }
+        self.offset += used;
+        if self.offset < self.payload.len() {
+            return (used, Decoded::More);
+        }
+        self.offset = 0;
+        self.expected += 1;
+        (used, Decoded::Reply)
+    }
+
+    fn reset(&mut self, next: u64) {
+        self.expected = next;
+        self.offset = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stream(size: usize, packets: u64) -> Vec<u8> {
+        let mut codec = EchoCodec::new(size);
+        (1..=packets).flat_map(|number| codec.encode(number).to_vec()).collect()
+    }
+
+    fn replies(codec: &mut EchoCodec, mut octets: &[u8], sent: u64) -> Vec<Decoded> {
+        let mut all = Vec::new();
+        while !octets.is_empty() {
+            let (used, decoded) = codec.decode(octets, sent);
+            assert!(used > 0, "a decoder that takes nothing would never end");
+            octets = &octets[used..];
+            if decoded != Decoded::More {
+                all.push(decoded);
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn neighbouring_payloads_differ_even_at_one_octet() {
+        let stream = stream(1, 3);
+        assert_eq!(stream, [1, 2, 3]);
+    }
+
+    #[test]
+    fn octets_of_the_last_reply_are_not_taken_for_the_next() {
+        let mut codec = EchoCodec::new(64);
+        let twice = [stream(64, 1), stream(64, 1)].concat();
+        assert_eq!(replies(&mut codec, &twice, 2), [Decoded::Reply, Decoded::Corrupt]);
+    }
+
+    #[test]
+    fn octets_that_nobody_asked_for_are_told() {
+        let mut codec = EchoCodec::new(4);
+        let octets = stream(4, 2);
+        assert_eq!(replies(&mut codec, &octets, 1), [Decoded::Reply, Decoded::Unasked]);
+    }
+
+    #[test]
+    fn after_a_reset_counting_goes_on_where_it_is_told() {
+        let mut codec = EchoCodec::new(16);
+        let all = stream(16, 9);
+        codec.decode(&all[..7], 9);
+        codec.reset(9);
+        assert_eq!(replies(&mut codec, &all[8 * 16..], 9), [Decoded::Reply]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_of_the_stream_gives_the_same_replies(
+            size in 1_usize..40,
+            cuts in prop::collection::vec(1_usize..30, 1..60),
+        ) {
+            let octets = stream(size, 20);
+            let mut codec = EchoCodec::new(size);
+            let mut all = Vec::new();
+            let mut rest = &octets[..];
+            for cut in cuts.iter().cycle() {
+                let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                all.extend(replies(&mut codec, piece, 20));
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(all, vec![Decoded::Reply; 20]);
+        }
+
+        #[test]
+        fn any_altered_octet_is_corrupt(size in 1_usize..100, at in 0_usize..100, bit in 0_u8..8) {
+            let mut octets = stream(size, 1);
+            let at = at % size;
+            octets[at] ^= 1 << bit;
+            let mut codec = EchoCodec::new(size);
+            prop_assert_eq!(replies(&mut codec, &octets, 1), vec![Decoded::Corrupt]);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The client's side of each protocol: a link that the timed loop drives.
+//! Pacing, statistics and files are not its business.
+
+pub mod echo;
+pub mod message;
+pub mod stream;
+
+pub use echo::EchoCodec;
+pub use stream::{Codec, Decoded, StreamLink};

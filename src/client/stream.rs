@@ -1,0 +1,273 @@
+//! A link over one TCP connection, for any protocol on a byte stream.
+//!
+//! Probes go out as far as the kernel takes them at once; the rest follows
+//! while replies are read, so that a payload larger than every buffer on the
+//! path cannot lock both sides.
+
+use std::io;
+use std::ops::Range;
+
+use crate::clock::{Anchor, Mono};
+use crate::net::dial::Connected;
+use crate::net::{Dial, Dialer, Heard, Stream};
+use crate::os::clock;
+use crate::os::tcp_info::TcpInfo;
+use crate::probe::link::TcpTotals;
+use crate::probe::{Arrival, Cause, Link, Reopened, Reply, What};
+
+/// What the octets that came mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoded {
+    /// A reply is not complete yet.
+    More,
+    /// The oldest outstanding probe's reply is complete, and right.
+    Reply,
+    /// What came in its place is wrong.
+    Corrupt,
+    /// Octets came though no probe is outstanding.
+    Unasked,
+}
+
+/// A protocol on a byte stream, without sockets or time.
+pub trait Codec {
+    /// All octets of a probe. It is asked again when the probe could only be
+    /// sent in part, and gives the same octets then.
+    fn encode(&mut self, number: u64) -> &[u8];
+
+    /// Takes octets in the order in which they came, at most to the end of one
+    /// reply, and tells how many it took. `sent` is the last probe of which
+    /// anything was sent.
+    fn decode(&mut self, octets: &[u8], sent: u64) -> (usize, Decoded);
+
+    /// A new connection: the next reply will be the one to probe `next`.
+    fn reset(&mut self, next: u64);
+}
+
+/// Octets taken from the kernel at a time. Only the pages that replies reach
+/// become memory.
+const BUFFER: usize = 256 * 1024;
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct StreamLink<C> {
+    codec: C,
+    dialer: Dialer,
+    stream: Option<Stream>,
+    dial: Option<Dial>,
+    /// Which of the dialer's addresses the next attempt goes to.
+    turn: usize,
+    buffer: Vec<u8>,
+    /// What of the buffer was read and not yet decoded.
+    undecoded: Range<usize>,
+    /// When that was read; also the latest time known.
+    at: Mono,
+    /// Probes that are not sent, or only in part; empty most of the time.
+    unsent: Range<u64>,
+    /// Octets of the first of them that were sent.
+    offset: usize,
+    /// Why writing failed. Reading may still find replies before the end.
+    write_error: Option<io::Error>,
+    want_tcp_info: bool,
+    /// Figures of the connections before this one.
+    former: TcpTotals,
+}
+
+impl<C: Codec> StreamLink<C> {
+    /// A link over a connection that stands. `want_tcp_info` asks the kernel
+    /// at every reply.
+    pub fn new(codec: C, dialer: Dialer, connected: Connected, want_tcp_info: bool) -> Self {
+        let mut link = Self {
+            codec,
+            dialer,
+            stream: None,
+            dial: None,
+            turn: 0,
+            buffer: vec![0; BUFFER],
+            undecoded: 0..0,
+            at: connected.at,
+            unsent: 1..1,
+            offset: 0,
+            write_error: None,
+            want_tcp_info,
+            former: TcpTotals::default(),
+        };
+        link.take(connected, 1);
+        link
+    }
+
+    fn take(&mut self, connected: Connected, next: u64) {
+        self.at = connected.at;
+        self.stream = Some(connected.stream);
+        self.unsent = next..next;
+        self.offset = 0;
+        self.undecoded = 0..0;
+        self.write_error = None;
+        self.codec.reset(next);
+    }
+
+    /// Ends the connection and keeps its figures.
+    fn close(&mut self) {
+        self.former = self.totals();
+        self.stream = None;
+    }
+
+    fn totals(&self) -> TcpTotals {
+        let info = self.stream.as_ref().and_then(Stream::tcp_info).unwrap_or_default();
+        add(&self.former, &info)
+    }
+
+    /// Hands the kernel what it takes of the unsent probes without waiting,
+    /// and gives the time of the first write.
+    fn push(&mut self) -> Option<Mono> {
+        let stream = self.stream.as_ref()?;
+        let mut first = None;
+        while self.write_error.is_none() && !self.unsent.is_empty() {
+            let octets = self.codec.encode(self.unsent.start);
+            let rest = octets.get(self.offset..).unwrap_or_default();
+            let (at, result) = stream.send(rest);
+            first.get_or_insert(at);
+            match result {
+                Ok(sent) if sent == rest.len() => {
+                    self.unsent.start += 1;
+                    self.offset = 0;
+                }
+                Ok(sent) => self.offset += sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => self.write_error = Some(error),
+            }
+        }
+        first
+    }
+
+    /// Decodes what was read; `None` when there is nothing more in it.
+    fn decode(&mut self) -> Option<What> {
+        if self.undecoded.is_empty() {
+            return None;
+        }
+        let octets = self.buffer.get(self.undecoded.clone()).unwrap_or_default();
+        let partly_sent = u64::from(self.offset > 0);
+        let sent = self.unsent.start - 1 + partly_sent;
+        let (used, decoded) = self.codec.decode(octets, sent);
+        self.undecoded.start += used;
+        Some(match decoded {
+            Decoded::More => What::Progress,
+            Decoded::Reply => What::Reply(self.reply()),
+            Decoded::Corrupt => What::Corrupt,
+            Decoded::Unasked => What::Down(Cause::Unasked),
+        })
+    }
+
+    fn reply(&self) -> Reply {
+        let asked = self.want_tcp_info.then_some(self.stream.as_ref()).flatten();
+        Reply { tcp: asked.and_then(Stream::tcp_info) }
+    }
+
+    /// Reads once, and says what it means unless octets came.
+    fn listen(&mut self, until: Mono) -> Option<What> {
+        let Some(stream) = &self.stream else {
+            return Some(What::Down(Cause::Closed));
+        };
+        let for_room = !self.unsent.is_empty() && self.write_error.is_none();
+        let (at, result) = stream.receive(&mut self.buffer, self.at, until, for_room);
+        self.at = at;
+        match result {
+            Ok(Heard::Octets(count)) => {
+                self.undecoded = 0..count;
+                None
+            }
+            Ok(Heard::Nothing) => Some(What::Nothing),
+            Ok(Heard::Room) => {
+                let before = (self.unsent.start, self.offset);
+                self.push();
+                let moved = before != (self.unsent.start, self.offset);
+                Some(if moved { What::Progress } else { What::Nothing })
+            }
+            Ok(Heard::End) => {
+                let cause = self.write_error.as_ref().map_or(Cause::Closed, Cause::from);
+                Some(What::Down(cause))
+            }
+            Err(error) => Some(What::Down(Cause::from(&error))),
+        }
+    }
+
+    fn start_dial(&mut self) -> Result<Dial, Reopened> {
+        self.close();
+        let count = self.dialer.addresses.len().max(1);
+        let address = self.dialer.addresses[self.turn % count];
+        Dial::start(&self.dialer, address).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&mut self, error: &io::Error) -> Reopened {
+        let count = self.dialer.addresses.len().max(1);
+        let address = self.dialer.addresses[self.turn % count];
+        self.turn += 1;
+        self.at = clock::now();
+        Reopened::Failed { at: self.at, address, why: error.to_string() }
+    }
+}
+
+/// A run's totals with one more connection's figures.
+fn add(former: &TcpTotals, info: &TcpInfo) -> TcpTotals {
+    let retransmits = match (former.retransmits, info.retransmits) {
+        (None, None) => None,
+        (before, now) => Some(before.unwrap_or(0) + u64::from(now.unwrap_or(0))),
+    };
+    let min_rtt_us = match (former.min_rtt_us, info.min_rtt_us) {
+        (Some(before), Some(now)) => Some(before.min(now)),
+        (before, now) => before.or(now),
+    };
+    TcpTotals { retransmits, rtt_us: info.rtt_us.or(former.rtt_us), min_rtt_us }
+}
+
+impl<C: Codec> Link for StreamLink<C> {
+    #[inline]
+    fn send(&mut self, number: u64) -> Mono {
+        let waiting = !self.unsent.is_empty();
+        self.unsent.end = number + 1;
+        // Behind octets that do not fit, a probe is on its way from now on.
+        let sent = if waiting { None } else { self.push() };
+        self.at = sent.unwrap_or_else(clock::now);
+        self.at
+    }
+
+    #[inline]
+    fn receive(&mut self, until: Mono) -> Arrival {
+        let what = self.decode().or_else(|| self.listen(until)).or_else(|| self.decode());
+        Arrival { at: self.at, what: what.unwrap_or(What::Nothing) }
+    }
+
+    fn pause(&mut self, until: Mono) -> Mono {
+        self.at = clock::sleep_until(until);
+        self.at
+    }
+
+    fn reopen(&mut self, next: u64, until: Mono) -> Reopened {
+        let dial = match self.dial.take().map_or_else(|| self.start_dial(), Ok) {
+            Ok(dial) => dial,
+            Err(failed) => return failed,
+        };
+        match dial.wait(until) {
+            Ok(Ok(connected)) => {
+                let Connected { address, took, at, .. } = connected;
+                self.take(connected, next);
+                Reopened::Up { at, address, connect: took }
+            }
+            Ok(Err(dial)) => {
+                self.dial = Some(dial);
+                self.at = clock::now();
+                Reopened::Pending { at: self.at }
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn anchor(&mut self) -> Anchor {
+        clock::anchor()
+    }
+
+    fn tcp(&self) -> Option<TcpTotals> {
+        let totals = self.totals();
+        totals.retransmits.is_some().then_some(totals)
+    }
+}

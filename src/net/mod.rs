@@ -1,0 +1,10 @@
+//! Connections whose every read and write tells its time. How to wait is
+//! decided here and nowhere else.
+
+pub mod dial;
+pub mod listen;
+pub mod resolve;
+pub mod stream;
+
+pub use dial::{Dial, Dialer};
+pub use stream::{Heard, Stream};

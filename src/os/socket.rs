@@ -1,0 +1,247 @@
+//! TCP sockets with what `std` cannot ask for: a connect that does not block,
+//! a source address, DSCP, a backlog, a bound on silence.
+
+use std::io;
+use std::mem::size_of_val;
+use std::net::{SocketAddr, SocketAddrV6, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use super::check;
+
+/// The error number of a kernel without the address family.
+pub const NO_SUCH_FAMILY: i32 = libc::EAFNOSUPPORT;
+
+/// An address in the kernel's form.
+enum Address {
+    V4(libc::sockaddr_in),
+    V6(libc::sockaddr_in6),
+}
+
+impl Address {
+    fn new(address: &SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(v4) => Self::V4(libc::sockaddr_in {
+                sin_family: family(libc::AF_INET),
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_zero: [0; 8],
+            }),
+            SocketAddr::V6(v6) => Self::V6(Self::v6(v6)),
+        }
+    }
+
+    fn v6(address: &SocketAddrV6) -> libc::sockaddr_in6 {
+        libc::sockaddr_in6 {
+            sin6_family: family(libc::AF_INET6),
+            sin6_port: address.port().to_be(),
+            sin6_flowinfo: address.flowinfo(),
+            sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
+            sin6_scope_id: address.scope_id(),
+        }
+    }
+
+    fn pointer(&self) -> (*const libc::sockaddr, libc::socklen_t) {
+        match self {
+            Self::V4(v4) => (std::ptr::from_ref(v4).cast(), length(v4)),
+            Self::V6(v6) => (std::ptr::from_ref(v6).cast(), length(v6)),
+        }
+    }
+}
+
+fn family(family: libc::c_int) -> libc::sa_family_t {
+    libc::sa_family_t::try_from(family).unwrap_or(0)
+}
+
+fn length<T>(value: &T) -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of_val(value)).unwrap_or(0)
+}
+
+/// A new TCP socket of the address's family, closed on exec, not blocking.
+fn tcp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: takes numbers only.
+    let fd = check(unsafe { libc::socket(family, kind, 0) })?;
+    // SAFETY: `fd` is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn set_option<T>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    // SAFETY: `value` is valid for reading `length(value)` octets; the callers
+    // below pass integers, which is what their options are made of.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_ref(value).cast(),
+            length(value),
+        )
+    })?;
+    Ok(())
+}
+
+fn bind(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
+    let address = Address::new(address);
+    let (pointer, length) = address.pointer();
+    // SAFETY: `pointer` points to a socket address of `length` octets inside
+    // `address`, which outlives the call.
+    check(unsafe { libc::bind(socket.as_raw_fd(), pointer, length) })?;
+    Ok(())
+}
+
+/// What a connection is to be made with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ConnectOptions {
+    /// Address to connect from; port 0 lets the kernel choose.
+    pub source: Option<SocketAddr>,
+    /// Differentiated services code point (RFC 2474), 0 to 63.
+    pub dscp: Option<u8>,
+}
+
+/// Creates a TCP socket that is ready to connect to `address`.
+///
+/// # Errors
+///
+/// What the kernel says of the socket, the source address or the code point.
+pub fn unconnected(address: &SocketAddr, options: &ConnectOptions) -> io::Result<TcpStream> {
+    let socket = tcp_socket(address)?;
+    if let Some(dscp) = options.dscp {
+        set_dscp(socket.as_fd(), address.is_ipv4(), dscp)?;
+    }
+    if let Some(source) = &options.source {
+        bind(socket.as_fd(), source)?;
+    }
+    let stream = TcpStream::from(socket);
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn set_dscp(socket: BorrowedFd<'_>, ipv4: bool, dscp: u8) -> io::Result<()> {
+    // The code point fills the upper six bits of the old type of service; the
+    // lower two belong to ECN.
+    let class = libc::c_int::from(dscp) << 2;
+    if ipv4 {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_TOS, &class)
+    } else {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &class)
+    }
+}
+
+/// Starts to connect. `false`: under way, and the socket becomes writable when
+/// it has ended.
+///
+/// # Errors
+///
+/// What `connect` says, for example that there is no route.
+pub fn start_connect(socket: &TcpStream, address: &SocketAddr) -> io::Result<bool> {
+    let address = Address::new(address);
+    let (pointer, length) = address.pointer();
+    // SAFETY: `pointer` points to a socket address of `length` octets inside
+    // `address`, which outlives the call.
+    match check(unsafe { libc::connect(socket.as_raw_fd(), pointer, length) }) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts as many octets into a blocking socket as fit without waiting.
+///
+/// # Errors
+///
+/// What `send` says; `WouldBlock` where nothing fits.
+#[inline]
+pub fn send_now(socket: BorrowedFd<'_>, octets: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: `octets` is valid for reading its whole length.
+    let sent =
+        unsafe { libc::send(socket.as_raw_fd(), octets.as_ptr().cast(), octets.len(), flags) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Listens on `address` without blocking. An IPv6 wildcard takes IPv4 as well
+/// unless `ipv6_only`.
+///
+/// # Errors
+///
+/// What `socket`, `bind` or `listen` says.
+pub fn listen(address: &SocketAddr, ipv6_only: bool, backlog: i32) -> io::Result<TcpListener> {
+    let socket = tcp_socket(address)?;
+    let fd = socket.as_fd();
+    let on: libc::c_int = 1;
+    set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, &on)?;
+    if address.is_ipv6() {
+        let only = libc::c_int::from(ipv6_only);
+        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &only)?;
+    }
+    bind(fd, address)?;
+    // SAFETY: takes a descriptor that lives and a number.
+    check(unsafe { libc::listen(fd.as_raw_fd(), backlog) })?;
+    Ok(TcpListener::from(socket))
+}
+
+/// How a vanished peer is found.
+#[derive(Debug, Clone, Copy)]
+pub struct KeepAlive {
+    /// Silence before the first question.
+    pub idle: Duration,
+    /// Time from one question to the next.
+    pub interval: Duration,
+    /// Questions without an answer before the connection is given up, and
+    /// (times the interval, after `idle`) the longest that sent octets may
+    /// stay unacknowledged.
+    pub probes: u32,
+}
+
+/// Asks the kernel to find out when the peer has vanished.
+///
+/// # Errors
+///
+/// What `setsockopt` says.
+pub fn set_keep_alive(socket: BorrowedFd<'_>, keep: &KeepAlive) -> io::Result<()> {
+    let seconds =
+        |span: Duration| libc::c_int::try_from(span.as_secs()).unwrap_or(libc::c_int::MAX);
+    let probes = libc::c_int::try_from(keep.probes).unwrap_or(libc::c_int::MAX);
+    let bound = (keep.idle + keep.interval * keep.probes).as_millis();
+    let bound = libc::c_uint::try_from(bound).unwrap_or(libc::c_uint::MAX);
+    let on: libc::c_int = 1;
+    set_option(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &on)?;
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, &seconds(keep.idle))?;
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, &seconds(keep.interval))?;
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, &probes)?;
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, &bound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    #[test]
+    fn addresses_go_to_the_kernel_and_come_back() {
+        let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = listen(&wanted, false, 8).unwrap();
+        assert_eq!(listener.local_addr().unwrap().ip(), wanted.ip());
+        if let Ok(listener) = listen(&SocketAddr::from((Ipv6Addr::LOCALHOST, 0)), false, 8) {
+            assert_eq!(listener.local_addr().unwrap().ip(), Ipv6Addr::LOCALHOST);
+        }
+    }
+
+    #[test]
+    fn a_source_address_is_used() {
+        let listener = listen(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false, 8).unwrap();
+        let target = listener.local_addr().unwrap();
+        let source = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 9), 0));
+        let options = ConnectOptions { source: Some(source), dscp: Some(46) };
+        let stream = unconnected(&target, &options).unwrap();
+        start_connect(&stream, &target).unwrap();
+        assert_eq!(stream.local_addr().unwrap().ip(), source.ip());
+    }
+}

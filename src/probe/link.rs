@@ -1,0 +1,102 @@
+//! The loop's only seam to the world.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::sample::Cause;
+use crate::clock::{Anchor, Mono};
+use crate::os::tcp_info::TcpInfo;
+
+/// How a probe's reply turned out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reply {
+    /// The kernel's view of the connection when it was in, if asked for.
+    pub tcp: Option<TcpInfo>,
+}
+
+/// What a wait brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// The whole reply to the oldest unanswered probe.
+    Reply(Reply),
+    /// A reply to the oldest unanswered probe that is not what was sent.
+    Corrupt,
+    /// Part of a reply, or of what is still to be sent, got through.
+    Progress,
+    /// Nothing: time is up, or a signal came.
+    Nothing,
+    /// The connection has ended.
+    Down(Cause),
+}
+
+/// What a wait brought, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// First moment after the system call that brought it.
+    pub at: Mono,
+    /// What came.
+    pub what: What,
+}
+
+/// How an attempt to connect again stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reopened {
+    /// Connected.
+    Up {
+        /// When the handshake had ended.
+        at: Mono,
+        /// Where to.
+        address: SocketAddr,
+        /// How long the handshake took.
+        connect: Duration,
+    },
+    /// The attempt failed.
+    Failed {
+        /// When.
+        at: Mono,
+        /// Where to.
+        address: SocketAddr,
+        /// Why.
+        why: String,
+    },
+    /// Still under way.
+    Pending {
+        /// When the wait ended.
+        at: Mono,
+    },
+}
+
+/// What the kernel counted over all connections of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TcpTotals {
+    /// Segments sent again, over all connections.
+    pub retransmits: Option<u64>,
+    /// The last connection's smoothed round-trip time in microseconds.
+    pub rtt_us: Option<u32>,
+    /// The smallest round-trip time of any connection, in microseconds.
+    pub min_rtt_us: Option<u32>,
+}
+
+/// A way to send probes and get their replies, in order.
+pub trait Link {
+    /// Sends probe `number` and gives the last moment before the system call.
+    /// A failure is reported by the next [`Link::receive`].
+    fn send(&mut self, number: u64) -> Mono;
+
+    /// Waits for something to come, at most until `until`. It may come back
+    /// early with [`What::Nothing`].
+    fn receive(&mut self, until: Mono) -> Arrival;
+
+    /// Waits without listening, at most until `until`.
+    fn pause(&mut self, until: Mono) -> Mono;
+
+    /// Begins to connect again, or goes on with it, at most until `until`.
+    /// Probes from `next` on will be sent.
+    fn reopen(&mut self, next: u64, until: Mono) -> Reopened;
+
+    /// Both clocks, read together.
+    fn anchor(&mut self) -> Anchor;
+
+    /// What the kernel has counted so far, where there is a kernel connection.
+    fn tcp(&self) -> Option<TcpTotals>;
+}

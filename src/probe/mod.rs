@@ -1,0 +1,18 @@
+//! The timed loop: when to send, what a reply means, what is lost. It reads no
+//! clock and opens no socket; time and replies come in through a [`Link`].
+
+pub mod link;
+pub mod run;
+pub mod sample;
+pub mod schedule;
+pub mod sink;
+pub mod tally;
+pub mod tracker;
+
+pub use link::{Arrival, Link, Reopened, Reply, What};
+pub use run::{Control, Order, run};
+pub use sample::{Cause, Notice, Outcome, Sample};
+pub use schedule::Plan;
+pub use sink::{Gone, Sink};
+pub use tally::Tally;
+pub use tracker::{Event, Step, Tracker};

@@ -1,0 +1,148 @@
+//! The loop itself: ask the tracker, do it, tell the tracker.
+
+use super::link::Link;
+use super::sample::Notice;
+use super::sink::{Gone, Sink};
+use super::tally::Tally;
+use super::tracker::{Event, Step, Tracker};
+use crate::clock::{Anchor, Mono};
+use std::time::Duration;
+
+/// While replies are outstanding, chores may wait this much longer: what is
+/// done between a send and its reply could end up in the round-trip time.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What the user asks of a run under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Send no more, wait for stragglers, sum up.
+    Stop,
+    /// Sum up at once.
+    Leave,
+    /// Show how it stands and go on.
+    Show,
+}
+
+/// Where the user's orders come from.
+pub trait Control {
+    /// The next order, if there is one.
+    fn order(&mut self) -> Option<Order>;
+
+    /// Shows how the run stands; `outstanding` probes are not in the tally yet.
+    fn show(&mut self, tally: &Tally, outstanding: usize);
+}
+
+/// How often the wall clock is compared with the monotonic clock, at most.
+const CLOCK_CHECK: Duration = Duration::from_secs(1);
+
+/// Where a run's results go, and how they stand.
+struct Outlet<'sinks> {
+    tally: Tally,
+    sinks: &'sinks mut [Box<dyn Sink>],
+    anchor: Anchor,
+    clock_check: Mono,
+    gone: bool,
+}
+
+impl Outlet<'_> {
+    fn emit(&mut self, event: &Event) {
+        match event {
+            Event::Sample(sample) => {
+                self.tally.sample(sample);
+                let anchor = self.anchor;
+                self.each(|sink| sink.sample(sample, &anchor));
+            }
+            Event::Notice(notice) => self.notice(notice),
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        self.tally.notice(notice);
+        let anchor = self.anchor;
+        self.each(|sink| sink.notice(notice, &anchor));
+    }
+
+    fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> Result<(), Gone>) {
+        for sink in self.sinks.iter_mut() {
+            self.gone |= act(sink.as_mut()).is_err();
+        }
+    }
+
+    /// By when the chores must be done.
+    fn deadline(&self, outstanding: usize) -> Mono {
+        let soonest = self.sinks.iter().map(|sink| sink.deadline()).min();
+        let grace = if outstanding == 0 { Duration::ZERO } else { GRACE };
+        soonest.unwrap_or(Mono::NEVER) + grace
+    }
+
+    /// A look at the clocks, and the sinks' own chores, where they are due.
+    fn chores(&mut self, tracker: &Tracker, link: &mut impl Link) {
+        let now = tracker.now();
+        if now >= self.clock_check {
+            self.clock_check = now + CLOCK_CHECK;
+            let fresh = link.anchor();
+            if let Some(by) = self.anchor.step(&fresh) {
+                self.notice(&Notice::ClockStep { at: fresh.mono, by });
+                self.anchor = fresh;
+            }
+        }
+        if self.deadline(tracker.outstanding()) <= now {
+            self.tally.end = now;
+            let Self { tally, sinks, gone, .. } = self;
+            for sink in sinks.iter_mut().filter(|sink| sink.deadline() <= now) {
+                *gone |= sink.tick(now, tally).is_err();
+            }
+        }
+    }
+}
+
+/// Runs a plan to its end over `link`, and gives its figures.
+pub fn run(
+    link: &mut impl Link,
+    tracker: &mut Tracker,
+    tally: Tally,
+    anchor: Anchor,
+    sinks: &mut [Box<dyn Sink>],
+    control: &mut dyn Control,
+) -> Tally {
+    let clock_check = tally.start + CLOCK_CHECK;
+    let mut outlet = Outlet { tally, sinks, anchor, clock_check, gone: false };
+    loop {
+        match control.order() {
+            None => {}
+            Some(Order::Stop) => tracker.stop(),
+            Some(Order::Leave) => tracker.leave(),
+            Some(Order::Show) => {
+                outlet.tally.end = tracker.now();
+                outlet.tally.tcp = link.tcp();
+                control.show(&outlet.tally, tracker.outstanding());
+            }
+        }
+        let step = tracker.step();
+        let until_chores = outlet.deadline(tracker.outstanding());
+        match step {
+            Step::Send(number) => tracker.on_sent(link.send(number)),
+            Step::Receive(until) => {
+                tracker.on_arrival(link.receive(until.min(until_chores)));
+            }
+            Step::Pause(until) => {
+                tracker.on_time(link.pause(until.min(until_chores)));
+            }
+            Step::Reopen(next, until) => {
+                tracker.on_reopened(link.reopen(next, until.min(until_chores)));
+            }
+            Step::Emit(event) => outlet.emit(&event),
+            Step::Finish => break,
+        }
+        outlet.chores(tracker, link);
+        if outlet.gone {
+            tracker.leave();
+        }
+    }
+    outlet.tally.end = tracker.now();
+    outlet.tally.tcp = link.tcp();
+    for sink in outlet.sinks.iter_mut() {
+        sink.finish(&outlet.tally, &outlet.anchor);
+    }
+    outlet.tally
+}

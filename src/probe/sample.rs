@@ -1,0 +1,197 @@
+//! What a run is made of: one sample a probe, and notices of what happened.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::clock::Mono;
+use crate::os::tcp_info::TcpInfo;
+
+/// What became of one probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its reply came, octet for octet.
+    Received {
+        /// First moment after the system call that brought the reply's end.
+        at: Mono,
+        /// It came after the time-out.
+        late: bool,
+    },
+    /// The connection or the run ended before its reply came.
+    Lost,
+    /// A reply came in its place that is not what was sent.
+    Corrupt,
+}
+
+/// One probe, from due to done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// Counts from 1.
+    pub number: u64,
+    /// When it was to be sent.
+    pub due: Mono,
+    /// Last moment before the system call that sent it; the due time if it
+    /// fell into an outage and never was.
+    pub sent: Mono,
+    /// Whether there was a connection to send it on.
+    pub went_out: bool,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The kernel's view when the reply was in, if asked for.
+    pub tcp: Option<TcpInfo>,
+}
+
+impl Sample {
+    /// Round-trip time, if the reply came.
+    pub fn rtt(&self) -> Option<Duration> {
+        match self.outcome {
+            Outcome::Received { at, .. } => Some(at.since(self.sent)),
+            Outcome::Lost | Outcome::Corrupt => None,
+        }
+    }
+
+    /// When it was last heard of: its reply, or else its sending.
+    pub fn last_seen(&self) -> Mono {
+        match self.outcome {
+            Outcome::Received { at, .. } => at,
+            Outcome::Lost | Outcome::Corrupt => self.sent,
+        }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// The peer closed it.
+    Closed,
+    /// The peer, or something on the path, reset it.
+    Reset,
+    /// The kernel gave up sending the same octets again.
+    KernelTimeout,
+    /// Not one octet came for three time-outs while replies were due.
+    Silent {
+        /// How long it was silent.
+        span: Duration,
+        /// Probes that waited for their reply.
+        outstanding: usize,
+    },
+    /// A reply was not what had been sent.
+    Corrupt {
+        /// The probe in whose place it came.
+        number: u64,
+    },
+    /// Octets came that no probe had asked for.
+    Unasked,
+    /// More probes waited for replies than this program keeps in mind.
+    TooManyOutstanding,
+    /// Something else, in the system's words.
+    Other(String),
+}
+
+impl From<&std::io::Error> for Cause {
+    fn from(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        match error.kind() {
+            ErrorKind::ConnectionReset => Self::Reset,
+            ErrorKind::BrokenPipe => Self::Closed,
+            ErrorKind::TimedOut => Self::KernelTimeout,
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed by the peer"),
+            Self::Reset => f.write_str("reset by the peer or something on the path"),
+            Self::KernelTimeout => f.write_str("kernel time-out: nothing was acknowledged"),
+            Self::Silent { span, outstanding } => {
+                write!(f, "no byte for {} s with {outstanding} unanswered", span.as_secs_f64())
+            }
+            Self::Corrupt { number } => {
+                write!(f, "the reply to packet {number} is not what was sent")
+            }
+            Self::Unasked => f.write_str("bytes came that were never asked for"),
+            Self::TooManyOutstanding => f.write_str("too many packets unanswered"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Something that happened besides the probes themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A probe is unanswered at the time-out's age. It may still come, late.
+    Overdue {
+        /// When that was seen.
+        at: Mono,
+        /// The probe.
+        number: u64,
+        /// Its age.
+        age: Duration,
+    },
+    /// The connection has ended before its time.
+    Down {
+        /// When that was seen.
+        at: Mono,
+        /// Since when nothing got through: the first unanswered send, or `at`.
+        since: Mono,
+        /// How long the connection had stood.
+        lived: Duration,
+        /// Why.
+        cause: Cause,
+    },
+    /// An attempt to connect again failed.
+    Attempt {
+        /// When it failed.
+        at: Mono,
+        /// Counts from 1 in each outage.
+        number: u32,
+        /// Where to.
+        address: SocketAddr,
+        /// Why it failed.
+        why: String,
+        /// Time until the next attempt.
+        next: Duration,
+    },
+    /// Connected again.
+    Up {
+        /// When.
+        at: Mono,
+        /// Where to.
+        address: SocketAddr,
+        /// Time without a working connection.
+        outage: Duration,
+        /// How long the handshake took.
+        connect: Duration,
+    },
+    /// The run ended while there was no connection.
+    EndedDown {
+        /// When.
+        at: Mono,
+        /// Time without a working connection so far.
+        outage: Duration,
+    },
+    /// Somebody set the wall clock. Round-trip times do not depend on it.
+    ClockStep {
+        /// When it was seen.
+        at: Mono,
+        /// By how many nanoseconds; positive is forward.
+        by: i64,
+    },
+}
+
+impl Notice {
+    /// When it happened, or was seen.
+    pub fn at(&self) -> Mono {
+        match self {
+            Self::Overdue { at, .. }
+            | Self::Down { at, .. }
+            | Self::Attempt { at, .. }
+            | Self::Up { at, .. }
+            | Self::EndedDown { at, .. }
+            | Self::ClockStep { at, .. } => *at,
+        }
+    }
+}

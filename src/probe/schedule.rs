@@ -1,0 +1,97 @@
+//! When each probe is due.
+
+use std::time::Duration;
+
+use crate::clock::{Mono, nanos};
+
+/// What a run is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// Time from one send to the next; zero sends when the reply is in.
+    pub frequency: Duration,
+    /// Probes to send; 0 is without end.
+    pub count: u64,
+    /// Nothing is sent from this long after the start on.
+    pub duration: Option<Duration>,
+    /// The age at which an unanswered probe is late, and the longest wait for
+    /// stragglers after the last send.
+    pub timeout: Duration,
+    /// Whether a dropped connection is made again.
+    pub reconnect: bool,
+}
+
+impl Plan {
+    /// Silence with probes outstanding that counts as a drop, in time-outs.
+    const SILENT_TIMEOUTS: u32 = 3;
+
+    /// Whether each probe waits for the reply to the one before.
+    pub fn is_ping_pong(&self) -> bool {
+        self.frequency.is_zero()
+    }
+
+    /// When a paced probe is due: absolute, so that lateness never adds up.
+    pub fn due(&self, start: Mono, number: u64) -> Mono {
+        let steps = number.saturating_sub(1);
+        Mono(start.0.saturating_add(nanos(self.frequency).saturating_mul(steps)))
+    }
+
+    /// From when on nothing is sent.
+    pub fn end(&self, start: Mono) -> Mono {
+        self.duration.map_or(Mono::NEVER, |duration| start + duration)
+    }
+
+    /// How long a connection may be silent with probes outstanding.
+    pub fn silence(&self) -> Duration {
+        self.timeout.saturating_mul(Self::SILENT_TIMEOUTS)
+    }
+}
+
+/// The pause before the next attempt to connect: doubling, with a ceiling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackOff {
+    next: Duration,
+}
+
+impl BackOff {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    /// The pause to make now; the one after it is longer.
+    pub fn pause(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(Self::LONGEST);
+        pause
+    }
+}
+
+impl Default for BackOff {
+    fn default() -> Self {
+        Self { next: Self::FIRST }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn due_times_are_absolute() {
+        let plan = Plan {
+            frequency: Duration::from_millis(1),
+            count: 0,
+            duration: None,
+            timeout: Duration::from_secs(5),
+            reconnect: true,
+        };
+        assert_eq!(plan.due(Mono(7), 1), Mono(7));
+        assert_eq!(plan.due(Mono(7), 5000), Mono(4_999_000_007));
+        assert_eq!(plan.end(Mono(7)), Mono::NEVER);
+    }
+
+    #[test]
+    fn back_off_doubles_to_five_seconds() {
+        let mut back_off = BackOff::default();
+        let pauses: Vec<u128> = (0..8).map(|_| back_off.pause().as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+    }
+}

@@ -1,0 +1,48 @@
+//! Where samples and notices go.
+
+use super::sample::{Notice, Sample};
+use super::tally::Tally;
+use crate::clock::{Anchor, Mono};
+
+/// Nobody reads this destination any more (a closed pipe): the run may end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
+
+/// A destination of a run's results. Its own troubles (a full disk) are its
+/// own to report; only a reader that has gone ends the run.
+pub trait Sink {
+    /// A probe is done. `anchor` gives its times of day.
+    ///
+    /// # Errors
+    ///
+    /// When nobody reads this destination any more.
+    fn sample(&mut self, sample: &Sample, anchor: &Anchor) -> Result<(), Gone>;
+
+    /// Something happened.
+    ///
+    /// # Errors
+    ///
+    /// When nobody reads this destination any more.
+    fn notice(&mut self, notice: &Notice, anchor: &Anchor) -> Result<(), Gone> {
+        let _ = (notice, anchor);
+        Ok(())
+    }
+
+    /// By when [`Sink::tick`] wants to be called, at the latest.
+    fn deadline(&self) -> Mono {
+        Mono::NEVER
+    }
+
+    /// A moment in which the loop has nothing to do; `tally` is how it stands.
+    ///
+    /// # Errors
+    ///
+    /// When nobody reads this destination any more.
+    fn tick(&mut self, now: Mono, tally: &Tally) -> Result<(), Gone> {
+        let _ = (now, tally);
+        Ok(())
+    }
+
+    /// The run is over.
+    fn finish(&mut self, tally: &Tally, anchor: &Anchor);
+}

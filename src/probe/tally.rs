@@ -1,0 +1,104 @@
+//! A run's figures, kept up as it goes.
+
+use std::time::Duration;
+
+use super::link::TcpTotals;
+use super::sample::{Notice, Outcome, Sample};
+use crate::clock::{Mono, nanos};
+use crate::stats::{Jitter, Summary};
+
+/// Everything that a run's summary says.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Probes sent, or due during an outage.
+    pub sent: u64,
+    /// Probes whose reply came.
+    pub received: u64,
+    /// Probes whose reply never came.
+    pub lost: u64,
+    /// Of the received, those that came after the time-out.
+    pub late: u64,
+    /// Probes whose reply was not what had been sent.
+    pub corrupt: u64,
+    /// Round-trip times in nanoseconds.
+    pub rtt: Summary,
+    /// Delay variation of neighbouring round-trip times, in nanoseconds.
+    pub jitter: Jitter,
+    /// How long after its due time each probe was sent, in nanoseconds.
+    pub lateness: Summary,
+    /// Connections made.
+    pub established: u64,
+    /// Connections that ended before their time.
+    pub drops: u64,
+    /// Time without a working connection.
+    pub outage: Duration,
+    /// How long connecting took, in nanoseconds.
+    pub connect: Summary,
+    /// What the kernel counted.
+    pub tcp: Option<TcpTotals>,
+    /// When the first probe was due.
+    pub start: Mono,
+    /// When the run ended, or how far it is.
+    pub end: Mono,
+}
+
+impl Tally {
+    /// The figures of a run that begins now, its first connection made.
+    pub fn new(start: Mono, connect: Duration) -> Self {
+        let mut tally = Self { start, end: start, established: 1, ..Self::default() };
+        tally.connect.record(nanos(connect));
+        tally
+    }
+
+    /// Takes in a probe.
+    pub fn sample(&mut self, sample: &Sample) {
+        self.sent += 1;
+        if sample.went_out {
+            self.lateness.record(nanos(sample.sent.since(sample.due)));
+        }
+        match sample.outcome {
+            Outcome::Received { at, late } => {
+                let rtt = nanos(at.since(sample.sent));
+                self.received += 1;
+                self.late += u64::from(late);
+                self.rtt.record(rtt);
+                self.jitter.record(rtt);
+            }
+            Outcome::Lost => {
+                self.lost += 1;
+                self.jitter.gap();
+            }
+            Outcome::Corrupt => {
+                self.corrupt += 1;
+                self.jitter.gap();
+            }
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn notice(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Down { .. } => self.drops += 1,
+            Notice::Up { outage, connect, .. } => {
+                self.established += 1;
+                self.outage += *outage;
+                self.connect.record(nanos(*connect));
+                self.jitter.gap();
+            }
+            Notice::EndedDown { outage, .. } => self.outage += *outage,
+            Notice::Overdue { .. } | Notice::Attempt { .. } | Notice::ClockStep { .. } => {}
+        }
+    }
+
+    /// Probes that did not come back as they were sent, in percent of all.
+    #[allow(clippy::cast_precision_loss, reason = "a percentage")]
+    pub fn loss_percent(&self) -> Option<f64> {
+        let missing = self.lost + self.corrupt;
+        (self.sent > 0).then(|| 100.0 * missing as f64 / self.sent as f64)
+    }
+
+    /// From the first probe's due time to the end.
+    pub fn elapsed(&self) -> Duration {
+        self.end.since(self.start)
+    }
+}

@@ -1,0 +1,358 @@
+//! The loop's memory as a pure machine: asked what to do next, told what
+//! happened. Schedule, lateness, losses, back-off and the order of rows are
+//! decided here, without a clock or a socket.
+
+use std::collections::VecDeque;
+
+use super::link::{Arrival, Reopened, Reply, What};
+use super::sample::{Cause, Notice, Outcome, Sample};
+use super::schedule::{BackOff, Plan};
+use crate::clock::Mono;
+use crate::os::tcp_info::TcpInfo;
+
+/// Unanswered probes kept in mind, 16 octets each. 1 kHz over a dead path with
+/// the default time-out needs 15,000.
+const MAX_OUTSTANDING: usize = 1 << 20;
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Send this probe now.
+    Send(u64),
+    /// Wait for a reply until then.
+    Receive(Mono),
+    /// Wait without a connection until then.
+    Pause(Mono),
+    /// Connect again, for probes from this one on, or go on with it until then.
+    Reopen(u64, Mono),
+    /// Hand this on to the sinks.
+    Emit(Event),
+    /// The run is over.
+    Finish,
+}
+
+/// Something for the sinks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A probe is done.
+    Sample(Sample),
+    /// Something happened.
+    Notice(Notice),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Outstanding {
+    due: Mono,
+    sent: Mono,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Up { since: Mono },
+    Down { since: Mono, retry: Mono },
+    Over,
+}
+
+/// The state of one run. See the module's text.
+#[derive(Debug)]
+pub struct Tracker {
+    plan: Plan,
+    start: Mono,
+    now: Mono,
+    state: State,
+    /// The probe to be sent next; those before it are outstanding or done.
+    next: u64,
+    outstanding: VecDeque<Outstanding>,
+    /// How many of the oldest outstanding were reported as overdue.
+    overdue: usize,
+    /// When the last octet came, or the connection.
+    heard: Mono,
+    last_sent: Mono,
+    /// When a ping-pong probe may go: the last reply, or the connection.
+    free_since: Mono,
+    /// A send is followed by a look for replies, however late the schedule is:
+    /// a burst of late sends must not keep a reply waiting for its stamp.
+    look_first: bool,
+    stopping: bool,
+    back_off: BackOff,
+    attempt: u32,
+    dialing: bool,
+    /// What was found out by the last thing told, at most three events.
+    ready: VecDeque<Event>,
+}
+
+impl Tracker {
+    /// A run that begins at `start`, its connection made.
+    pub fn new(plan: Plan, start: Mono) -> Self {
+        Self {
+            plan,
+            start,
+            now: start,
+            state: State::Up { since: start },
+            next: 1,
+            outstanding: VecDeque::new(),
+            overdue: 0,
+            heard: start,
+            last_sent: start,
+            free_since: start,
+            look_first: false,
+            stopping: false,
+            back_off: BackOff::default(),
+            attempt: 0,
+            dialing: false,
+            ready: VecDeque::with_capacity(4),
+        }
+    }
+
+    /// The latest time that it was told.
+    pub fn now(&self) -> Mono {
+        self.now
+    }
+
+    /// Probes sent whose outcome is still open.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    /// Sends no more; outstanding replies are still waited for.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Ends at once; outstanding probes are lost.
+    pub fn leave(&mut self) {
+        self.finish_run();
+    }
+
+    /// What to do next.
+    pub fn step(&mut self) -> Step {
+        if let Some(event) = self.ready.pop_front() {
+            return Step::Emit(event);
+        }
+        match self.state {
+            State::Up { .. } => self.step_up(),
+            State::Down { .. } | State::Over if !self.outstanding.is_empty() => {
+                Step::Emit(self.conclude(Outcome::Lost, None))
+            }
+            State::Down { retry, .. } => self.step_down(retry),
+            State::Over => Step::Finish,
+        }
+    }
+
+    fn step_up(&mut self) -> Step {
+        let over = self.sending_is_over();
+        if over && (self.outstanding.is_empty() || self.now >= self.last_sent + self.plan.timeout) {
+            self.finish_run();
+            return self.step();
+        }
+        if self.now >= self.silent_at() {
+            self.go_down(Cause::Silent {
+                span: self.plan.silence(),
+                outstanding: self.outstanding.len(),
+            });
+            return self.step();
+        }
+        if let Some(overdue) = self.outstanding.get(self.overdue)
+            && self.now >= overdue.sent + self.plan.timeout
+        {
+            let number = self.oldest() + self.overdue as u64;
+            let at = self.now;
+            let age = at.since(overdue.sent);
+            self.overdue += 1;
+            return Step::Emit(Event::Notice(Notice::Overdue { at, number, age }));
+        }
+        let due = if over { Mono::NEVER } else { self.due() };
+        if due <= self.now && !self.look_first {
+            self.look_first = true;
+            return Step::Send(self.next);
+        }
+        self.look_first = false;
+        Step::Receive(self.wake(due, over))
+    }
+
+    fn step_down(&mut self, retry: Mono) -> Step {
+        if self.sending_is_over() {
+            self.finish_run();
+            return self.step();
+        }
+        let due = if self.plan.is_ping_pong() { Mono::NEVER } else { self.due() };
+        if due <= self.now {
+            let sample = Sample {
+                number: self.next,
+                due,
+                sent: due,
+                went_out: false,
+                outcome: Outcome::Lost,
+                tcp: None,
+            };
+            self.next += 1;
+            return Step::Emit(Event::Sample(sample));
+        }
+        let until = due.min(self.plan.end(self.start));
+        if self.dialing || retry <= self.now {
+            self.dialing = true;
+            Step::Reopen(self.next, until)
+        } else {
+            Step::Pause(until.min(retry))
+        }
+    }
+
+    /// The end of a wait for replies: whatever has to be decided first.
+    fn wake(&self, due: Mono, over: bool) -> Mono {
+        let overdue = self.outstanding.get(self.overdue);
+        let overdue = overdue.map_or(Mono::NEVER, |probe| probe.sent + self.plan.timeout);
+        let last = if over { self.last_sent + self.plan.timeout } else { Mono::NEVER };
+        let end = self.plan.end(self.start);
+        let end = if end > self.now { end } else { Mono::NEVER };
+        due.min(overdue).min(self.silent_at()).min(last).min(end)
+    }
+
+    /// When the next probe is due; never, while a ping-pong reply is out.
+    fn due(&self) -> Mono {
+        if !self.plan.is_ping_pong() {
+            self.plan.due(self.start, self.next)
+        } else if self.outstanding.is_empty() {
+            self.free_since
+        } else {
+            Mono::NEVER
+        }
+    }
+
+    fn sending_is_over(&self) -> bool {
+        let all_sent = self.plan.count > 0 && self.next > self.plan.count;
+        let next = if self.plan.is_ping_pong() { self.now } else { self.due() };
+        self.stopping || all_sent || next >= self.plan.end(self.start)
+    }
+
+    /// When silence becomes a drop.
+    fn silent_at(&self) -> Mono {
+        self.outstanding
+            .front()
+            .map_or(Mono::NEVER, |oldest| oldest.sent.max(self.heard) + self.plan.silence())
+    }
+
+    /// The oldest outstanding probe's number.
+    fn oldest(&self) -> u64 {
+        self.next - self.outstanding.len() as u64
+    }
+
+    /// The oldest outstanding probe is done.
+    fn conclude(&mut self, outcome: Outcome, tcp: Option<TcpInfo>) -> Event {
+        let number = self.oldest();
+        let probe = self.outstanding.pop_front();
+        let Outstanding { due, sent } =
+            probe.unwrap_or(Outstanding { due: self.now, sent: self.now });
+        self.overdue = self.overdue.saturating_sub(1);
+        Event::Sample(Sample { number, due, sent, went_out: true, outcome, tcp })
+    }
+
+    /// The probe of [`Step::Send`] was sent at `at`.
+    pub fn on_sent(&mut self, at: Mono) {
+        let due = if self.plan.is_ping_pong() { self.free_since } else { self.due() };
+        self.outstanding.push_back(Outstanding { due: due.min(at), sent: at });
+        self.next += 1;
+        self.last_sent = at;
+        self.on_time(at);
+        if self.outstanding.len() >= MAX_OUTSTANDING {
+            self.go_down(Cause::TooManyOutstanding);
+        }
+    }
+
+    /// A wait has ended, and this is what it brought.
+    pub fn on_arrival(&mut self, arrival: Arrival) {
+        self.on_time(arrival.at);
+        match arrival.what {
+            What::Reply(reply) => self.on_reply(arrival.at, reply),
+            What::Corrupt => {
+                let number = self.oldest();
+                let sample = self.conclude(Outcome::Corrupt, None);
+                self.ready.push_back(sample);
+                self.go_down(Cause::Corrupt { number });
+            }
+            What::Progress => self.heard = arrival.at,
+            What::Nothing => {}
+            What::Down(cause) => self.go_down(cause),
+        }
+    }
+
+    fn on_reply(&mut self, at: Mono, reply: Reply) {
+        self.heard = at;
+        let Some(oldest) = self.outstanding.front() else {
+            return self.go_down(Cause::Unasked);
+        };
+        let late = at.since(oldest.sent) > self.plan.timeout;
+        let sample = self.conclude(Outcome::Received { at, late }, reply.tcp);
+        self.ready.push_back(sample);
+        self.free_since = at;
+    }
+
+    /// Time has passed.
+    pub fn on_time(&mut self, at: Mono) {
+        self.now = self.now.max(at);
+    }
+
+    /// An attempt to connect again stands so.
+    pub fn on_reopened(&mut self, reopened: Reopened) {
+        match reopened {
+            Reopened::Pending { at } => self.on_time(at),
+            Reopened::Failed { at, address, why } => {
+                self.on_time(at);
+                self.attempt += 1;
+                let next = self.back_off.pause();
+                self.retry_at(at + next);
+                let number = self.attempt;
+                self.tell(Notice::Attempt { at, number, address, why, next });
+            }
+            Reopened::Up { at, address, connect } => {
+                self.on_time(at);
+                let State::Down { since, .. } = self.state else {
+                    return;
+                };
+                self.state = State::Up { since: at };
+                self.heard = at;
+                self.free_since = at;
+                self.dialing = false;
+                self.attempt = 0;
+                self.back_off = BackOff::default();
+                self.tell(Notice::Up { at, address, outage: at.since(since), connect });
+            }
+        }
+    }
+
+    fn retry_at(&mut self, at: Mono) {
+        self.dialing = false;
+        if let State::Down { retry, .. } = &mut self.state {
+            *retry = at;
+        }
+    }
+
+    /// The connection is no more. Nothing has got through since the oldest
+    /// unanswered probe was sent.
+    fn go_down(&mut self, cause: Cause) {
+        let State::Up { since: connected } = self.state else {
+            return;
+        };
+        let since = self.outstanding.front().map_or(self.now, |oldest| oldest.sent);
+        let at = self.now;
+        let lived = at.since(connected);
+        self.tell(Notice::Down { at, since, lived, cause });
+        self.state = State::Down { since, retry: at + self.back_off.pause() };
+        self.stopping |= !self.plan.reconnect;
+    }
+
+    fn finish_run(&mut self) {
+        if let State::Down { since, .. } = self.state {
+            let at = self.now;
+            self.tell(Notice::EndedDown { at, outage: at.since(since) });
+        }
+        self.state = State::Over;
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        self.ready.push_back(Event::Notice(notice));
+    }
+}
+
+#[cfg(test)]
+#[path = "tracker_tests.rs"]
+mod tests;

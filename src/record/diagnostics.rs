@@ -1,0 +1,39 @@
+//! What happened, on standard error.
+
+use super::text;
+use crate::clock::Anchor;
+use crate::probe::{Gone, Notice, Sample, Sink, Tally};
+
+/// Logs a run's notices; every packet too at debug level.
+pub struct DiagnosticsSink {
+    size: usize,
+    /// In a fast run one overdue packet has a thousand neighbours.
+    each_overdue: bool,
+}
+
+impl DiagnosticsSink {
+    /// For probes of `size` octets; `each_overdue` names every late packet.
+    pub fn new(size: usize, each_overdue: bool) -> Self {
+        Self { size, each_overdue }
+    }
+}
+
+impl Sink for DiagnosticsSink {
+    fn sample(&mut self, sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
+        log::debug!("{}", text::sample(sample, self.size));
+        Ok(())
+    }
+
+    fn notice(&mut self, notice: &Notice, _anchor: &Anchor) -> Result<(), Gone> {
+        let level = match notice {
+            Notice::Down { .. } => log::Level::Error,
+            Notice::Up { .. } => log::Level::Info,
+            Notice::Overdue { .. } if !self.each_overdue => log::Level::Debug,
+            _ => log::Level::Warn,
+        };
+        log::log!(level, "{}", text::notice(notice));
+        Ok(())
+    }
+
+    fn finish(&mut self, _tally: &Tally, _anchor: &Anchor) {}
+}

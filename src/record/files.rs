@@ -1,0 +1,162 @@
+//! The two files of a run: names that are never taken, nothing left behind
+//! when the run did not come about.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::row_file::RowFile;
+use super::timestamp::file_stamp;
+use crate::clock::Wall;
+
+/// Runs that may start in the same second and directory.
+const MAX_SAME_SECOND: u32 = 10_000;
+
+/// A directory or file that cannot be written.
+#[derive(Debug)]
+pub struct FilesError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl fmt::Display for FilesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot write {}; choose another --log-dir, or --no-files", self.path.display())
+    }
+}
+
+impl std::error::Error for FilesError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// A run's log and CSV, just created.
+#[derive(Debug)]
+pub struct RunFiles {
+    /// The log.
+    pub log: RowFile,
+    /// The samples.
+    pub csv: RowFile,
+    /// Directories that were made for it, outermost first.
+    directories: Vec<PathBuf>,
+}
+
+fn remove_directories(innermost_last: &[PathBuf]) {
+    for directory in innermost_last.iter().rev() {
+        let _ = fs::remove_dir(directory);
+    }
+}
+
+impl RunFiles {
+    /// Creates `DIR/echo_client_YYYYMMDD_HHMMSS.log` and `…_timings.csv`, and
+    /// the directory if need be. Existing files are not touched: the next
+    /// number is taken.
+    ///
+    /// # Errors
+    ///
+    /// The path that could not be made, and why; nothing is left behind.
+    pub fn create(directory: &Path, program: &str, start: Wall) -> Result<Self, FilesError> {
+        let directories = create_directories(directory)?;
+        let stem = format!("{program}_{}", file_stamp(start));
+        match create_pair(directory, &stem) {
+            Ok((log, csv)) => Ok(Self { log, csv, directories }),
+            Err(error) => {
+                remove_directories(&directories);
+                Err(error)
+            }
+        }
+    }
+
+    /// Where the two files are: log, CSV.
+    pub fn paths(&self) -> (PathBuf, PathBuf) {
+        (self.log.path().to_owned(), self.csv.path().to_owned())
+    }
+
+    /// Removes everything that was made for a run that did not come about.
+    pub fn remove(&self) {
+        // What cannot be removed was changed by somebody else meanwhile.
+        for file in [&self.log, &self.csv] {
+            let _ = fs::remove_file(file.path());
+        }
+        remove_directories(&self.directories);
+    }
+}
+
+/// Creates what is missing of a path, and tells what that was, outermost first.
+fn create_directories(path: &Path) -> Result<Vec<PathBuf>, FilesError> {
+    let mut missing: Vec<PathBuf> = path
+        .ancestors()
+        .take_while(|part| !part.as_os_str().is_empty() && !part.exists())
+        .map(Path::to_owned)
+        .collect();
+    missing.reverse();
+    DirBuilder::new().recursive(true).create(path).map_err(|source| {
+        remove_directories(&missing);
+        FilesError { path: path.to_owned(), source }
+    })?;
+    Ok(missing)
+}
+
+fn create_pair(directory: &Path, stem: &str) -> Result<(RowFile, RowFile), FilesError> {
+    let mut stem_now = stem.to_owned();
+    for number in 2..MAX_SAME_SECOND {
+        let log = directory.join(format!("{stem_now}.log"));
+        let csv = directory.join(format!("{stem_now}_timings.csv"));
+        stem_now = format!("{stem}_{number}");
+        let Some(log) = create_new(log)? else {
+            continue;
+        };
+        match create_new(csv) {
+            Ok(Some(csv)) => return Ok((log, csv)),
+            other => {
+                let _ = fs::remove_file(log.path());
+                other?;
+            }
+        }
+    }
+    let source = io::ErrorKind::AlreadyExists.into();
+    Err(FilesError { path: directory.join(stem), source })
+}
+
+/// A new file, or `None` if the name is taken.
+fn create_new(path: PathBuf) -> Result<Option<RowFile>, FilesError> {
+    match File::options().write(true).create_new(true).open(&path) {
+        Ok(file) => Ok(Some(RowFile::new(file, path))),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(source) => Err(FilesError { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Wall = Wall(1_795_202_401_000_000_000);
+
+    fn scratch(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("echotest-files-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn a_second_start_in_the_same_second_takes_the_next_number() {
+        let directory = scratch("twice").join("a/b");
+        let first = RunFiles::create(&directory, "echo_client", START).unwrap();
+        let second = RunFiles::create(&directory, "echo_client", START).unwrap();
+        let name = |rows: &RowFile| rows.path().file_name().unwrap().to_owned();
+        assert_eq!(name(&first.log), "echo_client_20261120_192001.log");
+        assert_eq!(name(&first.csv), "echo_client_20261120_192001_timings.csv");
+        assert_eq!(name(&second.log), "echo_client_20261120_192001_2.log");
+        assert_eq!(name(&second.csv), "echo_client_20261120_192001_2_timings.csv");
+        second.remove();
+        first.remove();
+        assert!(!scratch("twice").exists(), "directories made for a run go with it");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_leaves_nothing() {
+        let error = RunFiles::create(Path::new("/proc/echotest/logs"), "x", START).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write /proc/echotest/logs"), "{error}");
+    }
+}

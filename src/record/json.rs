@@ -1,0 +1,125 @@
+//! A run's figures as one JSON object.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::Run;
+use super::object::Object;
+use super::timestamp::rfc3339;
+use crate::clock::Anchor;
+use crate::probe::{Gone, Sample, Sink, Tally};
+use crate::stats::Summary;
+
+/// Prints the object on standard output when the run is over.
+pub struct JsonSink {
+    run: Run,
+}
+
+impl JsonSink {
+    /// For this run.
+    pub fn new(run: Run) -> Self {
+        Self { run }
+    }
+}
+
+impl Sink for JsonSink {
+    fn sample(&mut self, _sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
+        Ok(())
+    }
+
+    fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
+        // A reader that has gone has read enough.
+        let _ = writeln!(io::stdout(), "{}", object(&self.run, tally).finish());
+    }
+}
+
+/// The run as the contract lays it out: every key always there.
+pub fn object(run: &Run, tally: &Tally) -> Object {
+    Object::new()
+        .text("version", env!("CARGO_PKG_VERSION"))
+        .text("command", run.command)
+        .text("host", run.host.as_str())
+        .text("address", run.address.to_string().as_str())
+        .text("start", rfc3339(run.start).as_str())
+        .number("duration_s", tally.elapsed().as_secs_f64(), 6)
+        .object("config", config(run))
+        .object("packets", packets(tally))
+        .object("rtt_us", round_trips(tally))
+        .object("send_lateness_us", lateness(&tally.lateness))
+        .object("connections", connections(tally))
+        .object("tcp", tcp(tally))
+        .object("files", files(run))
+}
+
+fn config(run: &Run) -> Object {
+    Object::new()
+        .whole("size", u64::try_from(run.size).ok())
+        .number("frequency_s", run.frequency.as_secs_f64(), 9)
+        .whole("count", run.count)
+        .number("timeout_s", run.timeout.as_secs_f64(), 9)
+}
+
+fn packets(tally: &Tally) -> Object {
+    Object::new()
+        .whole("sent", tally.sent)
+        .whole("received", tally.received)
+        .whole("lost", tally.lost)
+        .whole("late", tally.late)
+        .whole("corrupt", tally.corrupt)
+        .number("loss_percent", tally.loss_percent(), 4)
+}
+
+/// Nanoseconds as microseconds with three decimals.
+fn micros(object: Object, key: &str, nanos: Option<f64>) -> Object {
+    object.number(key, nanos.map(|nanos| nanos / 1e3), 3)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
+fn percentile(object: Object, key: &str, series: &Summary, percent: f64) -> Object {
+    micros(object, key, series.percentile(percent).map(|nanos| nanos as f64))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
+fn extremes(series: &Summary) -> Object {
+    let object = micros(Object::new(), "min", series.min().map(|nanos| nanos as f64));
+    let object = micros(object, "mean", series.mean());
+    micros(object, "max", series.max().map(|nanos| nanos as f64))
+}
+
+fn round_trips(tally: &Tally) -> Object {
+    let object = micros(extremes(&tally.rtt), "stddev", tally.rtt.stddev());
+    let keys = [("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99_9", 99.9)];
+    let object = keys
+        .iter()
+        .fold(object, |object, (key, percent)| percentile(object, key, &tally.rtt, *percent));
+    micros(object, "jitter", tally.jitter.mean())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
+fn lateness(series: &Summary) -> Object {
+    let object = percentile(Object::new(), "p50", series, 50.0);
+    let object = percentile(object, "p99", series, 99.0);
+    micros(object, "max", series.max().map(|nanos| nanos as f64))
+}
+
+fn connections(tally: &Tally) -> Object {
+    Object::new()
+        .whole("established", tally.established)
+        .whole("drops", tally.drops)
+        .number("outage_s", tally.outage.as_secs_f64(), 6)
+        .object("connect_us", extremes(&tally.connect))
+}
+
+fn tcp(tally: &Tally) -> Object {
+    let totals = tally.tcp.unwrap_or_default();
+    Object::new()
+        .whole("retransmits", totals.retransmits)
+        .whole("rtt_us", totals.rtt_us.map(u64::from))
+        .whole("min_rtt_us", totals.min_rtt_us.map(u64::from))
+}
+
+fn files(run: &Run) -> Object {
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    let (log, csv) = run.files.as_ref().map(|(log, csv)| (path(log), path(csv))).unzip();
+    Object::new().text("log", log.as_deref()).text("csv", csv.as_deref())
+}

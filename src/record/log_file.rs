@@ -1,0 +1,72 @@
+//! The log beside the CSV: settings, connections, drops, findings, summary.
+
+use std::io::Write;
+
+use super::Run;
+use super::row_file::RowFile;
+use super::text;
+use super::timestamp::Stamper;
+use crate::clock::{Anchor, Wall};
+use crate::probe::{Gone, Notice, Outcome, Sample, Sink, Tally};
+
+/// Writes a run's log; every packet too where `verbose`.
+pub struct LogFileSink {
+    file: RowFile,
+    stamper: Stamper,
+    run: Run,
+    verbose: bool,
+}
+
+impl LogFileSink {
+    /// Writes the run's settings to a new file.
+    pub fn new(file: RowFile, run: Run, verbose: bool) -> Self {
+        let mut sink = Self { file, stamper: Stamper::new(), run, verbose };
+        let start = sink.run.start;
+        let version = env!("CARGO_PKG_VERSION");
+        sink.line(start, "INFO", &format!("echotest {version} {}", sink.run.command));
+        sink.line(start, "INFO", &text::header(&sink.run));
+        if let Some(local) = sink.run.local {
+            let connected = format!("connected from {local} to {}", sink.run.address);
+            sink.line(start, "INFO", &connected);
+        }
+        sink
+    }
+
+    fn line(&mut self, at: Wall, level: &str, text: &str) {
+        let line = format!("{} {level:5} {text}\n", self.stamper.stamp(at));
+        // The file reports its own troubles.
+        let _ = self.file.write_all(line.as_bytes());
+    }
+}
+
+/// How bad it is, as log levels name it.
+fn level(notice: &Notice) -> &'static str {
+    match notice {
+        Notice::Down { .. } => "ERROR",
+        Notice::Up { .. } => "INFO",
+        _ => "WARN",
+    }
+}
+
+impl Sink for LogFileSink {
+    fn sample(&mut self, sample: &Sample, anchor: &Anchor) -> Result<(), Gone> {
+        if self.verbose || sample.outcome == Outcome::Corrupt {
+            let text = text::sample(sample, self.run.size);
+            self.line(anchor.wall(sample.last_seen()), "INFO", &text);
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, notice: &Notice, anchor: &Anchor) -> Result<(), Gone> {
+        let at = anchor.wall(notice.at());
+        self.line(at, level(notice), &text::notice(notice));
+        Ok(())
+    }
+
+    fn finish(&mut self, tally: &Tally, anchor: &Anchor) {
+        let end = anchor.wall(tally.end);
+        for line in text::summary(&self.run, tally, 0).lines() {
+            self.line(end, "INFO", line);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! A [`crate::probe::Sink`] for each destination, and what they share.
+
+pub mod csv;
+pub mod diagnostics;
+pub mod files;
+pub mod format;
+pub mod json;
+pub mod log_file;
+pub mod object;
+pub mod row_file;
+pub mod terminal;
+pub mod text;
+pub mod timestamp;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::clock::Wall;
+
+/// What a run is, as its records name it.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The command: `client`, `loopback`.
+    pub command: &'static str,
+    /// The protocol's name in the summary: `echo`.
+    pub protocol: &'static str,
+    /// The host as the user gave it.
+    pub host: String,
+    /// The address that answered.
+    pub address: SocketAddr,
+    /// This side's address.
+    pub local: Option<SocketAddr>,
+    /// When it began.
+    pub start: Wall,
+    /// Payload octets of each probe.
+    pub size: usize,
+    /// Time from one send to the next.
+    pub frequency: Duration,
+    /// Probes to send; 0 is without end.
+    pub count: u64,
+    /// The age at which an unanswered probe is late.
+    pub timeout: Duration,
+    /// Where the log and the CSV are, if they are written.
+    pub files: Option<(PathBuf, PathBuf)>,
+}

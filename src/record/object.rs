@@ -1,0 +1,107 @@
+//! JSON text, one object at a time: valid whatever goes in, and never NaN.
+
+use std::fmt::Write;
+
+/// A JSON object under construction.
+#[derive(Debug, Clone, Default)]
+pub struct Object {
+    members: String,
+}
+
+impl Object {
+    /// An object without members.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn key(&mut self, key: &str) {
+        if !self.members.is_empty() {
+            self.members.push(',');
+        }
+        push_string(&mut self.members, key);
+        self.members.push(':');
+    }
+
+    /// A member whose value is JSON text already.
+    #[must_use]
+    pub fn raw(mut self, key: &str, json: &str) -> Self {
+        self.key(key);
+        self.members.push_str(json);
+        self
+    }
+
+    /// A text, or `null`.
+    #[must_use]
+    pub fn text<'text>(mut self, key: &str, value: impl Into<Option<&'text str>>) -> Self {
+        self.key(key);
+        match value.into() {
+            Some(value) => push_string(&mut self.members, value),
+            None => self.members.push_str("null"),
+        }
+        self
+    }
+
+    /// A whole number, or `null`.
+    #[must_use]
+    pub fn whole(self, key: &str, value: impl Into<Option<u64>>) -> Self {
+        let text = value.into().map_or("null".to_owned(), |value| value.to_string());
+        self.raw(key, &text)
+    }
+
+    /// A number with up to `decimals` decimals; `null` for none, or for a
+    /// value that JSON cannot hold.
+    #[must_use]
+    pub fn number(self, key: &str, value: impl Into<Option<f64>>, decimals: usize) -> Self {
+        let finite = value.into().filter(|value| value.is_finite());
+        let text = finite.map_or("null".to_owned(), |value| format!("{value:.decimals$}"));
+        self.raw(key, &text)
+    }
+
+    /// An object within.
+    #[must_use]
+    pub fn object(self, key: &str, value: Self) -> Self {
+        self.raw(key, &value.finish())
+    }
+
+    /// The whole text.
+    pub fn finish(self) -> String {
+        format!("{{{}}}", self.members)
+    }
+}
+
+fn push_string(text: &mut String, value: &str) {
+    text.push('"');
+    for character in value.chars() {
+        match character {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            control if control < ' ' => {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "\\u{:04x}", u32::from(control));
+            }
+            other => text.push(other),
+        }
+    }
+    text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_json_cannot_hold_is_null_or_escaped() {
+        let object = Object::new()
+            .text("a\"b", "line\nend\\")
+            .text("none", None)
+            .number("nan", f64::NAN, 3)
+            .number("n", 1.23456, 3)
+            .whole("w", u64::MAX)
+            .object("o", Object::new());
+        let expected = concat!(
+            r#"{"a\"b":"line\u000aend\\","none":null,"nan":null,"n":1.235,"#,
+            r#""w":18446744073709551615,"o":{}}"#
+        );
+        assert_eq!(object.finish(), expected);
+    }
+}

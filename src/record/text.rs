@@ -1,0 +1,135 @@
+//! The sentences that terminal and log share.
+
+use super::Run;
+use super::format::{Unit, count, duration, seconds, short_seconds};
+use crate::clock::nanos;
+use crate::probe::{Notice, Outcome, Sample, Tally};
+
+/// What is about to be done.
+pub fn header(run: &Run) -> String {
+    let pace = if run.frequency.is_zero() {
+        "each as soon as the reply is in".to_owned()
+    } else {
+        format!("one every {}", short_seconds(run.frequency))
+    };
+    let packets = if run.count == 0 { "packets".to_owned() } else { count(run.count, "packet") };
+    format!(
+        "{} to {} ({}): {packets} of {} bytes, {pace}, timeout {}",
+        run.protocol,
+        run.host,
+        run.address,
+        run.size,
+        short_seconds(run.timeout)
+    )
+}
+
+/// What became of a packet.
+pub fn sample(sample: &Sample, size: usize) -> String {
+    let number = sample.number;
+    match sample.outcome {
+        Outcome::Received { late, .. } => {
+            let rtt = duration(sample.rtt().map_or(0, nanos));
+            let late = if late { " (late)" } else { "" };
+            format!("packet {number}: {size} bytes, rtt {rtt}{late}")
+        }
+        Outcome::Lost if !sample.went_out => {
+            format!("packet {number}: lost, no connection when it was due")
+        }
+        Outcome::Lost => format!("packet {number}: lost, no reply"),
+        Outcome::Corrupt => format!("packet {number}: corrupt, the reply is not what was sent"),
+    }
+}
+
+/// What happened.
+pub fn notice(notice: &Notice) -> String {
+    match notice {
+        Notice::Overdue { number, age, .. } => {
+            format!("packet {number}: no reply after {}, still waiting", seconds(*age))
+        }
+        Notice::Down { lived, cause, .. } => {
+            format!("TCP CONNECTION DROP: {cause}; the connection had stood {}", seconds(*lived))
+        }
+        Notice::Attempt { number, address, why, next, .. } => format!(
+            "reconnect attempt {number} to {address} failed: {why}; next in {}",
+            short_seconds(*next)
+        ),
+        Notice::Up { address, outage, connect, .. } => format!(
+            "reconnected to {address} after an outage of {}, connect {}",
+            seconds(*outage),
+            duration(nanos(*connect))
+        ),
+        Notice::EndedDown { outage, .. } => {
+            format!("the run ends without a connection, outage so far {}", seconds(*outage))
+        }
+        #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
+        Notice::ClockStep { by, .. } => format!(
+            "the wall clock was set by {:+.6} s; round-trip times do not depend on it, \
+             times of day follow it from here on",
+            *by as f64 / 1e9
+        ),
+    }
+}
+
+/// A run's figures. `outstanding` packets are sent and not in the tally yet.
+pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
+    let sent = tally.sent + u64::try_from(outstanding).unwrap_or(0);
+    let waiting =
+        if outstanding > 0 { format!(", {outstanding} outstanding") } else { String::new() };
+    let mut text = format!(
+        "--- {} {} statistics ---\n\
+         {} sent, {} received, {} lost ({:.1}% loss){waiting}, {} late, {} corrupt, time {}\n",
+        run.address,
+        run.protocol,
+        count(sent, "packet"),
+        tally.received,
+        tally.lost,
+        tally.loss_percent().unwrap_or(0.0),
+        tally.late,
+        tally.corrupt,
+        seconds(tally.elapsed()),
+    );
+    text.push_str(&round_trips(tally));
+    text.push_str(&connections(tally));
+    text
+}
+
+#[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
+fn round_trips(tally: &Tally) -> String {
+    let rtt = &tally.rtt;
+    let Some(max) = rtt.max() else {
+        return String::new();
+    };
+    let unit = Unit::for_largest(max);
+    let name = unit.name();
+    let extremes = [rtt.min().map(|v| v as f64), rtt.mean(), Some(max as f64), rtt.stddev()];
+    let percentiles = [50.0, 90.0, 99.0, 99.9].map(|p| rtt.percentile(p).map(|v| v as f64));
+    let jitter =
+        tally.jitter.mean().map(|jitter| format!(", jitter {} {name}", unit.number(jitter)));
+    format!(
+        "rtt min/avg/max/stddev = {} {name}\nrtt p50/p90/p99/p99.9 = {} {name}{}\n",
+        unit.numbers(&extremes),
+        unit.numbers(&percentiles),
+        jitter.unwrap_or_default(),
+    )
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a mean of nanoseconds, rounded for people"
+)]
+fn connections(tally: &Tally) -> String {
+    let mut text =
+        format!("{}, {}", count(tally.established, "connection"), count(tally.drops, "drop"));
+    if tally.drops > 0 {
+        text += &format!(", outage {}", seconds(tally.outage));
+    }
+    if let Some(connect) = tally.connect.mean() {
+        text += &format!(", connect {}", duration(connect as u64));
+    }
+    if let Some(retransmits) = tally.tcp.and_then(|tcp| tcp.retransmits) {
+        text += &format!(", {}", count(retransmits, "retransmission"));
+    }
+    text.push('\n');
+    text
+}

@@ -1,0 +1,206 @@
+//! The accept loop: a seat and a thread for each client, and none of their
+//! troubles for the others.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::Ending;
+use super::seats::{Seat, Seats};
+use super::service::{Context, Service};
+use super::sessions::{Entry, Sessions};
+use super::throttle::Throttle;
+use crate::clock::Mono;
+use crate::os::poll::{self, Interest};
+use crate::os::socket::{self, KeepAlive};
+use crate::os::{clock, signals::Signal, signals::seen};
+
+/// What bounds the server; nothing outside these is taken from a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Clients served at once.
+    pub max_clients: usize,
+    /// Clients served at once from one address.
+    pub max_per_host: usize,
+    /// Silence after which a client is closed.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// A session needs little stack: its buffers are on the heap.
+const STACK: usize = 64 * 1024;
+/// A vanished peer is asked for after a minute, and given up a minute later.
+const KEEP_ALIVE: KeepAlive =
+    KeepAlive { idle: Duration::from_mins(1), interval: Duration::from_secs(10), probes: 6 };
+/// A peer that takes nothing for this long is closed.
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
+/// When the kernel has no descriptor or thread to give, accepting rests: at
+/// full speed the failing calls would take a whole core.
+const SHORTEST_REST: Duration = Duration::from_millis(10);
+const LONGEST_REST: Duration = Duration::from_secs(1);
+/// No wait is longer, so that a signal just before it is seen.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// What open sessions get when the server stops, and then to end.
+const GRACE: Duration = Duration::from_secs(2);
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// Serves until a request to stop comes, then ends the sessions.
+///
+/// # Errors
+///
+/// What waiting for clients says; a client's own troubles are never errors.
+pub fn serve(
+    listeners: &[TcpListener],
+    service: &'static Service,
+    limits: &Limits,
+) -> io::Result<()> {
+    let mut server = Server {
+        service,
+        idle_timeout: limits.idle_timeout,
+        seats: Seats::new(limits.max_clients, limits.max_per_host),
+        sessions: Arc::default(),
+        refusals: Throttle::default(),
+        troubles: Throttle::default(),
+        rest: SHORTEST_REST,
+        rest_until: Mono(0),
+    };
+    while seen(Signal::Interrupt) + seen(Signal::Terminate) == 0 {
+        server.wait_and_accept(listeners)?;
+    }
+    log::info!("stopping: no new clients, open sessions have {} s", GRACE.as_secs());
+    let ended = server.sessions.drain(GRACE, GOODBYE);
+    log::info!("stopped, {ended} sessions had to be ended");
+    Ok(())
+}
+
+struct Server {
+    service: &'static Service,
+    idle_timeout: Option<Duration>,
+    seats: Seats,
+    sessions: Arc<Sessions>,
+    refusals: Throttle,
+    troubles: Throttle,
+    rest: Duration,
+    rest_until: Mono,
+}
+
+impl Server {
+    fn wait_and_accept(&mut self, listeners: &[TcpListener]) -> io::Result<()> {
+        let now = clock::now();
+        if let Some(count) = self.refusals.overdue(now) {
+            log::warn!("{count} more clients refused");
+        }
+        if now < self.rest_until {
+            clock::sleep_until(self.rest_until);
+            return Ok(());
+        }
+        let mut interests: Vec<_> =
+            listeners.iter().map(|listener| Interest::read(listener.as_fd())).collect();
+        poll::wait(&mut interests, now + LONGEST_WAIT)?;
+        for (listener, found) in listeners.iter().zip(&interests) {
+            if found.readable {
+                self.accept(listener);
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, listener: &TcpListener) {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                self.rest = SHORTEST_REST;
+                self.admit(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+            }
+            Err(error) => match error.kind() {
+                // The client has gone again, or another process was faster.
+                io::ErrorKind::WouldBlock
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::Interrupted => {}
+                _ => self.take_rest("cannot accept", &error),
+            },
+        }
+    }
+
+    /// The kernel has nothing to give just now; clients wait in its queue.
+    fn take_rest(&mut self, what: &str, error: &io::Error) {
+        let now = clock::now();
+        if let Some(more) = self.troubles.admit(now) {
+            log::error!("{what}: {error} ({more} times more since the last such line)");
+        }
+        self.rest_until = now + self.rest;
+        self.rest = (self.rest * 2).min(LONGEST_REST);
+    }
+
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        match self.seats.take(peer.ip()) {
+            Ok(seat) => self.start(stream, peer, seat),
+            Err(refusal) => {
+                if let Some(more) = self.refusals.admit(clock::now()) {
+                    log::warn!(
+                        "{peer} refused: {refusal} ({more} others since the last such line)"
+                    );
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, stream: TcpStream, peer: SocketAddr, seat: Seat) {
+        if let Err(error) = self.prepare(&stream) {
+            log::warn!("{peer}: {error}");
+            return;
+        }
+        let stream = Arc::new(stream);
+        let entry = self.sessions.enter(Arc::clone(&stream));
+        let session = Session { service: self.service, stream, peer, entry, _seat: seat };
+        let started = thread::Builder::new().stack_size(STACK).spawn(move || session.run());
+        if let Err(error) = started {
+            self.take_rest(&format!("{peer} closed: cannot start a thread"), &error);
+        }
+    }
+
+    fn prepare(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nonblocking(false)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(self.idle_timeout)?;
+        stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        socket::set_keep_alive(stream.as_fd(), &KEEP_ALIVE)
+    }
+}
+
+/// One client, on its own thread.
+struct Session {
+    service: &'static Service,
+    stream: Arc<TcpStream>,
+    peer: SocketAddr,
+    entry: Entry,
+    _seat: Seat,
+}
+
+impl Session {
+    fn run(self) {
+        let began = clock::now();
+        let Self { service, peer, entry, .. } = &self;
+        let context = Context { peer: *peer };
+        let serve = || (service.serve)(&mut self.stream.as_ref(), &context);
+        // One client's misfortune must not be another's.
+        match catch_unwind(AssertUnwindSafe(serve)) {
+            Ok(mut account) => {
+                if entry.stopping() {
+                    account.ending = Ending::Stopping;
+                }
+                let took = clock::now().since(began);
+                log::info!(
+                    "{peer} {}: {} in {:.3} s, {}",
+                    service.name,
+                    account.served,
+                    took.as_secs_f64(),
+                    account.ending
+                );
+            }
+            Err(_) => log::error!("{peer} {}: internal error, session ended", service.name),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Accepting clients, and a session a protocol.
+
+pub mod account;
+pub mod echo;
+pub mod listener;
+pub mod seats;
+pub mod service;
+pub mod sessions;
+pub mod throttle;
+
+pub use account::{Account, Ending};
+pub use listener::{Limits, serve};
+pub use service::{Connection, Context, SERVICES, Service};

@@ -1,0 +1,10 @@
+//! Numbers about numbers: what a series of durations looked like. Knows
+//! nothing of where a value came from.
+
+pub mod histogram;
+pub mod jitter;
+pub mod summary;
+
+pub use histogram::Histogram;
+pub use jitter::Jitter;
+pub use summary::Summary;
