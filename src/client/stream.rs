@@ -174,6 +174,9 @@ impl<C: Codec> StreamLink<C> {
         match result {
             Ok(Heard::Octets(count)) => {
                 self.undecoded = 0..count;
+                if for_room {
+                    self.push();
+                }
                 None
             }
             Ok(Heard::Nothing) => Some(What::Nothing),

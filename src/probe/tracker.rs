@@ -284,6 +284,9 @@ impl Tracker {
         let sample = self.conclude(Outcome::Received { at, late }, reply.tcp);
         self.ready.push_back(sample);
         self.free_since = at;
+        // Only a reply proves that a connection is worth having: a full server
+        // accepts and closes at once.
+        self.back_off = BackOff::default();
     }
 
     /// Time has passed.
@@ -313,7 +316,6 @@ impl Tracker {
                 self.free_since = at;
                 self.dialing = false;
                 self.attempt = 0;
-                self.back_off = BackOff::default();
                 self.tell(Notice::Up { at, address, outage: at.since(since), connect });
             }
         }
