@@ -21,8 +21,8 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let listeners = listen::tcp(&matches.addresses("bind"), port.unwrap_or(service.port))?;
     signals::watch(Signal::Interrupt)?;
     signals::watch(Signal::Terminate)?;
-    check_open_files(&limits);
     announce(&listeners, service);
+    check_open_files(&limits);
     serve(&listeners, service, &limits)?;
     Ok(Status::Good)
 }
