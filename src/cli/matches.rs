@@ -39,7 +39,7 @@ impl Matches {
                 Arg::Short(letter) => {
                     let row =
                         matches.row(&format!("-{letter}"), |row| row.short == Some(letter))?;
-                    matches.option(row, &format!("-{letter}"), &mut parser)?;
+                    matches.option(row, &format!("-{letter}, --{}", row.long), &mut parser)?;
                 }
                 Arg::Long(name) => {
                     let name = name.to_owned();

@@ -65,7 +65,7 @@ fn reason(error: &io::Error) -> String {
             "connection refused: the host is up, nothing listens on this port".to_owned()
         }
         io::ErrorKind::TimedOut => {
-            "no answer in time: a firewall may drop it, or the host is down".to_owned()
+            "timed out: a firewall may drop it, or the host is down".to_owned()
         }
         io::ErrorKind::Interrupted => "interrupted".to_owned(),
         _ => error.to_string(),
