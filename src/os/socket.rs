@@ -118,9 +118,7 @@ pub fn unconnected(address: &SocketAddr, options: &ConnectOptions) -> io::Result
     if let Some(source) = &options.source {
         bind(socket.as_fd(), source)?;
     }
-    let stream = TcpStream::from(socket);
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    Ok(TcpStream::from(socket))
 }
 
 fn set_dscp(socket: BorrowedFd<'_>, ipv4: bool, dscp: u8) -> io::Result<()> {
