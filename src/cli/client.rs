@@ -93,6 +93,7 @@ fn probe(
         frequency: plan.frequency,
         count: plan.count,
         timeout: plan.timeout,
+        tcp_info: matches.flag("tcp-info"),
         files: files.as_ref().map(RunFiles::paths),
     };
     let mut sinks = measuring::sinks(matches, &run, files);

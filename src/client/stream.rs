@@ -4,6 +4,7 @@
 //! while replies are read, so that a payload larger than every buffer on the
 //! path cannot lock both sides.
 
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 
@@ -68,6 +69,7 @@ pub struct StreamLink<C> {
     /// Why writing failed. Reading may still find replies before the end.
     write_error: Option<io::Error>,
     want_tcp_info: bool,
+    retransmits: Retransmits,
     /// Figures of the connections before this one.
     former: TcpTotals,
 }
@@ -89,6 +91,7 @@ impl<C: Codec> StreamLink<C> {
             offset: 0,
             write_error: None,
             want_tcp_info,
+            retransmits: Retransmits::default(),
             former: TcpTotals::default(),
         };
         link.take(connected, 1);
@@ -102,6 +105,7 @@ impl<C: Codec> StreamLink<C> {
         self.offset = 0;
         self.undecoded = 0..0;
         self.write_error = None;
+        self.retransmits = Retransmits::default();
         self.codec.reset(next);
     }
 
@@ -112,8 +116,9 @@ impl<C: Codec> StreamLink<C> {
     }
 
     fn totals(&self) -> TcpTotals {
-        let info = self.stream.as_ref().and_then(Stream::tcp_info).unwrap_or_default();
-        add(&self.former, &info)
+        let Some(stream) = &self.stream else { return self.former.clone() };
+        let totals = add(&self.former, &stream.tcp_info().unwrap_or_default());
+        TcpTotals { congestion_control: stream.congestion_control(), ..totals }
     }
 
     /// Hands the kernel what it takes of the unsent probes without waiting,
@@ -158,9 +163,15 @@ impl<C: Codec> StreamLink<C> {
         })
     }
 
-    fn reply(&self) -> Reply {
-        let asked = self.want_tcp_info.then_some(self.stream.as_ref()).flatten();
-        Reply { tcp: asked.and_then(Stream::tcp_info) }
+    fn reply(&mut self) -> Reply {
+        let tcp = self.tcp_info();
+        let retransmitted = tcp.is_some_and(|info| self.retransmits.on_reply(&info));
+        Reply { tcp, retransmitted }
+    }
+
+    /// The kernel's view, if it is to be asked for each probe.
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        self.stream.as_ref().filter(|_| self.want_tcp_info).and_then(Stream::tcp_info)
     }
 
     /// Reads once, and says what it means unless octets came.
@@ -220,7 +231,43 @@ fn add(former: &TcpTotals, info: &TcpInfo) -> TcpTotals {
         (Some(before), Some(now)) => Some(before.min(now)),
         (before, now) => before.or(now),
     };
-    TcpTotals { retransmits, rtt_us: info.rtt_us.or(former.rtt_us), min_rtt_us }
+    TcpTotals {
+        retransmits,
+        rtt_us: info.rtt_us.or(former.rtt_us),
+        min_rtt_us,
+        cwnd: info.cwnd.or(former.cwnd),
+        mss: info.mss.or(former.mss),
+        congestion_control: former.congestion_control.clone(),
+    }
+}
+
+/// Which outstanding probes had to wait for a segment to be sent again: the
+/// kernel's counter at each send, to be compared with the one at its reply.
+/// Runs of probes with the same counter are kept as one, so that this stays
+/// small however many are outstanding.
+#[derive(Debug, Default)]
+struct Retransmits {
+    at_send: VecDeque<(u32, u64)>,
+}
+
+impl Retransmits {
+    fn on_send(&mut self, info: &TcpInfo) {
+        let counter = info.retransmits.unwrap_or(0);
+        match self.at_send.back_mut() {
+            Some((last, probes)) if *last == counter => *probes += 1,
+            _ => self.at_send.push_back((counter, 1)),
+        }
+    }
+
+    fn on_reply(&mut self, info: &TcpInfo) -> bool {
+        let Some((counter, probes)) = self.at_send.front_mut() else { return false };
+        let retransmitted = info.retransmits.unwrap_or(0) > *counter;
+        *probes -= 1;
+        if *probes == 0 {
+            self.at_send.pop_front();
+        }
+        retransmitted
+    }
 }
 
 impl<C: Codec> Link for StreamLink<C> {
@@ -231,6 +278,9 @@ impl<C: Codec> Link for StreamLink<C> {
         // Behind octets that do not fit, a probe is on its way from now on.
         let sent = if waiting { None } else { self.push() };
         self.at = sent.unwrap_or_else(clock::now);
+        if let Some(info) = self.tcp_info() {
+            self.retransmits.on_send(&info);
+        }
         self.at
     }
 

@@ -117,6 +117,11 @@ impl Stream {
         tcp_info::read(self.socket.as_fd()).ok()
     }
 
+    /// The congestion control in use, where the kernel tells.
+    pub fn congestion_control(&self) -> Option<String> {
+        tcp_info::congestion_control(self.socket.as_fd()).ok()
+    }
+
     /// Tells the peer that nothing more will come.
     pub fn finish_sending(&self) {
         // An error means that the connection is gone, which is seen on reading.

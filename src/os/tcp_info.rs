@@ -19,6 +19,8 @@ pub struct TcpInfo {
     pub retransmits: Option<u32>,
     /// Congestion window in segments.
     pub cwnd: Option<u32>,
+    /// Largest segment that is sent, in octets.
+    pub mss: Option<u32>,
 }
 
 /// Octets of `struct tcp_info` that are read: up to and with `tcpi_min_rtt`.
@@ -27,6 +29,7 @@ const LENGTH: usize = 152;
 /// Where the fields lie in `struct tcp_info` (`linux/tcp.h`). The structure
 /// only ever grows at its end.
 mod field {
+    pub(super) const SND_MSS: usize = 16;
     pub(super) const RTT: usize = 68;
     pub(super) const RTTVAR: usize = 72;
     pub(super) const SND_CWND: usize = 80;
@@ -57,6 +60,33 @@ pub fn read(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
     Ok(parse(filled))
 }
 
+/// Octets of a congestion control's name, its end included
+/// (`TCP_CA_NAME_MAX`).
+const NAME_LENGTH: usize = 16;
+
+/// The name of the connection's congestion control, for example `cubic`.
+///
+/// # Errors
+///
+/// What `getsockopt` says.
+pub fn congestion_control(socket: BorrowedFd<'_>) -> io::Result<String> {
+    let mut octets = [0_u8; NAME_LENGTH];
+    let mut length = libc::socklen_t::try_from(NAME_LENGTH).unwrap_or(0);
+    // SAFETY: `octets` has room for `length` octets, and the kernel writes no
+    // more than that.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_CONGESTION,
+            octets.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    })?;
+    let name = octets.split(|&octet| octet == 0).next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(name).into_owned())
+}
+
 fn parse(filled: &[u8]) -> TcpInfo {
     let number = |at: usize| {
         let octets = filled.get(at..at + 4)?;
@@ -68,6 +98,7 @@ fn parse(filled: &[u8]) -> TcpInfo {
         min_rtt_us: number(field::MIN_RTT).filter(|&rtt| rtt != u32::MAX),
         retransmits: number(field::TOTAL_RETRANS),
         cwnd: number(field::SND_CWND),
+        mss: number(field::SND_MSS),
     }
 }
 

@@ -12,6 +12,9 @@ use crate::os::tcp_info::TcpInfo;
 pub struct Reply {
     /// The kernel's view of the connection when it was in, if asked for.
     pub tcp: Option<TcpInfo>,
+    /// Whether this host sent a segment again since its probe was sent, where
+    /// the kernel was asked.
+    pub retransmitted: bool,
 }
 
 /// What a wait brought.
@@ -66,8 +69,8 @@ pub enum Reopened {
     },
 }
 
-/// What the kernel counted over all connections of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What the kernel knows over all connections of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TcpTotals {
     /// Segments sent again, over all connections.
     pub retransmits: Option<u64>,
@@ -75,6 +78,12 @@ pub struct TcpTotals {
     pub rtt_us: Option<u32>,
     /// The smallest round-trip time of any connection, in microseconds.
     pub min_rtt_us: Option<u32>,
+    /// The last connection's congestion window in segments.
+    pub cwnd: Option<u32>,
+    /// The last connection's largest segment to send, in octets.
+    pub mss: Option<u32>,
+    /// The congestion control in use, for example `bbr`.
+    pub congestion_control: Option<String>,
 }
 
 /// A way to send probes and get their replies, in order.

@@ -1,6 +1,7 @@
 //! The timed loop: when to send, what a reply means, what is lost. It reads no
 //! clock and opens no socket; time and replies come in through a [`Link`].
 
+pub mod finding;
 pub mod link;
 pub mod run;
 pub mod sample;
@@ -9,6 +10,7 @@ pub mod sink;
 pub mod tally;
 pub mod tracker;
 
+pub use finding::{Finding, findings};
 pub use link::{Arrival, Link, Reopened, Reply, What};
 pub use run::{Control, Order, run};
 pub use sample::{Cause, Notice, Outcome, Sample};

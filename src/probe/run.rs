@@ -123,10 +123,14 @@ pub fn run(
         match step {
             Step::Send(number) => tracker.on_sent(link.send(number)),
             Step::Receive(until) => {
-                tracker.on_arrival(link.receive(until.min(until_chores)));
+                let (began, until) = (tracker.now(), until.min(until_chores));
+                tracker.on_arrival(link.receive(until));
+                tracker.on_wait_over(began, until);
             }
             Step::Pause(until) => {
-                tracker.on_time(link.pause(until.min(until_chores)));
+                let (began, until) = (tracker.now(), until.min(until_chores));
+                tracker.on_time(link.pause(until));
+                tracker.on_wait_over(began, until);
             }
             Step::Reopen(next, until) => {
                 tracker.on_reopened(link.reopen(next, until.min(until_chores)));

@@ -39,6 +39,9 @@ pub struct Sample {
     pub outcome: Outcome,
     /// The kernel's view when the reply was in, if asked for.
     pub tcp: Option<TcpInfo>,
+    /// Whether this host sent a segment again while it was outstanding, where
+    /// the kernel was asked: its round-trip time holds the wait for that.
+    pub retransmitted: bool,
 }
 
 impl Sample {
@@ -173,6 +176,13 @@ pub enum Notice {
         /// Time without a working connection so far.
         outage: Duration,
     },
+    /// This host stood still: a wait ended this long after it should have.
+    Pause {
+        /// When it was over.
+        at: Mono,
+        /// How long.
+        span: Duration,
+    },
     /// Somebody set the wall clock. Round-trip times do not depend on it.
     ClockStep {
         /// When it was seen.
@@ -191,6 +201,7 @@ impl Notice {
             | Self::Attempt { at, .. }
             | Self::Up { at, .. }
             | Self::EndedDown { at, .. }
+            | Self::Pause { at, .. }
             | Self::ClockStep { at, .. } => *at,
         }
     }

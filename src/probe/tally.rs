@@ -24,6 +24,12 @@ pub struct Tally {
     pub rtt: Summary,
     /// Delay variation of neighbouring round-trip times, in nanoseconds.
     pub jitter: Jitter,
+    /// Response times in nanoseconds, counted from when each probe was due: what
+    /// a user who wanted it sent then would have waited. Where this host sends
+    /// late they exceed the round-trip times, which would hide it.
+    pub response: Summary,
+    /// Probes during whose flight this host sent a segment again.
+    pub retransmitted: u64,
     /// How long after its due time each probe was sent, in nanoseconds.
     pub lateness: Summary,
     /// Connections made.
@@ -34,12 +40,33 @@ pub struct Tally {
     pub outage: Duration,
     /// How long connecting took, in nanoseconds.
     pub connect: Summary,
+    /// Standstills of this host: how many, how long in all, and the longest.
+    pub pauses: Pauses,
     /// What the kernel counted.
     pub tcp: Option<TcpTotals>,
     /// When the first probe was due.
     pub start: Mono,
     /// When the run ended, or how far it is.
     pub end: Mono,
+}
+
+/// How often and how long this host stood still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pauses {
+    /// How often.
+    pub count: u64,
+    /// How long in all.
+    pub total: Duration,
+    /// The longest.
+    pub longest: Duration,
+}
+
+impl Pauses {
+    fn add(&mut self, span: Duration) {
+        self.count += 1;
+        self.total += span;
+        self.longest = self.longest.max(span);
+    }
 }
 
 impl Tally {
@@ -63,6 +90,8 @@ impl Tally {
                 self.late += u64::from(late);
                 self.rtt.record(rtt);
                 self.jitter.record(rtt);
+                self.response.record(nanos(at.since(sample.due)));
+                self.retransmitted += u64::from(sample.retransmitted);
             }
             Outcome::Lost => {
                 self.lost += 1;
@@ -86,6 +115,7 @@ impl Tally {
                 self.jitter.gap();
             }
             Notice::EndedDown { outage, .. } => self.outage += *outage,
+            Notice::Pause { span, .. } => self.pauses.add(*span),
             Notice::Overdue { .. } | Notice::Attempt { .. } | Notice::ClockStep { .. } => {}
         }
     }

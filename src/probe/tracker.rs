@@ -3,16 +3,20 @@
 //! decided here, without a clock or a socket.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::link::{Arrival, Reopened, Reply, What};
 use super::sample::{Cause, Notice, Outcome, Sample};
 use super::schedule::{BackOff, Plan};
 use crate::clock::Mono;
-use crate::os::tcp_info::TcpInfo;
 
 /// Unanswered probes kept in mind, 16 octets each. 1 kHz over a dead path with
 /// the default time-out needs 15,000.
 const MAX_OUTSTANDING: usize = 1 << 20;
+
+/// A wait that ends this much too late is no scheduler's delay any more: the
+/// host, or the machine below it, stood still.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +136,7 @@ impl Tracker {
         match self.state {
             State::Up { .. } => self.step_up(),
             State::Down { .. } | State::Over if !self.outstanding.is_empty() => {
-                Step::Emit(self.conclude(Outcome::Lost, None))
+                Step::Emit(self.conclude(Outcome::Lost, Reply::default()))
             }
             State::Down { retry, .. } => self.step_down(retry),
             State::Over => Step::Finish,
@@ -184,6 +188,7 @@ impl Tracker {
                 went_out: false,
                 outcome: Outcome::Lost,
                 tcp: None,
+                retransmitted: false,
             };
             self.next += 1;
             return Step::Emit(Event::Sample(sample));
@@ -237,13 +242,14 @@ impl Tracker {
     }
 
     /// The oldest outstanding probe is done.
-    fn conclude(&mut self, outcome: Outcome, tcp: Option<TcpInfo>) -> Event {
+    fn conclude(&mut self, outcome: Outcome, reply: Reply) -> Event {
         let number = self.oldest();
         let probe = self.outstanding.pop_front();
         let Outstanding { due, sent } =
             probe.unwrap_or(Outstanding { due: self.now, sent: self.now });
         self.overdue = self.overdue.saturating_sub(1);
-        Event::Sample(Sample { number, due, sent, went_out: true, outcome, tcp })
+        let Reply { tcp, retransmitted } = reply;
+        Event::Sample(Sample { number, due, sent, went_out: true, outcome, tcp, retransmitted })
     }
 
     /// The probe of [`Step::Send`] was sent at `at`.
@@ -265,7 +271,7 @@ impl Tracker {
             What::Reply(reply) => self.on_reply(arrival.at, reply),
             What::Corrupt => {
                 let number = self.oldest();
-                let sample = self.conclude(Outcome::Corrupt, None);
+                let sample = self.conclude(Outcome::Corrupt, Reply::default());
                 self.ready.push_back(sample);
                 self.go_down(Cause::Corrupt { number });
             }
@@ -281,7 +287,7 @@ impl Tracker {
             return self.go_down(Cause::Unasked);
         };
         let late = at.since(oldest.sent) > self.plan.timeout;
-        let sample = self.conclude(Outcome::Received { at, late }, reply.tcp);
+        let sample = self.conclude(Outcome::Received { at, late }, reply);
         self.ready.push_back(sample);
         self.free_since = at;
         // Only a reply proves that a connection is worth having: a full server
@@ -292,6 +298,16 @@ impl Tracker {
     /// Time has passed.
     pub fn on_time(&mut self, at: Mono) {
         self.now = self.now.max(at);
+    }
+
+    /// A wait from `began` has ended that was to end at `until`, or before. If
+    /// it took much longer, this host stood still.
+    pub fn on_wait_over(&mut self, began: Mono, until: Mono) {
+        let span = self.now.since(until);
+        if until > began && span >= PAUSE {
+            let at = self.now;
+            self.tell(Notice::Pause { at, span });
+        }
     }
 
     /// An attempt to connect again stands so.

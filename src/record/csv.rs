@@ -7,15 +7,20 @@ use csv::{ByteRecord, Writer, WriterBuilder};
 use super::row_file::RowFile;
 use super::timestamp::Stamper;
 use crate::clock::{Anchor, Mono, nanos};
-use crate::os::tcp_info::TcpInfo;
 use crate::probe::{Gone, Sample, Sink, Tally};
 
 /// The columns that every run has.
 pub const COLUMNS: [&str; 5] =
     ["packet_num", "timestamp", "send_time_ns", "receive_time_ns", "rtt_us"];
 /// The columns that the kernel's view adds.
-pub const TCP_COLUMNS: [&str; 5] =
-    ["tcp_rtt_us", "tcp_rttvar_us", "tcp_min_rtt_us", "tcp_retransmits", "tcp_cwnd"];
+pub const TCP_COLUMNS: [&str; 6] = [
+    "tcp_rtt_us",
+    "tcp_rttvar_us",
+    "tcp_min_rtt_us",
+    "tcp_retransmits",
+    "tcp_cwnd",
+    "retransmitted",
+];
 
 /// Rows gathered before they go to the file.
 const BUFFER: usize = 64 * 1024;
@@ -44,7 +49,7 @@ impl CsvSink {
         let writer = WriterBuilder::new().buffer_capacity(BUFFER).from_writer(file);
         let mut sink = Self {
             writer,
-            row: ByteRecord::with_capacity(LONGEST_ROW, 10),
+            row: ByteRecord::with_capacity(LONGEST_ROW, 11),
             stamper: Stamper::new(),
             with_tcp,
             gathered: 0,
@@ -76,10 +81,13 @@ impl CsvSink {
         self.row.push_field(digits.map_or(b"", Digits::as_bytes));
     }
 
-    fn tcp(&mut self, info: &TcpInfo) {
+    fn tcp(&mut self, sample: &Sample) {
+        let info = sample.tcp.unwrap_or_default();
         for value in [info.rtt_us, info.rttvar_us, info.min_rtt_us, info.retransmits, info.cwnd] {
             self.field(value.map(|value| Digits::of(u64::from(value))).as_ref());
         }
+        let marked = sample.tcp.map(|_| Digits::of(u64::from(sample.retransmitted)));
+        self.field(marked.as_ref());
     }
 }
 
@@ -95,7 +103,7 @@ impl Sink for CsvSink {
         self.field(rtt.map(|rtt| Digits::of(sent + rtt)).as_ref());
         self.field(rtt.map(Digits::thousandths).as_ref());
         if self.with_tcp {
-            self.tcp(&sample.tcp.unwrap_or_default());
+            self.tcp(sample);
         }
         self.write_row();
         self.latest = self.latest.max(sample.last_seen());

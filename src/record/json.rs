@@ -7,8 +7,12 @@ use super::Run;
 use super::object::Object;
 use super::timestamp::rfc3339;
 use crate::clock::Anchor;
-use crate::probe::{Gone, Sample, Sink, Tally};
+use crate::probe::{Finding, Gone, Sample, Sink, Tally, findings};
 use crate::stats::Summary;
+
+/// The percentiles that stand in the object, by their keys.
+const PERCENTILES: [(&str, f64); 5] =
+    [("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99_9", 99.9)];
 
 /// Prints the object on standard output when the run is over.
 pub struct JsonSink {
@@ -43,12 +47,25 @@ pub fn object(run: &Run, tally: &Tally) -> Object {
         .text("start", rfc3339(run.start).as_str())
         .number("duration_s", tally.elapsed().as_secs_f64(), 6)
         .object("config", config(run))
-        .object("packets", packets(tally))
+        .object("packets", packets(run, tally))
         .object("rtt_us", round_trips(tally))
+        .object("response_us", response(tally))
         .object("send_lateness_us", lateness(&tally.lateness))
         .object("connections", connections(tally))
         .object("tcp", tcp(tally))
         .object("files", files(run))
+        .array("findings", findings(tally).iter().map(finding))
+}
+
+fn finding(finding: &Finding) -> Object {
+    Object::new().text("name", finding.name()).text("text", finding.to_string().as_str())
+}
+
+/// Counted from when each packet was due.
+fn response(tally: &Tally) -> Object {
+    PERCENTILES.iter().fold(Object::new(), |object, (key, percent)| {
+        percentile(object, key, &tally.response, *percent)
+    })
 }
 
 fn config(run: &Run) -> Object {
@@ -59,7 +76,7 @@ fn config(run: &Run) -> Object {
         .number("timeout_s", run.timeout.as_secs_f64(), 9)
 }
 
-fn packets(tally: &Tally) -> Object {
+fn packets(run: &Run, tally: &Tally) -> Object {
     Object::new()
         .whole("sent", tally.sent)
         .whole("received", tally.received)
@@ -67,6 +84,7 @@ fn packets(tally: &Tally) -> Object {
         .whole("late", tally.late)
         .whole("corrupt", tally.corrupt)
         .number("loss_percent", tally.loss_percent(), 4)
+        .whole("retransmitted", run.tcp_info.then_some(tally.retransmitted))
 }
 
 /// Nanoseconds as microseconds with three decimals.
@@ -88,8 +106,7 @@ fn extremes(series: &Summary) -> Object {
 
 fn round_trips(tally: &Tally) -> Object {
     let object = micros(extremes(&tally.rtt), "stddev", tally.rtt.stddev());
-    let keys = [("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99_9", 99.9)];
-    let object = keys
+    let object = PERCENTILES
         .iter()
         .fold(object, |object, (key, percent)| percentile(object, key, &tally.rtt, *percent));
     micros(object, "jitter", tally.jitter.mean())
@@ -111,11 +128,14 @@ fn connections(tally: &Tally) -> Object {
 }
 
 fn tcp(tally: &Tally) -> Object {
-    let totals = tally.tcp.unwrap_or_default();
+    let totals = tally.tcp.clone().unwrap_or_default();
     Object::new()
         .whole("retransmits", totals.retransmits)
         .whole("rtt_us", totals.rtt_us.map(u64::from))
         .whole("min_rtt_us", totals.min_rtt_us.map(u64::from))
+        .whole("cwnd", totals.cwnd.map(u64::from))
+        .whole("mss", totals.mss.map(u64::from))
+        .text("congestion_control", totals.congestion_control.as_deref())
 }
 
 fn files(run: &Run) -> Object {

@@ -41,6 +41,8 @@ pub struct Run {
     pub count: u64,
     /// The age at which an unanswered probe is late.
     pub timeout: Duration,
+    /// Whether the kernel is asked about the connection at each reply.
+    pub tcp_info: bool,
     /// Where the log and the CSV are, if they are written.
     pub files: Option<(PathBuf, PathBuf)>,
 }

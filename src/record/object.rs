@@ -63,6 +63,13 @@ impl Object {
         self.raw(key, &value.finish())
     }
 
+    /// A list of objects within.
+    #[must_use]
+    pub fn array(self, key: &str, values: impl Iterator<Item = Self>) -> Self {
+        let texts: Vec<String> = values.map(Self::finish).collect();
+        self.raw(key, &format!("[{}]", texts.join(",")))
+    }
+
     /// The whole text.
     pub fn finish(self) -> String {
         format!("{{{}}}", self.members)

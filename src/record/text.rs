@@ -3,7 +3,8 @@
 use super::Run;
 use super::format::{Unit, count, duration, seconds, short_seconds};
 use crate::clock::nanos;
-use crate::probe::{Notice, Outcome, Sample, Tally};
+use crate::probe::{Notice, Outcome, Sample, Tally, findings};
+use crate::stats::Summary;
 
 /// What is about to be done.
 pub fn header(run: &Run) -> String {
@@ -58,6 +59,9 @@ pub fn notice(notice: &Notice) -> String {
             seconds(*outage),
             duration(nanos(*connect))
         ),
+        Notice::Pause { span, .. } => {
+            format!("this host stood still for {}; its times then are its own", seconds(*span))
+        }
         Notice::EndedDown { outage, .. } => {
             format!("the run ends without a connection, outage so far {}", seconds(*outage))
         }
@@ -90,27 +94,56 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
     );
     text.push_str(&round_trips(tally));
     text.push_str(&connections(tally));
+    if run.tcp_info {
+        text.push_str(&kernel(tally));
+    }
+    for finding in findings(tally) {
+        text += &format!("note: {finding}\n");
+    }
     text
+}
+
+/// The kernel's view of the last connection.
+fn kernel(tally: &Tally) -> String {
+    let Some(tcp) = &tally.tcp else { return String::new() };
+    let number = |value: Option<u32>| value.map_or("-".to_owned(), |value| value.to_string());
+    format!(
+        "kernel: smoothed rtt {} us, minimum {} us, cwnd {}, MSS {}, {}; {} waited for a \
+         retransmission by this host\n",
+        number(tcp.rtt_us),
+        number(tcp.min_rtt_us),
+        number(tcp.cwnd),
+        number(tcp.mss),
+        tcp.congestion_control.as_deref().unwrap_or("-"),
+        count(tally.retransmitted, "packet"),
+    )
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
 fn round_trips(tally: &Tally) -> String {
     let rtt = &tally.rtt;
-    let Some(max) = rtt.max() else {
-        return String::new();
-    };
+    let Some(max) = rtt.max() else { return String::new() };
     let unit = Unit::for_largest(max);
     let name = unit.name();
     let extremes = [rtt.min().map(|v| v as f64), rtt.mean(), Some(max as f64), rtt.stddev()];
-    let percentiles = [50.0, 90.0, 99.0, 99.9].map(|p| rtt.percentile(p).map(|v| v as f64));
     let jitter =
         tally.jitter.mean().map(|jitter| format!(", jitter {} {name}", unit.number(jitter)));
-    format!(
-        "rtt min/avg/max/stddev = {} {name}\nrtt p50/p90/p99/p99.9 = {} {name}{}\n",
+    let percentiles_of_rtt = percentiles(rtt, unit);
+    let mut text = format!(
+        "rtt min/avg/max/stddev = {} {name}\nrtt p50/p90/p99/p99.9 = {percentiles_of_rtt} {name}{}\n",
         unit.numbers(&extremes),
-        unit.numbers(&percentiles),
         jitter.unwrap_or_default(),
-    )
+    );
+    let from_due = percentiles(&tally.response, unit);
+    if from_due != percentiles_of_rtt {
+        text += &format!("from due time p50/p90/p99/p99.9 = {from_due} {name}\n");
+    }
+    text
+}
+
+#[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
+fn percentiles(series: &Summary, unit: Unit) -> String {
+    unit.numbers(&[50.0, 90.0, 99.0, 99.9].map(|p| series.percentile(p).map(|v| v as f64)))
 }
 
 #[allow(
@@ -127,7 +160,7 @@ fn connections(tally: &Tally) -> String {
     if let Some(connect) = tally.connect.mean() {
         text += &format!(", connect {}", duration(connect as u64));
     }
-    if let Some(retransmits) = tally.tcp.and_then(|tcp| tcp.retransmits) {
+    if let Some(retransmits) = tally.tcp.as_ref().and_then(|tcp| tcp.retransmits) {
         text += &format!(", {}", count(retransmits, "retransmission"));
     }
     text.push('\n');

@@ -63,6 +63,13 @@ impl Histogram {
         self.total
     }
 
+    /// How many values lie from `low` up to, but without, `high`; the edges are
+    /// as exact as a bucket is wide.
+    pub fn count_between(&self, low: u64, high: u64) -> u64 {
+        let range = index(low.min(HIGHEST))..index(high.min(HIGHEST));
+        self.counts.get(range).unwrap_or_default().iter().sum()
+    }
+
     /// The nearest-rank percentile (NIST's definition): the smallest value
     /// such that at least `percent` of all values are at most as large; `None`
     /// while empty.

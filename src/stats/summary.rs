@@ -64,6 +64,11 @@ impl Summary {
         (self.count() > 1).then(|| (self.squares / (self.count() - 1) as f64).sqrt())
     }
 
+    /// How many values lie from `low` up to, but without, `high` (nanoseconds).
+    pub fn count_between(&self, low: u64, high: u64) -> u64 {
+        self.histogram.count_between(low, high)
+    }
+
     /// The nearest-rank percentile (nanoseconds), within 0.05 % and never
     /// outside what was seen.
     pub fn percentile(&self, percent: f64) -> Option<u64> {
