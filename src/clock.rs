@@ -40,8 +40,9 @@ impl Sub<Duration> for Mono {
 }
 
 /// A span in whole nanoseconds, saturating after 584 years.
+#[inline]
 pub fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(span.subsec_nanos()))
 }
 
 /// A time of day: nanoseconds since 1970-01-01 UTC.

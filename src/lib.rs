@@ -7,6 +7,7 @@
 //! | floor | room | holds |
 //! | --- | --- | --- |
 //! | 0 | [`clock`] | monotonic and wall time as plain numbers |
+//! | 0 | [`wire`] | octets to values and back, one file a protocol |
 //! | 0 | [`stats`] | histogram, summary, jitter |
 //! | 1 | [`os`] | what `std` lacks, over `libc`; the only `unsafe` |
 //! | 2 | [`net`] | resolving, connecting, listening; how to wait |
@@ -30,3 +31,4 @@ pub mod probe;
 pub mod record;
 pub mod server;
 pub mod stats;
+pub mod wire;

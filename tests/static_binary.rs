@@ -10,13 +10,14 @@ use std::sync::{Mutex, PoisonError};
 
 use common::{Process, Scratch, Server, have, root};
 
+/// Two builds at once would write the same files.
+static ONE_BUILD: Mutex<()> = Mutex::new(());
+
 /// The binary that `scripts/test.sh` built, or one built now.
 fn static_binary(variable: &str, architecture: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return PathBuf::from(path);
     }
-    // Two builds at once would write the same files.
-    static ONE_BUILD: Mutex<()> = Mutex::new(());
     let _alone = ONE_BUILD.lock().unwrap_or_else(PoisonError::into_inner);
     let top = env!("CARGO_MANIFEST_DIR");
     let out = format!("{}/static", env!("CARGO_TARGET_TMPDIR"));

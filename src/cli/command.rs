@@ -3,9 +3,9 @@
 use super::error::Failure;
 use super::matches::Matches;
 use super::options::{
-    COMMON, CONNECTION, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, SCHEDULE, SERVER_LOG,
+    ADDRESS, COMMON, CONNECTION, FILES, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, SCHEDULE, SERIES,
 };
-use super::{Status, client, loopback, server};
+use super::{Status, client, loopback, measure, server};
 
 /// One command.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Command {
 }
 
 /// Every command, in the order of the overview.
-pub const COMMANDS: [Command; 3] = [
+pub const COMMANDS: [Command; 4] = [
     Command {
         name: "client",
         about: "time every round trip of one TCP connection to an echo service",
@@ -48,15 +48,28 @@ pub const COMMANDS: [Command; 3] = [
     },
     Command {
         name: "server",
-        about: "serve a TCP protocol: echo",
+        about: "serve a TCP protocol: echo or measure",
         positionals: &["[PROTOCOL]"],
-        groups: &[LISTEN, LIMITS, SERVER_LOG, COMMON],
+        groups: &[LISTEN, LIMITS, COMMON],
         defaults: &[],
         notes: "PROTOCOL is echo if not given. Ctrl-C or SIGTERM stops it: no new clients are\n\
                 taken, and open sessions get two seconds.\n\
                 \n\
                 Exit status: 0 stopped; 2 could not start.\n",
         run: server::run,
+    },
+    Command {
+        name: "measure",
+        about: "measure round-trip time and throughput in three phases",
+        positionals: &["HOST", "[PORT]"],
+        groups: &[SERIES, ADDRESS, FILES, COMMON],
+        defaults: &[],
+        notes: "PORT is 9900 if not given; the server is 'echotest server measure'. One probe is\n\
+                under way at a time. Throughput is payload bits over round-trip time.\n\
+                \n\
+                Exit status: 0 at least one reply came; 1 none came; 2 anything else, such as an\n\
+                error that the server reports.\n",
+        run: measure::run,
     },
     Command {
         name: "loopback",

@@ -168,6 +168,14 @@ impl Matches {
         }
     }
 
+    /// Sizes; none if none were given.
+    pub fn wholes(&self, name: &str) -> Vec<u64> {
+        match self.value(name) {
+            Some(Value::Wholes(numbers)) => numbers,
+            _ => Vec::new(),
+        }
+    }
+
     /// A share of a hundred.
     pub fn percent(&self, name: &str) -> Option<f64> {
         match self.value(name)? {

@@ -55,7 +55,12 @@ pub(super) fn sinks(matches: &Matches, run: &Run, files: Option<RunFiles>) -> Ve
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     if let Some(RunFiles { log, csv, .. }) = files {
         sinks.push(Box::new(CsvSink::new(csv, matches.flag("tcp-info"))));
-        sinks.push(Box::new(LogFileSink::new(log, run.clone(), matches.flag("verbose"))));
+        sinks.push(Box::new(LogFileSink::new(
+            log,
+            run.clone(),
+            &text::header(run),
+            matches.flag("verbose"),
+        )));
     }
     if matches.flag("json") {
         sinks.push(Box::new(JsonSink::new(run.clone())));

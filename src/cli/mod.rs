@@ -8,6 +8,7 @@ pub mod help;
 pub mod logging;
 pub mod loopback;
 pub mod matches;
+pub mod measure;
 mod measuring;
 pub mod options;
 pub mod server;

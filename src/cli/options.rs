@@ -2,6 +2,7 @@
 //! cannot differ.
 
 use super::value::Kind;
+use crate::wire::measurement::{MAX_DELAY, MAX_PROBES};
 
 /// One option.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +66,29 @@ const SECONDS_OR_ZERO: Kind = Kind::Seconds { zero: true };
 const COUNT: Kind = Kind::Number { least: 0, most: u64::MAX };
 const LIMIT: Kind = Kind::Number { least: 1, most: 1 << 20 };
 
+const IPV4: Opt = flag("ipv4", Some('4'), "use IPv4 only");
+const IPV6: Opt = flag("ipv6", Some('6'), "use IPv6 only");
+const SOURCE: Opt =
+    option("bind", None, "ADDR", Kind::Address, None, "address of this host to connect from");
+const DSCP: Opt = option(
+    "dscp",
+    None,
+    "N",
+    Kind::Number { least: 0, most: 63 },
+    None,
+    "DSCP code point of outgoing packets, 0 to 63",
+);
+const LOG_DIR: Opt = option(
+    "log-dir",
+    None,
+    "DIR",
+    Kind::Directory,
+    Some("logs"),
+    "directory for the log and the CSV, created if missing",
+);
+const NO_FILES: Opt = flag("no-files", None, "write neither log nor CSV");
+const JSON: Opt = flag("json", None, "print one JSON object instead of lines and summary");
+
 /// What every command takes.
 pub const COMMON: Group = Group {
     title: "General",
@@ -115,17 +139,10 @@ pub const SCHEDULE: Group = Group {
 pub const CONNECTION: Group = Group {
     title: "Connection",
     rows: &[
-        flag("ipv4", Some('4'), "use IPv4 only"),
-        flag("ipv6", Some('6'), "use IPv6 only"),
-        option("bind", None, "ADDR", Kind::Address, None, "address of this host to connect from"),
-        option(
-            "dscp",
-            None,
-            "N",
-            Kind::Number { least: 0, most: 63 },
-            None,
-            "DSCP code point of outgoing packets, 0 to 63",
-        ),
+        IPV4,
+        IPV6,
+        SOURCE,
+        DSCP,
         flag("no-reconnect", None, "stop at the first connection drop"),
     ],
 };
@@ -134,17 +151,10 @@ pub const CONNECTION: Group = Group {
 pub const OUTPUT: Group = Group {
     title: "Output",
     rows: &[
-        option(
-            "log-dir",
-            None,
-            "DIR",
-            Kind::Directory,
-            Some("logs"),
-            "directory for the log and the CSV, created if missing",
-        ),
-        flag("no-files", None, "write neither log nor CSV"),
+        LOG_DIR,
+        NO_FILES,
         flag("tcp-info", None, "add the kernel's view of the connection to each CSV row"),
-        flag("json", None, "print one JSON object instead of lines and summary"),
+        JSON,
         option("max-loss", None, "PCT", Kind::Percent, None, "exit 1 if more packets are lost"),
         option(
             "max-rtt",
@@ -180,7 +190,7 @@ pub const LISTEN: Group = Group {
             "N",
             Kind::Number { least: 0, most: 65535 },
             None,
-            "port to listen on; 0 takes any free one (default: echo 7)",
+            "port to listen on; 0 takes any free one (default: echo 7, measure 9900)",
         ),
         Opt {
             repeatable: true,
@@ -214,14 +224,61 @@ pub const LIMITS: Group = Group {
             None,
             "SECS",
             SECONDS_OR_ZERO,
-            Some("0"),
-            "close a connection that is silent this long; 0 never",
+            None,
+            "close a connection that is silent this long; 0 never (default: echo 0, measure 60)",
         ),
     ],
 };
 
-/// Where a server logs.
-pub const SERVER_LOG: Group = Group {
-    title: "Logging",
-    rows: &[option("log-file", None, "FILE", Kind::File, None, "log there as well as on stderr")],
+/// What the measurement protocol measures.
+pub const SERIES: Group = Group {
+    title: "Series",
+    rows: &[
+        option(
+            "type",
+            None,
+            "TYPE",
+            Kind::Choice(&["rtt", "ttput"]),
+            None,
+            "rtt for round-trip times alone, ttput for throughput alone (default: both)",
+        ),
+        option(
+            "size",
+            Some('s'),
+            "N[,N…]",
+            Kind::ByteList { least: 1, most: MAX_SIZE },
+            None,
+            "payload sizes (default: rtt 1,100,200,400,800,1000; ttput 1K,2K,4K,8K,16K,32K)",
+        ),
+        option(
+            "probes",
+            Some('c'),
+            "N",
+            Kind::Number { least: 1, most: MAX_PROBES },
+            Some("10"),
+            "probes of each size",
+        ),
+        option(
+            "server-delay",
+            None,
+            "SECS",
+            Kind::SecondsUpTo { most: MAX_DELAY },
+            Some("0"),
+            "what the server waits before each echo, up to 60",
+        ),
+        option(
+            "timeout",
+            Some('W'),
+            "SECS",
+            SECONDS,
+            Some("5.0"),
+            "time to connect and for each reply, the server's delay not counted",
+        ),
+    ],
 };
+
+/// How the measurement client connects.
+pub const ADDRESS: Group = Group { title: "Connection", rows: &[IPV4, IPV6, SOURCE, DSCP] };
+
+/// What the measurement client leaves behind.
+pub const FILES: Group = Group { title: "Output", rows: &[LOG_DIR, NO_FILES, JSON] };

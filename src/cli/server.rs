@@ -16,7 +16,7 @@ const SPARE_FILES: u64 = 32;
 /// Listens and serves until told to stop.
 pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let service = service(matches)?;
-    let limits = limits_of(matches);
+    let limits = limits_of(matches, service);
     let port = matches.whole("port").and_then(|port| u16::try_from(port).ok());
     let listeners = listen::tcp(&matches.addresses("bind"), port.unwrap_or(service.port))?;
     signals::watch(Signal::Interrupt)?;
@@ -38,12 +38,13 @@ fn service(matches: &Matches) -> Result<&'static Service, Failure> {
 }
 
 /// What the options allow clients.
-pub(super) fn limits_of(matches: &Matches) -> Limits {
+fn limits_of(matches: &Matches, service: &Service) -> Limits {
     let number = |name| matches.whole(name).and_then(|number| usize::try_from(number).ok());
+    let idle = matches.seconds("idle-timeout").unwrap_or(service.idle_timeout);
     Limits {
         max_clients: number("max-clients").unwrap_or(1),
         max_per_host: number("max-per-host").unwrap_or(1),
-        idle_timeout: matches.seconds("idle-timeout").filter(|span| !span.is_zero()),
+        idle_timeout: Some(idle).filter(|span| !span.is_zero()),
     }
 }
 

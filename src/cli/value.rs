@@ -30,12 +30,24 @@ pub enum Kind {
         /// The largest allowed.
         most: u64,
     },
+    /// A time, zero included.
+    SecondsUpTo {
+        /// The longest allowed.
+        most: Duration,
+    },
+    /// Sizes in bytes with commas between.
+    ByteList {
+        /// The smallest allowed.
+        least: u64,
+        /// The largest allowed.
+        most: u64,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
     /// A share of a hundred.
     Percent,
     /// A numeric address.
     Address,
-    /// A file's path.
-    File,
     /// A directory's path.
     Directory,
     /// Any text that is not empty.
@@ -51,6 +63,8 @@ pub enum Value {
     Seconds(Duration),
     /// A size or a number.
     Whole(u64),
+    /// Sizes.
+    Wholes(Vec<u64>),
     /// A share of a hundred.
     Percent(f64),
     /// A numeric address.
@@ -69,9 +83,17 @@ impl Kind {
             }
             Self::Bytes { least, most } => whole(bytes(text)?, least, most),
             Self::Number { least, most } => whole(number(text)?, least, most),
+            Self::SecondsUpTo { most } => {
+                seconds(text).filter(|span| *span <= most).map(Value::Seconds)
+            }
+            Self::ByteList { least, most } => {
+                let size = |text| bytes(text).filter(|size| (least..=most).contains(size));
+                text.split(',').map(size).collect::<Option<_>>().map(Value::Wholes)
+            }
+            Self::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
             Self::Percent => decimal(text).filter(|share| *share <= 100.0).map(Value::Percent),
             Self::Address => address(text).map(Value::Address),
-            Self::File | Self::Directory | Self::Text => {
+            Self::Directory | Self::Text => {
                 (!text.is_empty()).then(|| Value::Text(text.to_owned()))
             }
         }
@@ -92,9 +114,17 @@ impl Kind {
             }
             Self::Number { least, most: u64::MAX } => format!("a whole number from {least}"),
             Self::Number { least, most } => format!("a whole number from {least} to {most}"),
+            Self::SecondsUpTo { most } => {
+                format!("a time from 0 to {} s, such as 0.5 or 50ms", most.as_secs())
+            }
+            Self::ByteList { least, most } => format!(
+                "sizes of {} to {} bytes with commas between, such as 100,1K",
+                size(least),
+                size(most)
+            ),
+            Self::Choice(words) => words.join(" or "),
             Self::Percent => "a number from 0 to 100".to_owned(),
             Self::Address => "an IPv4 or IPv6 address of this host".to_owned(),
-            Self::File => "a file's path".to_owned(),
             Self::Directory => "a directory's path".to_owned(),
             Self::Text => "a text that is not empty".to_owned(),
         }

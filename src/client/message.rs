@@ -14,17 +14,33 @@ use crate::os::{clock, signals};
 ///
 /// What the system says of reading or writing.
 pub fn exchange(stream: &Stream, text: &[u8], until: Mono) -> io::Result<Vec<u8>> {
+    let received = ask(stream, text, until, |received| received.len() >= text.len())?;
+    stream.finish_sending();
+    Ok(received)
+}
+
+/// Sends `text` and gives what came back until it is `complete`, the peer
+/// closed, or `until` came.
+///
+/// # Errors
+///
+/// What the system says of reading or writing.
+pub fn ask(
+    stream: &Stream,
+    text: &[u8],
+    until: Mono,
+    complete: impl Fn(&[u8]) -> bool,
+) -> io::Result<Vec<u8>> {
     let mut unsent = text;
     let mut received = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
-    while received.len() < text.len() {
+    while !complete(&received) {
         unsent = push(stream, unsent)?;
         match pull(stream, &mut buffer, until, !unsent.is_empty())? {
             ControlFlow::Continue(count) => received.extend_from_slice(&buffer[..count]),
             ControlFlow::Break(()) => break,
         }
     }
-    stream.finish_sending();
     Ok(received)
 }
 

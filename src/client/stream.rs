@@ -17,7 +17,7 @@ use crate::probe::link::TcpTotals;
 use crate::probe::{Arrival, Cause, Link, Reopened, Reply, What};
 
 /// What the octets that came mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
     /// A reply is not complete yet.
     More,
@@ -27,6 +27,8 @@ pub enum Decoded {
     Corrupt,
     /// Octets came though no probe is outstanding.
     Unasked,
+    /// The peer says, in its protocol, that it ends the session.
+    Refused(String),
 }
 
 /// A protocol on a byte stream, without sockets or time.
@@ -42,6 +44,11 @@ pub trait Codec {
 
     /// A new connection: the next reply will be the one to probe `next`.
     fn reset(&mut self, next: u64);
+
+    /// The peer has closed. What octets without an end mean now, if anything.
+    fn at_end(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// Octets taken from the kernel at a time. Only the pages that replies reach
@@ -68,6 +75,7 @@ pub struct StreamLink<C> {
     offset: usize,
     /// Why writing failed. Reading may still find replies before the end.
     write_error: Option<io::Error>,
+    refusal: Option<String>,
     want_tcp_info: bool,
     retransmits: Retransmits,
     /// Figures of the connections before this one.
@@ -90,12 +98,23 @@ impl<C: Codec> StreamLink<C> {
             unsent: 1..1,
             offset: 0,
             write_error: None,
+            refusal: None,
             want_tcp_info,
             retransmits: Retransmits::default(),
             former: TcpTotals::default(),
         };
         link.take(connected, 1);
         link
+    }
+
+    /// What the peer said when it ended the session in its protocol's words.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+
+    /// Gives the connection back, if it still stands.
+    pub fn into_stream(self) -> Option<Stream> {
+        self.stream
     }
 
     fn take(&mut self, connected: Connected, next: u64) {
@@ -160,6 +179,7 @@ impl<C: Codec> StreamLink<C> {
             Decoded::Reply => What::Reply(self.reply()),
             Decoded::Corrupt => What::Corrupt,
             Decoded::Unasked => What::Down(Cause::Unasked),
+            Decoded::Refused(text) => self.refused(text),
         })
     }
 
@@ -199,10 +219,22 @@ impl<C: Codec> StreamLink<C> {
             }
             Ok(Heard::End) => {
                 let cause = self.write_error.as_ref().map_or(Cause::Closed, Cause::from);
-                Some(What::Down(cause))
+                Some(self.ended(cause))
             }
-            Err(error) => Some(What::Down(Cause::from(&error))),
+            Err(error) => Some(self.ended(Cause::from(&error))),
         }
+    }
+
+    fn ended(&mut self, cause: Cause) -> What {
+        match self.codec.at_end() {
+            Some(text) => self.refused(text),
+            None => What::Down(cause),
+        }
+    }
+
+    fn refused(&mut self, text: String) -> What {
+        self.refusal = Some(text.clone());
+        What::Down(Cause::Refused(text))
     }
 
     fn start_dial(&mut self) -> Result<Dial, Reopened> {

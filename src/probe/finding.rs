@@ -11,7 +11,8 @@ use super::tally::{Pauses, Tally};
 /// in the equally wide stretch on either side; and the path is known to be
 /// faster than half of `low`, from a handshake or any round trip. A path whose
 /// true round trip is 40 ms never falls under it, because its handshake takes
-/// 40 ms too; nor does one with jitter, whose times have no edges.
+/// 40 ms too; nor does one with jitter, whose times have no edges; nor a peer
+/// that was asked to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plateau {
     /// Linux holds an acknowledgement back for 40 ms.
@@ -42,7 +43,8 @@ impl Plateau {
             .max(tally.rtt.count_between(high, high + width));
         let fastest = tally.rtt.min()?.min(tally.connect.min()?);
         let gathered = within >= 3 && within * 100 >= tally.rtt.count() && within >= 4 * around;
-        (gathered && fastest * 2 < low).then(|| Finding::Plateau {
+        let unexplained = tally.peer_delay.is_zero();
+        (unexplained && gathered && fastest * 2 < low).then(|| Finding::Plateau {
             plateau: self,
             packets: within,
             of: tally.rtt.count(),
@@ -137,6 +139,16 @@ mod tests {
     fn a_path_of_forty_milliseconds_is_no_plateau() {
         let steady = (0..1000).map(|n| 40.0 + f64::from(n % 7) / 10.0);
         assert!(names(40, steady).is_empty());
+    }
+
+    #[test]
+    fn a_delay_that_was_asked_for_is_no_plateau() {
+        let peer_delay = Duration::from_millis(40);
+        let mut tally = Tally { peer_delay, ..Tally::new(Mono(0), Duration::from_millis(1)) };
+        for _ in 0..10 {
+            tally.rtt.record(40_100_000);
+        }
+        assert_eq!(findings(&tally), []);
     }
 
     #[test]

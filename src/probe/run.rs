@@ -41,6 +41,9 @@ struct Outlet<'sinks> {
     sinks: &'sinks mut [Box<dyn Sink>],
     anchor: Anchor,
     clock_check: Mono,
+    /// The earliest of the sinks' deadlines, kept because it is looked at in
+    /// every turn of the loop and changes only when a sink was called.
+    deadline: Mono,
     gone: bool,
 }
 
@@ -63,16 +66,16 @@ impl Outlet<'_> {
     }
 
     fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> Result<(), Gone>) {
+        self.deadline = Mono::NEVER;
         for sink in self.sinks.iter_mut() {
             self.gone |= act(sink.as_mut()).is_err();
+            self.deadline = self.deadline.min(sink.deadline());
         }
     }
 
     /// By when the chores must be done.
-    fn deadline(&self, outstanding: usize) -> Mono {
-        let soonest = self.sinks.iter().map(|sink| sink.deadline()).min();
-        let grace = if outstanding == 0 { Duration::ZERO } else { GRACE };
-        soonest.unwrap_or(Mono::NEVER) + grace
+    fn chores_due(&self, outstanding: usize) -> Mono {
+        if outstanding == 0 { self.deadline } else { self.deadline + GRACE }
     }
 
     /// A look at the clocks, and the sinks' own chores, where they are due.
@@ -86,12 +89,11 @@ impl Outlet<'_> {
                 self.anchor = fresh;
             }
         }
-        if self.deadline(tracker.outstanding()) <= now {
+        if self.chores_due(tracker.outstanding()) <= now {
             self.tally.end = now;
-            let Self { tally, sinks, gone, .. } = self;
-            for sink in sinks.iter_mut().filter(|sink| sink.deadline() <= now) {
-                *gone |= sink.tick(now, tally).is_err();
-            }
+            let tally = std::mem::take(&mut self.tally);
+            self.each(|sink| if sink.deadline() <= now { sink.tick(now, &tally) } else { Ok(()) });
+            self.tally = tally;
         }
     }
 }
@@ -106,7 +108,8 @@ pub fn run(
     control: &mut dyn Control,
 ) -> Tally {
     let clock_check = tally.start + CLOCK_CHECK;
-    let mut outlet = Outlet { tally, sinks, anchor, clock_check, gone: false };
+    let deadline = sinks.iter().map(|sink| sink.deadline()).min().unwrap_or(Mono::NEVER);
+    let mut outlet = Outlet { tally, sinks, anchor, clock_check, deadline, gone: false };
     loop {
         match control.order() {
             None => {}
@@ -119,7 +122,7 @@ pub fn run(
             }
         }
         let step = tracker.step();
-        let until_chores = outlet.deadline(tracker.outstanding());
+        let until_chores = outlet.chores_due(tracker.outstanding());
         match step {
             Step::Send(number) => tracker.on_sent(link.send(number)),
             Step::Receive(until) => {

@@ -85,6 +85,8 @@ pub enum Cause {
     },
     /// Octets came that no probe had asked for.
     Unasked,
+    /// The peer ended the session in its protocol's own words.
+    Refused(String),
     /// More probes waited for replies than this program keeps in mind.
     TooManyOutstanding,
     /// Something else, in the system's words.
@@ -116,6 +118,7 @@ impl fmt::Display for Cause {
                 write!(f, "the reply to packet {number} is not what was sent")
             }
             Self::Unasked => f.write_str("bytes came that were never asked for"),
+            Self::Refused(text) => write!(f, "the peer answered {text:?}"),
             Self::TooManyOutstanding => f.write_str("too many packets unanswered"),
             Self::Other(text) => f.write_str(text),
         }

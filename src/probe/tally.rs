@@ -20,6 +20,9 @@ pub struct Tally {
     pub late: u64,
     /// Probes whose reply was not what had been sent.
     pub corrupt: u64,
+    /// What the peer was asked to wait before each reply; part of every round
+    /// trip.
+    pub peer_delay: Duration,
     /// Round-trip times in nanoseconds.
     pub rtt: Summary,
     /// Delay variation of neighbouring round-trip times, in nanoseconds.
@@ -118,6 +121,13 @@ impl Tally {
             Notice::Pause { span, .. } => self.pauses.add(*span),
             Notice::Overdue { .. } | Notice::Attempt { .. } | Notice::ClockStep { .. } => {}
         }
+    }
+
+    /// Takes in the connection that a further run of the same command began with.
+    pub fn connected(&mut self, took: Duration) {
+        self.established += 1;
+        self.connect.record(nanos(took));
+        self.jitter.gap();
     }
 
     /// Probes that did not come back as they were sent, in percent of all.

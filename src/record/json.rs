@@ -70,7 +70,7 @@ fn response(tally: &Tally) -> Object {
 
 fn config(run: &Run) -> Object {
     Object::new()
-        .whole("size", u64::try_from(run.size).ok())
+        .whole("size", u64::try_from(run.size).ok().filter(|&size| size > 0))
         .number("frequency_s", run.frequency.as_secs_f64(), 9)
         .whole("count", run.count)
         .number("timeout_s", run.timeout.as_secs_f64(), 9)
@@ -104,7 +104,7 @@ fn extremes(series: &Summary) -> Object {
     micros(object, "max", series.max().map(|nanos| nanos as f64))
 }
 
-fn round_trips(tally: &Tally) -> Object {
+pub(super) fn round_trips(tally: &Tally) -> Object {
     let object = micros(extremes(&tally.rtt), "stddev", tally.rtt.stddev());
     let object = PERCENTILES
         .iter()

@@ -19,12 +19,13 @@ pub struct LogFileSink {
 
 impl LogFileSink {
     /// Writes the run's settings to a new file.
-    pub fn new(file: RowFile, run: Run, verbose: bool) -> Self {
+    /// `header` says what is about to be done.
+    pub fn new(file: RowFile, run: Run, header: &str, verbose: bool) -> Self {
         let mut sink = Self { file, stamper: Stamper::new(), run, verbose };
         let start = sink.run.start;
         let version = env!("CARGO_PKG_VERSION");
         sink.line(start, "INFO", &format!("echotest {version} {}", sink.run.command));
-        sink.line(start, "INFO", &text::header(&sink.run));
+        sink.line(start, "INFO", header);
         if let Some(local) = sink.run.local {
             let connected = format!("connected from {local} to {}", sink.run.address);
             sink.line(start, "INFO", &connected);
@@ -32,7 +33,8 @@ impl LogFileSink {
         sink
     }
 
-    fn line(&mut self, at: Wall, level: &str, text: &str) {
+    /// Writes a line of its own.
+    pub fn line(&mut self, at: Wall, level: &str, text: &str) {
         let line = format!("{} {level:5} {text}\n", self.stamper.stamp(at));
         // The file reports its own troubles.
         let _ = self.file.write_all(line.as_bytes());

@@ -6,6 +6,7 @@ pub mod files;
 pub mod format;
 pub mod json;
 pub mod log_file;
+pub mod measurement;
 pub mod object;
 pub mod row_file;
 pub mod terminal;
@@ -33,7 +34,7 @@ pub struct Run {
     pub local: Option<SocketAddr>,
     /// When it began.
     pub start: Wall,
-    /// Payload octets of each probe.
+    /// Payload octets of each probe; 0 where they differ.
     pub size: usize,
     /// Time from one send to the next.
     pub frequency: Duration,

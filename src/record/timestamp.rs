@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use crate::clock::Wall;
 
 /// `2026-11-20T19:20:01.123456Z`.
-const LENGTH: usize = 27;
+pub const LENGTH: usize = 27;
 /// What stands before the fraction: all that changes once a second.
 const PREFIX: usize = 20;
 
@@ -25,15 +25,21 @@ impl Stamper {
         stamper
     }
 
-    /// The text of `wall`, valid until the next call.
-    pub fn stamp(&mut self, wall: Wall) -> &str {
+    /// The text of `wall` in ASCII, valid until the next call.
+    #[inline]
+    pub fn octets(&mut self, wall: Wall) -> &[u8; LENGTH] {
         let second = wall.0.div_euclid(1_000_000_000);
         if second != self.second {
             self.set_second(second);
         }
         let micros = wall.0.rem_euclid(1_000_000_000) / 1_000;
         digits(&mut self.text[PREFIX..PREFIX + 6], micros);
-        std::str::from_utf8(&self.text).unwrap_or_default()
+        &self.text
+    }
+
+    /// The text of `wall`, valid until the next call.
+    pub fn stamp(&mut self, wall: Wall) -> &str {
+        std::str::from_utf8(self.octets(wall)).unwrap_or_default()
     }
 
     fn set_second(&mut self, second: i64) {

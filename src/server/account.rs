@@ -8,6 +8,10 @@ use std::io;
 pub enum Ending {
     /// The peer closed its side, and had all that was due to it.
     PeerClosed,
+    /// The peer asked for the end, and got its answer.
+    Finished,
+    /// The peer broke the protocol, and was told so.
+    Refused(&'static str),
     /// Nothing came from the peer for longer than allowed.
     Idle,
     /// The peer took nothing for too long.
@@ -39,6 +43,12 @@ impl Ending {
         }
     }
 
+    /// Whether this side closes first, so that its last words may still be on
+    /// their way.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Finished | Self::Refused(_))
+    }
+
     fn of(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
@@ -52,6 +62,8 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::PeerClosed => "closed by the peer",
+            Self::Finished => "finished",
+            Self::Refused(text) => text,
             Self::Idle => "idle for too long",
             Self::NotTaking => "the peer took nothing for too long",
             Self::Reset => "reset by the peer",

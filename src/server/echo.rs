@@ -10,7 +10,7 @@ use super::{Account, Connection, Context, Ending};
 const BUFFER: usize = 256 * 1024;
 
 /// Serves one client.
-pub fn serve(connection: &mut dyn Connection, _context: &Context) -> Account {
+pub fn serve(connection: &mut dyn Connection, _context: &Context<'_>) -> Account {
     let mut buffer = vec![0; BUFFER];
     let mut echoed = 0_u64;
     let ending = loop {
@@ -64,7 +64,7 @@ mod tests {
     fn play(input: &[u8], piece: usize, end: Option<ErrorKind>) -> (Vec<u8>, Account) {
         let input = Cursor::new(input.to_vec());
         let mut script = Script { input, piece, output: Vec::new(), end };
-        let context = Context { peer: "[::1]:4242".parse().unwrap() };
+        let context = Context { peer: "[::1]:4242".parse().unwrap(), stopping: &|| false };
         let account = serve(&mut script, &context);
         (script.output, account)
     }

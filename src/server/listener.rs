@@ -1,8 +1,8 @@
 //! The accept loop: a seat and a thread for each client, and none of their
 //! troubles for the others.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,6 +37,10 @@ const KEEP_ALIVE: KeepAlive =
     KeepAlive { idle: Duration::from_mins(1), interval: Duration::from_secs(10), probes: 6 };
 /// A peer that takes nothing for this long is closed.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long, and how many reads of 4 KiB, a closing session waits for the peer
+/// to close too.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_READS: usize = 1024;
 /// When the kernel has no descriptor or thread to give, accepting rests: at
 /// full speed the failing calls would take a whole core.
 const SHORTEST_REST: Duration = Duration::from_millis(10);
@@ -170,6 +174,22 @@ impl Server {
     }
 }
 
+/// Lets the last words reach the peer: closing over octets that nobody read
+/// would reset the connection and take them back. Bounded in time and octets.
+fn linger(mut stream: &TcpStream) {
+    let until = clock::now() + LINGER;
+    let mut unread = [0; 4096];
+    // Errors mean that the connection is over already.
+    let _ = stream.shutdown(Shutdown::Write);
+    let _ = stream.set_read_timeout(Some(LINGER));
+    for _ in 0..LINGER_READS {
+        match stream.read(&mut unread) {
+            Ok(1..) if clock::now() < until => {}
+            _ => return,
+        }
+    }
+}
+
 /// One client, on its own thread.
 struct Session {
     service: &'static Service,
@@ -183,11 +203,14 @@ impl Session {
     fn run(self) {
         let began = clock::now();
         let Self { service, peer, entry, .. } = &self;
-        let context = Context { peer: *peer };
+        let context = Context { peer: *peer, stopping: &|| entry.stopping() };
         let serve = || (service.serve)(&mut self.stream.as_ref(), &context);
         // One client's misfortune must not be another's.
         match catch_unwind(AssertUnwindSafe(serve)) {
             Ok(mut account) => {
+                if account.ending.is_ours() {
+                    linger(&self.stream);
+                }
                 if entry.stopping() {
                     account.ending = Ending::Stopping;
                 }

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod echo;
 pub mod listener;
+pub mod measurement;
 pub mod seats;
 pub mod service;
 pub mod sessions;

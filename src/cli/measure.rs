@@ -1,0 +1,254 @@
+//! `echotest measure`: a session of the measurement protocol for each series.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Status;
+use super::error::Failure;
+use super::matches::Matches;
+use super::measuring::{self, Orders};
+use super::target::{Target, dialer};
+use crate::client::StreamLink;
+use crate::client::measurement::{MeasurementCodec, SetupError, set_up, terminate};
+use crate::net::Dialer;
+use crate::net::dial::Connected;
+use crate::os::{clock, signals};
+use crate::probe::{Plan, Sink, Tally, Tracker, run as run_loop};
+use crate::record::csv::CsvSink;
+use crate::record::diagnostics::DiagnosticsSink;
+use crate::record::files::RunFiles;
+use crate::record::log_file::LogFileSink;
+use crate::record::measurement::{Series, SeriesSink, TABLE_HEAD};
+use crate::record::object::Object;
+use crate::record::{Run, json};
+use crate::wire::measurement::{Kind, Reply, Setup};
+
+/// The measurement server's port.
+const MEASURE_PORT: u16 = 9900;
+/// The sizes of the exercise that the protocol comes from.
+const ROUND_TRIP_SIZES: [u64; 6] = [1, 100, 200, 400, 800, 1000];
+const THROUGHPUT_SIZES: [u64; 6] = [1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10];
+
+/// Measures every series that the arguments ask for, one after another.
+pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
+    let target = Target::of(matches, MEASURE_PORT)?;
+    let setups = setups(matches);
+    let timeout = matches.seconds("timeout").unwrap_or_default();
+    let mut dialer = dialer(matches, &target, timeout)?;
+    let files = measuring::files(matches, "echo_measure")?;
+    measuring::watch_signals()?;
+    clock::tighten_timers();
+    let connected = dialer.connect().map_err(|(address, error)| {
+        if let Some(files) = &files {
+            files.remove();
+        }
+        target.not_connected(address, &error)
+    })?;
+    let mut measuring = Measuring::new(matches, &target, &connected, files, timeout);
+    let ended = measuring.all(&setups, &mut dialer, connected);
+    measuring.finish(&setups);
+    ended?;
+    Ok(if measuring.total.borrow().received > 0 { Status::Good } else { Status::Bad })
+}
+
+/// The series asked for, in the order in which they are measured.
+fn setups(matches: &Matches) -> Vec<Setup> {
+    let kinds = match matches.text("type").as_deref() {
+        Some("rtt") => vec![Kind::RoundTrip],
+        Some("ttput") => vec![Kind::Throughput],
+        _ => vec![Kind::RoundTrip, Kind::Throughput],
+    };
+    let probes = matches.whole("probes").unwrap_or(1);
+    let delay = matches.seconds("server-delay").unwrap_or_default();
+    let given = matches.wholes("size");
+    let sizes = |kind| match kind {
+        _ if !given.is_empty() => given.clone(),
+        Kind::RoundTrip => ROUND_TRIP_SIZES.to_vec(),
+        Kind::Throughput => THROUGHPUT_SIZES.to_vec(),
+    };
+    let setup =
+        |kind, size| Setup { kind, size: usize::try_from(size).unwrap_or(1), probes, delay };
+    let of = |kind| sizes(kind).into_iter().map(move |size| setup(kind, size));
+    kinds.into_iter().flat_map(of).collect()
+}
+
+/// Everything that outlives a single series.
+struct Measuring<'a> {
+    target: &'a Target,
+    as_json: bool,
+    timeout: Duration,
+    run: Run,
+    csv: Option<Rc<RefCell<CsvSink>>>,
+    log: Option<LogFileSink>,
+    total: Rc<RefCell<Tally>>,
+    series: Vec<Series>,
+}
+
+impl<'a> Measuring<'a> {
+    fn new(
+        matches: &Matches,
+        target: &'a Target,
+        connected: &Connected,
+        files: Option<RunFiles>,
+        timeout: Duration,
+    ) -> Self {
+        let run = Run {
+            command: target.command,
+            protocol: "measure",
+            host: target.host.clone(),
+            address: connected.address,
+            local: connected.stream.local_address().ok(),
+            start: clock::wall(),
+            size: 0,
+            frequency: Duration::ZERO,
+            count: matches.whole("probes").unwrap_or(0),
+            timeout,
+            tcp_info: false,
+            files: files.as_ref().map(RunFiles::paths),
+        };
+        let (log, csv) = files.map(|files| (files.log, files.csv)).unzip();
+        let columns = ["type", "size"];
+        let csv =
+            csv.map(|file| Rc::new(RefCell::new(CsvSink::with_series(file, false, &columns))));
+        let header = format!("measuring {} ({})", target.host, run.address);
+        let log = log.map(|log| LogFileSink::new(log, run.clone(), &header, false));
+        let peer_delay = matches.seconds("server-delay").unwrap_or_default();
+        let start = Tally { start: clock::now(), peer_delay, ..Tally::default() };
+        Self {
+            target,
+            as_json: matches.flag("json"),
+            timeout,
+            run,
+            csv,
+            log,
+            total: Rc::new(RefCell::new(start)),
+            series: Vec::new(),
+        }
+    }
+
+    fn all(
+        &mut self,
+        setups: &[Setup],
+        dialer: &mut Dialer,
+        first: Connected,
+    ) -> Result<(), Failure> {
+        self.say(TABLE_HEAD);
+        let mut ready = Some(first);
+        for setup in setups {
+            if signals::stop_requests() > 0 {
+                break;
+            }
+            let connected = match ready.take() {
+                Some(connected) => connected,
+                None => dialer
+                    .connect()
+                    .map_err(|(address, error)| self.target.not_connected(address, &error))?,
+            };
+            self.one(setup, dialer, connected)?;
+            if let Some(series) = self.series.last() {
+                self.say(&series.row());
+            }
+        }
+        Ok(())
+    }
+
+    /// One series: setup, probes, termination.
+    fn one(&mut self, setup: &Setup, dialer: &Dialer, connected: Connected) -> Result<(), Failure> {
+        self.total.borrow_mut().connected(connected.took);
+        let until = clock::now() + self.timeout;
+        set_up(&connected.stream, setup, until).map_err(|error| match error {
+            SetupError::Silent => Failure::NoReply(error.to_string()),
+            error => error.into(),
+        })?;
+        let throughput = Rc::default();
+        let mut sinks = self.sinks(setup, &throughput);
+        let connect = connected.took;
+        let codec = MeasurementCodec::new(setup.size);
+        let mut link = StreamLink::new(codec, dialer.clone(), connected, false);
+        let start = clock::now();
+        let tally = run_loop(
+            &mut link,
+            &mut Tracker::new(self.plan(setup), start),
+            Tally::new(start, connect),
+            clock::anchor(),
+            &mut sinks,
+            &mut Orders::new(self.run.clone()),
+        );
+        drop(sinks);
+        let refused = link.refusal().map(str::to_owned);
+        if let (true, Some(stream)) = (tally.drops == 0, link.into_stream()) {
+            end_session(&stream, clock::now() + self.timeout);
+        }
+        let throughput = Rc::try_unwrap(throughput).map(RefCell::into_inner).unwrap_or_default();
+        self.series.push(Series { setup: *setup, tally, throughput });
+        match refused {
+            Some(said) => {
+                let sent = format!("m PAYLOAD({} bytes) NUMBER", setup.size);
+                Err(SetupError::Refused { sent, said }.into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// One probe at a time; the server's own delay is not the path's fault.
+    fn plan(&self, setup: &Setup) -> Plan {
+        Plan {
+            frequency: Duration::ZERO,
+            count: setup.probes,
+            duration: None,
+            timeout: self.timeout + setup.delay,
+            reconnect: false,
+        }
+    }
+
+    fn sinks(
+        &self,
+        setup: &Setup,
+        throughput: &Rc<RefCell<crate::stats::Summary>>,
+    ) -> Vec<Box<dyn Sink>> {
+        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        if let Some(csv) = &self.csv {
+            let values = [setup.kind.name().to_owned(), setup.size.to_string()];
+            csv.borrow_mut().set_series(&values);
+            sinks.push(Box::new(Rc::clone(csv)));
+        }
+        let (throughput, total) = (Rc::clone(throughput), Rc::clone(&self.total));
+        sinks.push(Box::new(SeriesSink::new(setup.size, throughput, total)));
+        sinks.push(Box::new(DiagnosticsSink::new(setup.size, true)));
+        sinks
+    }
+
+    /// Prints a line of the table, and logs it.
+    fn say(&mut self, line: &str) {
+        if let Some(log) = &mut self.log {
+            log.line(clock::wall(), "INFO", line);
+        }
+        if !self.as_json {
+            // A reader that has gone has read enough.
+            let _ = writeln!(io::stdout(), "{line}");
+        }
+    }
+
+    fn finish(&mut self, setups: &[Setup]) {
+        self.total.borrow_mut().end = clock::now();
+        if !self.as_json {
+            return;
+        }
+        let total = self.total.borrow();
+        let delay = setups.first().map(|setup| setup.delay.as_secs_f64());
+        let object: Object = json::object(&self.run, &total)
+            .number("server_delay_s", delay, 9)
+            .array("series", self.series.iter().map(Series::object));
+        let _ = writeln!(io::stdout(), "{}", object.finish());
+    }
+}
+
+fn end_session(stream: &crate::net::Stream, until: crate::clock::Mono) {
+    match terminate(stream, until) {
+        Ok(said) if Reply::read(said.as_bytes()) == Some(Reply::Closing) => {}
+        Ok(said) => log::warn!("the server answered {said:?} to the termination"),
+        Err(error) => log::warn!("the termination failed: {error}"),
+    }
+}
