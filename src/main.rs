@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use echotest::cli::error::Failure;
 use echotest::cli::{self, Status};
 
 fn main() -> ExitCode {
@@ -10,8 +11,10 @@ fn main() -> ExitCode {
         Ok(Status::Good) => ExitCode::SUCCESS,
         Ok(Status::Bad) => ExitCode::from(1),
         Err(failure) => {
-            // Where standard error is closed there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "echotest: {failure}");
+            if !matches!(failure, Failure::Told) {
+                // Where standard error is closed there is nobody to tell.
+                let _ = writeln!(std::io::stderr(), "echotest: {failure}");
+            }
             ExitCode::from(failure.exit_status())
         }
     }

@@ -4,6 +4,7 @@ use super::error::Failure;
 use super::matches::Matches;
 use super::options::{
     ADDRESS, COMMON, CONNECTION, FILES, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, SCHEDULE, SERIES,
+    SERVICE,
 };
 use super::{Status, client, loopback, measure, server};
 
@@ -50,7 +51,7 @@ pub const COMMANDS: [Command; 4] = [
         name: "server",
         about: "serve a TCP protocol: echo or measure",
         positionals: &["[PROTOCOL]"],
-        groups: &[LISTEN, LIMITS, COMMON],
+        groups: &[LISTEN, LIMITS, SERVICE, COMMON],
         defaults: &[],
         notes: "PROTOCOL is echo if not given. Ctrl-C or SIGTERM stops it: no new clients are\n\
                 taken, and open sessions get two seconds.\n\

@@ -41,13 +41,15 @@ pub enum Failure {
     Setup(Box<dyn Error>),
     /// The other host did not answer: exit 1.
     NoReply(String),
+    /// It has been said already, by the process that was to stay: exit 2.
+    Told,
 }
 
 impl Failure {
     /// The exit status that says so.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Setup(_) => 2,
+            Self::Setup(_) | Self::Told => 2,
             Self::NoReply(_) => 1,
         }
     }
@@ -64,6 +66,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoReply(text) => f.write_str(text),
+            Self::Told => Ok(()),
             Self::Setup(error) => {
                 write!(f, "{error}")?;
                 let mut cause = error.source();

@@ -1,33 +1,128 @@
-//! Diagnostics: one line each on standard error, with the time in UTC.
+//! Diagnostics: one line each, with the time in UTC, on standard error and
+//! where else the options say; in the system's log where there is no terminal.
 
-use std::io::Write;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
-use log::LevelFilter;
+use env_logger::{Builder, Target};
+use log::{Level, LevelFilter, Record};
 
+use super::error::Failure;
 use super::matches::Matches;
+use crate::net::syslog::{self, Severity, Syslog};
 use crate::os::clock;
+use crate::os::signals::{Signal, seen};
 use crate::record::timestamp::rfc3339;
 
+/// A log file that cannot be written.
+#[derive(Debug)]
+struct LogFileError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl fmt::Display for LogFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot write the log file {}", self.path.display())
+    }
+}
+
+impl std::error::Error for LogFileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Standard error and a file that is opened again after a SIGHUP. Under a
+/// daemon or inetd standard error is `/dev/null` by then.
+struct FileAndStderr {
+    path: PathBuf,
+    file: File,
+    hang_ups: u32,
+}
+
+impl FileAndStderr {
+    fn open(path: &Path) -> io::Result<Self> {
+        // Absolute, because a daemon leaves its directory.
+        let path = std::path::absolute(path)?;
+        let file = Self::append(&path)?;
+        Ok(Self { path, file, hang_ups: seen(Signal::HangUp) })
+    }
+
+    fn append(path: &Path) -> io::Result<File> {
+        File::options().append(true).create(true).open(path)
+    }
+}
+
+impl Write for FileAndStderr {
+    /// One formatted line. Never fails: a log that cannot be written is no
+    /// reason to serve nobody.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let hang_ups = seen(Signal::HangUp);
+        if std::mem::replace(&mut self.hang_ups, hang_ups) != hang_ups
+            && let Ok(file) = Self::append(&self.path)
+        {
+            self.file = file;
+        }
+        let _ = self.file.write_all(line);
+        let _ = io::stderr().write_all(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Starts logging at the level asked for; `RUST_LOG` overrides it.
-pub fn start(matches: &Matches) {
+///
+/// # Errors
+///
+/// The log file cannot be written.
+pub fn start(matches: &Matches) -> Result<(), Failure> {
     let level = match (matches.flag("quiet"), matches.times("verbose")) {
         (true, _) => LevelFilter::Error,
         (false, 0) => LevelFilter::Info,
         (false, 1) => LevelFilter::Debug,
         (false, _) => LevelFilter::Trace,
     };
-    let mut builder = env_logger::Builder::new();
+    let mut builder = Builder::new();
     if matches.command_name() == "loopback" && level == LevelFilter::Info {
         // Its server is a means, not the subject.
         builder.filter_module("echotest::server", LevelFilter::Warn);
     }
-    builder.filter_level(level).parse_env("RUST_LOG").format(|line, record| {
-        let time = rfc3339(clock::wall());
-        writeln!(line, "{time} {:5} {}", record.level(), record.args())
-    });
+    builder.filter_level(level).parse_env("RUST_LOG");
+    let without_terminal = matches.flag("inetd") || matches.flag("daemon");
+    if let Some(path) = matches.text("log-file") {
+        let file = FileAndStderr::open(Path::new(&path))
+            .map_err(|source| LogFileError { path: path.into(), source })?;
+        builder.target(Target::Pipe(Box::new(file))).format(timed_line);
+    } else if without_terminal {
+        builder.target(Target::Pipe(Box::new(Syslog::default()))).format(syslog_line);
+    } else {
+        builder.format(timed_line);
+    }
     if builder.try_init().is_ok() {
         log_panics();
     }
+    Ok(())
+}
+
+fn timed_line(out: &mut env_logger::fmt::Formatter, record: &Record<'_>) -> io::Result<()> {
+    let time = rfc3339(clock::wall());
+    writeln!(out, "{time} {:5} {}", record.level(), record.args())
+}
+
+fn syslog_line(out: &mut env_logger::fmt::Formatter, record: &Record<'_>) -> io::Result<()> {
+    let severity = match record.level() {
+        Level::Error => Severity::Error,
+        Level::Warn => Severity::Warning,
+        Level::Info => Severity::Info,
+        Level::Debug | Level::Trace => Severity::Debug,
+    };
+    writeln!(out, "{}", syslog::line(severity, &record.args().to_string()))
 }
 
 /// A panic is one line in the log. Its backtrace would need more stack than a

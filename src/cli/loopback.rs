@@ -9,6 +9,7 @@ use super::error::Failure;
 use super::matches::Matches;
 use super::target::{Target, family};
 use crate::net::listen;
+use crate::net::notify::Notifier;
 use crate::net::resolve::Family;
 use crate::server::{Limits, SERVICES, Service, serve};
 
@@ -27,7 +28,7 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let port = listeners.first().map_or(Ok(0), |listener| Ok(listener.local_addr()?.port()));
     let port = port.map_err(|error: std::io::Error| Failure::Setup(Box::new(error)))?;
     thread::Builder::new().spawn(move || {
-        if let Err(error) = serve(&listeners, ECHO, &LIMITS) {
+        if let Err(error) = serve(&listeners, ECHO, &LIMITS, Notifier::default()) {
             log::error!("the loopback server ended: {error}");
         }
     })?;

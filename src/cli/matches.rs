@@ -1,7 +1,9 @@
 //! Arguments against the rows: every value is checked before anything is done.
 
 use std::ffi::{OsStr, OsString};
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lexopt::Arg;
@@ -17,6 +19,10 @@ pub struct Matches {
     command: &'static Command,
     given: Vec<(&'static str, Value)>,
     positionals: Vec<String>,
+    /// The socket that inetd put on standard input.
+    inherited: Option<TcpStream>,
+    /// Where relative paths begin, also when a daemon has left it.
+    directory: PathBuf,
 }
 
 impl Matches {
@@ -30,7 +36,13 @@ impl Matches {
         arguments: impl Iterator<Item = OsString>,
     ) -> Result<Self, UsageError> {
         let mut parser = lexopt::Parser::from_args(arguments);
-        let mut matches = Self { command, given: Vec::new(), positionals: Vec::new() };
+        let mut matches = Self {
+            command,
+            given: Vec::new(),
+            positionals: Vec::new(),
+            inherited: None,
+            directory: std::env::current_dir().unwrap_or_default(),
+        };
         while let Some(argument) =
             parser.next().map_err(|error| matches.usage(error.to_string()))?
         {
@@ -56,6 +68,26 @@ impl Matches {
     /// The command's name.
     pub fn command_name(&self) -> &'static str {
         self.command.name
+    }
+
+    /// The same with the socket that inetd put on standard input.
+    #[must_use]
+    pub fn with_inherited(self, inherited: Option<TcpStream>) -> Self {
+        Self { inherited, ..self }
+    }
+
+    /// The socket that inetd put on standard input.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or no further descriptor for it.
+    pub fn inherited(&self) -> io::Result<TcpStream> {
+        self.inherited.as_ref().ok_or(io::ErrorKind::NotConnected)?.try_clone()
+    }
+
+    /// Where relative paths begin.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// A problem with this command's arguments.

@@ -16,11 +16,16 @@ mod target;
 pub mod value;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Write};
+use std::net::TcpStream;
 
 use command::{COMMANDS, Command};
 use error::{Failure, UsageError};
 use matches::Matches;
+
+use crate::net::syslog::{self, Severity, Syslog};
+use crate::os::inherit;
 
 /// How a command ended, short of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +42,38 @@ pub enum Status {
 ///
 /// What is wrong with the arguments, or why the command could not be done.
 pub fn run(arguments: Vec<OsString>) -> Result<Status, Failure> {
+    // Before anything is said: under inetd, standard output and error are the
+    // peer's. What is not ours to print there goes to the system's log.
+    if arguments.iter().any(|argument| argument == "--inetd") {
+        let socket = inherit::standard_socket().map_err(NoSocket)?;
+        return understand(arguments, Some(socket)).inspect_err(|failure| {
+            let line = syslog::line(Severity::Error, &failure.to_string().replace('\n', " "));
+            // Never fails: where no logger listens, the line is lost.
+            let _ = Syslog::default().write_all(line.as_bytes());
+        });
+    }
+    understand(arguments, None)
+}
+
+/// `--inetd` without what inetd provides.
+#[derive(Debug)]
+struct NoSocket(io::Error);
+
+impl fmt::Display for NoSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "--inetd: standard input is no socket; it is for xinetd, inetd and systemd's Accept=yes",
+        )
+    }
+}
+
+impl std::error::Error for NoSocket {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+fn understand(arguments: Vec<OsString>, socket: Option<TcpStream>) -> Result<Status, Failure> {
     let mut arguments = arguments.into_iter().peekable();
     let Some(first) = arguments.next() else {
         return Err(UsageError::new(None, "a command is needed".to_owned()).into());
@@ -45,7 +82,9 @@ pub fn run(arguments: Vec<OsString>) -> Result<Status, Failure> {
         Some("--help" | "-h") => Ok(print(&help::overview())),
         Some("--version" | "-V") => Ok(print(&help::version())),
         Some("help") => help_about(arguments.next()),
-        Some(name) if let Some(command) = command::find(name) => dispatch(command, arguments),
+        Some(name) if let Some(command) = command::find(name) => {
+            dispatch(command, arguments, socket)
+        }
         _ => Err(UsageError::unknown_command(&first).into()),
     }
 }
@@ -63,12 +102,13 @@ fn help_about(topic: Option<OsString>) -> Result<Status, Failure> {
 fn dispatch(
     command: &'static Command,
     arguments: impl Iterator<Item = OsString>,
+    socket: Option<TcpStream>,
 ) -> Result<Status, Failure> {
-    let matches = Matches::parse(command, arguments)?;
+    let matches = Matches::parse(command, arguments)?.with_inherited(socket);
     if matches.wants_help() {
         return Ok(print(&help::of(command)));
     }
-    logging::start(&matches);
+    logging::start(&matches)?;
     (command.run)(&matches)
 }
 

@@ -230,6 +230,31 @@ pub const LIMITS: Group = Group {
     ],
 };
 
+/// How a server runs.
+pub const SERVICE: Group = Group {
+    title: "Running",
+    rows: &[
+        option(
+            "log-file",
+            None,
+            "FILE",
+            Kind::File,
+            None,
+            "log there as well; opened again on SIGHUP",
+        ),
+        flag("daemon", None, "leave the terminal; exit 0 once it listens"),
+        option(
+            "pid-file",
+            None,
+            "FILE",
+            Kind::File,
+            None,
+            "written once listening, removed on a clean stop",
+        ),
+        flag("inetd", None, "serve the one connected socket on standard input, then exit"),
+    ],
+};
+
 /// What the measurement protocol measures.
 pub const SERIES: Group = Group {
     title: "Series",

@@ -1,14 +1,20 @@
-//! `echotest server`.
+//! `echotest server`, by hand, from systemd, from inetd, or as a daemon.
 
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 
 use super::Status;
 use super::error::Failure;
 use super::matches::Matches;
 use crate::net::listen;
+use crate::net::notify::Notifier;
+use crate::os::detach::{Detached, detach};
 use crate::os::limits;
 use crate::os::signals::{self, Signal};
-use crate::server::{Limits, SERVICES, Service, serve};
+use crate::server::{Limits, SERVICES, Service, serve, serve_one};
 
 /// Descriptors that the server needs besides its clients.
 const SPARE_FILES: u64 = 32;
@@ -17,14 +23,72 @@ const SPARE_FILES: u64 = 32;
 pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let service = service(matches)?;
     let limits = limits_of(matches, service);
-    let port = matches.whole("port").and_then(|port| u16::try_from(port).ok());
-    let listeners = listen::tcp(&matches.addresses("bind"), port.unwrap_or(service.port))?;
+    if matches.flag("inetd") {
+        return inetd(matches, service, &limits);
+    }
+    let readiness = if matches.flag("daemon") {
+        match detach()? {
+            Detached::Parent { ready: true } => return Ok(Status::Good),
+            Detached::Parent { ready: false } => return Err(Failure::Told),
+            Detached::Child(readiness) => Some(readiness),
+        }
+    } else {
+        None
+    };
+    let listeners = listeners(matches, service)?;
+    let pid_file =
+        matches.text("pid-file").map(|path| PidFile::take(matches, &path)).transpose()?;
     signals::watch(Signal::Interrupt)?;
     signals::watch(Signal::Terminate)?;
+    if readiness.is_some() || matches.text("log-file").is_some() {
+        signals::watch(Signal::HangUp)?;
+    }
     announce(&listeners, service);
     check_open_files(&limits);
-    serve(&listeners, service, &limits)?;
+    let notifier = Notifier::from_env();
+    notifier.ready(&format!("serving {}", service.name));
+    if let Some(readiness) = readiness {
+        readiness.ready()?;
+    }
+    serve(&listeners, service, &limits, notifier)?;
+    drop(pid_file);
     Ok(Status::Good)
+}
+
+fn inetd(matches: &Matches, service: &'static Service, limits: &Limits) -> Result<Status, Failure> {
+    let stream = matches.inherited()?;
+    serve_one(stream, service, limits.idle_timeout).map_err(|source| NotConnected { source })?;
+    Ok(Status::Good)
+}
+
+/// Standard input is a socket without a peer.
+#[derive(Debug)]
+struct NotConnected {
+    source: io::Error,
+}
+
+impl fmt::Display for NotConnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "--inetd: standard input is no connected TCP socket (xinetd: wait = no; \
+             systemd: Accept=yes and StandardInput=socket)",
+        )
+    }
+}
+
+impl std::error::Error for NotConnected {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Those that systemd passed, else those that the options name.
+fn listeners(matches: &Matches, service: &Service) -> Result<Vec<TcpListener>, Failure> {
+    if let Some(passed) = listen::passed()? {
+        return Ok(passed);
+    }
+    let port = matches.whole("port").and_then(|port| u16::try_from(port).ok());
+    Ok(listen::tcp(&matches.addresses("bind"), port.unwrap_or(service.port))?)
 }
 
 fn service(matches: &Matches) -> Result<&'static Service, Failure> {
@@ -65,5 +129,81 @@ fn announce(listeners: &[TcpListener], service: &Service) {
         if let Ok(address) = listener.local_addr() {
             log::info!("listening on {address} ({})", service.name);
         }
+    }
+}
+
+/// A pid file that cannot be had.
+#[derive(Debug)]
+enum PidFileError {
+    /// A living server holds it.
+    Held { path: PathBuf, pid: String },
+    /// What the system said.
+    Io { path: PathBuf, source: io::Error },
+}
+
+impl fmt::Display for PidFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held { path, pid } => write!(
+                f,
+                "another server (process {pid}) holds {}; stop it, or name another --pid-file",
+                path.display()
+            ),
+            Self::Io { path, .. } => write!(f, "cannot write the pid file {}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for PidFileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Held { .. } => None,
+            Self::Io { source, .. } => Some(source),
+        }
+    }
+}
+
+/// Holds this process's number, locked while it lives: a file that a killed
+/// server left has no lock and is taken over.
+struct PidFile {
+    path: PathBuf,
+    _locked: File,
+}
+
+impl PidFile {
+    fn take(matches: &Matches, path: &str) -> Result<Self, PidFileError> {
+        let path = matches.directory().join(path);
+        Self::lock(&path).map(|file| Self { path: path.clone(), _locked: file })
+    }
+
+    fn lock(path: &Path) -> Result<File, PidFileError> {
+        let failed = |source| PidFileError::Io { path: path.to_owned(), source };
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let _ = file.read_to_string(&mut pid);
+                let pid = pid.trim().to_owned();
+                return Err(PidFileError::Held { path: path.to_owned(), pid });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        file.set_len(0).map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(file)
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = fs::remove_file(&self.path);
     }
 }

@@ -48,6 +48,8 @@ pub enum Kind {
     Percent,
     /// A numeric address.
     Address,
+    /// A file's path.
+    File,
     /// A directory's path.
     Directory,
     /// Any text that is not empty.
@@ -93,7 +95,7 @@ impl Kind {
             Self::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
             Self::Percent => decimal(text).filter(|share| *share <= 100.0).map(Value::Percent),
             Self::Address => address(text).map(Value::Address),
-            Self::Directory | Self::Text => {
+            Self::File | Self::Directory | Self::Text => {
                 (!text.is_empty()).then(|| Value::Text(text.to_owned()))
             }
         }
@@ -125,6 +127,7 @@ impl Kind {
             Self::Choice(words) => words.join(" or "),
             Self::Percent => "a number from 0 to 100".to_owned(),
             Self::Address => "an IPv4 or IPv6 address of this host".to_owned(),
+            Self::File => "a file's path".to_owned(),
             Self::Directory => "a directory's path".to_owned(),
             Self::Text => "a text that is not empty".to_owned(),
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
-use crate::os::socket;
+use crate::os::{inherit, socket};
 
 /// Connections that may wait to be accepted; the kernel lowers it to
 /// `net.core.somaxconn`. A burst of clients should find room: `std`'s own 128
@@ -58,6 +58,23 @@ pub fn tcp(addresses: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, BindErro
     let ipv6_only = addresses.iter().any(IpAddr::is_ipv4);
     let bind = |&ip: &IpAddr| one(SocketAddr::new(ip, port), ipv6_only);
     addresses.iter().map(bind).collect()
+}
+
+/// The listening sockets that systemd passed to this process, if it did
+/// (`sd_listen_fds(3)`).
+///
+/// # Errors
+///
+/// What was passed is no listening TCP socket.
+pub fn passed() -> io::Result<Option<Vec<TcpListener>>> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    match (number("LISTEN_PID"), number("LISTEN_FDS")) {
+        (Some(pid), Some(count)) if pid == std::process::id() && count > 0 => {
+            let count = i32::try_from(count).unwrap_or(i32::MAX);
+            inherit::passed_listeners(count).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 fn everywhere(port: u16) -> Result<Vec<TcpListener>, BindError> {

@@ -3,8 +3,10 @@
 
 pub mod dial;
 pub mod listen;
+pub mod notify;
 pub mod resolve;
 pub mod stream;
+pub mod syslog;
 
 pub use dial::{Dial, Dialer};
 pub use stream::{Heard, Stream};

@@ -6,6 +6,8 @@
 use std::io;
 
 pub mod clock;
+pub mod detach;
+pub mod inherit;
 pub mod limits;
 pub mod poll;
 pub mod signals;

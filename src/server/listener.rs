@@ -15,6 +15,7 @@ use super::service::{Context, Service};
 use super::sessions::{Entry, Sessions};
 use super::throttle::Throttle;
 use crate::clock::Mono;
+use crate::net::notify::Notifier;
 use crate::os::poll::{self, Interest};
 use crate::os::socket::{self, KeepAlive};
 use crate::os::{clock, signals::Signal, signals::seen};
@@ -60,6 +61,7 @@ pub fn serve(
     listeners: &[TcpListener],
     service: &'static Service,
     limits: &Limits,
+    notifier: Notifier,
 ) -> io::Result<()> {
     let mut server = Server {
         service,
@@ -70,10 +72,13 @@ pub fn serve(
         troubles: Throttle::default(),
         rest: SHORTEST_REST,
         rest_until: Mono(0),
+        notifier,
+        hang_ups: 0,
     };
     while seen(Signal::Interrupt) + seen(Signal::Terminate) == 0 {
         server.wait_and_accept(listeners)?;
     }
+    server.notifier.stopping();
     log::info!("stopping: no new clients, open sessions have {} s", GRACE.as_secs());
     let ended = server.sessions.drain(GRACE, GOODBYE);
     log::info!("stopped, {ended} sessions had to be ended");
@@ -89,21 +94,29 @@ struct Server {
     troubles: Throttle,
     rest: Duration,
     rest_until: Mono,
+    notifier: Notifier,
+    hang_ups: u32,
 }
 
 impl Server {
     fn wait_and_accept(&mut self, listeners: &[TcpListener]) -> io::Result<()> {
         let now = clock::now();
+        let next_sign = self.notifier.sign_of_life(now);
+        self.notifier.status(format!("serving {} clients", self.seats.taken()));
+        if std::mem::replace(&mut self.hang_ups, seen(Signal::HangUp)) != seen(Signal::HangUp) {
+            // This line is the first in the reopened file.
+            log::info!("log file reopened");
+        }
         if let Some(count) = self.refusals.overdue(now) {
             log::warn!("{count} more clients refused");
         }
         if now < self.rest_until {
-            clock::sleep_until(self.rest_until);
+            clock::sleep_until(self.rest_until.min(next_sign));
             return Ok(());
         }
         let mut interests: Vec<_> =
             listeners.iter().map(|listener| Interest::read(listener.as_fd())).collect();
-        poll::wait(&mut interests, now + LONGEST_WAIT)?;
+        poll::wait(&mut interests, next_sign.min(now + LONGEST_WAIT))?;
         for (listener, found) in listeners.iter().zip(&interests) {
             if found.readable {
                 self.accept(listener);
@@ -152,26 +165,46 @@ impl Server {
     }
 
     fn start(&mut self, stream: TcpStream, peer: SocketAddr, seat: Seat) {
-        if let Err(error) = self.prepare(&stream) {
+        if let Err(error) = prepare(&stream, self.idle_timeout) {
             log::warn!("{peer}: {error}");
             return;
         }
         let stream = Arc::new(stream);
         let entry = self.sessions.enter(Arc::clone(&stream));
-        let session = Session { service: self.service, stream, peer, entry, _seat: seat };
+        let session = Session { service: self.service, stream, peer, entry, _seat: Some(seat) };
         let started = thread::Builder::new().stack_size(STACK).spawn(move || session.run());
         if let Err(error) = started {
             self.take_rest(&format!("{peer} closed: cannot start a thread"), &error);
         }
     }
+}
 
-    fn prepare(&self, stream: &TcpStream) -> io::Result<()> {
-        stream.set_nonblocking(false)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(self.idle_timeout)?;
-        stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-        socket::set_keep_alive(stream.as_fd(), &KEEP_ALIVE)
-    }
+fn prepare(stream: &TcpStream, idle_timeout: Option<Duration>) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(idle_timeout)?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    socket::set_keep_alive(stream.as_fd(), &KEEP_ALIVE)
+}
+
+/// Serves the one client of `stream` to its end (inetd).
+///
+/// # Errors
+///
+/// `stream` is no connected TCP socket.
+pub fn serve_one(
+    stream: TcpStream,
+    service: &'static Service,
+    idle_timeout: Option<Duration>,
+) -> io::Result<()> {
+    let peer = stream.peer_addr()?;
+    prepare(&stream, idle_timeout)?;
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let sessions: Arc<Sessions> = Arc::default();
+    let stream = Arc::new(stream);
+    let entry = sessions.enter(Arc::clone(&stream));
+    Session { service, stream, peer, entry, _seat: None }.run();
+    Ok(())
 }
 
 /// Lets the last words reach the peer: closing over octets that nobody read
@@ -196,7 +229,8 @@ struct Session {
     stream: Arc<TcpStream>,
     peer: SocketAddr,
     entry: Entry,
-    _seat: Seat,
+    /// None where there is but one client.
+    _seat: Option<Seat>,
 }
 
 impl Session {

@@ -10,5 +10,5 @@ pub mod sessions;
 pub mod throttle;
 
 pub use account::{Account, Ending};
-pub use listener::{Limits, serve};
+pub use listener::{Limits, serve, serve_one};
 pub use service::{Connection, Context, SERVICES, Service};

@@ -53,6 +53,11 @@ impl Seats {
         Self { most, most_per_host, taken: Arc::default() }
     }
 
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).total
+    }
+
     /// A seat for a client from `host`.
     ///
     /// # Errors

@@ -1,0 +1,85 @@
+//! Descriptors that another program opened for this one.
+
+use std::fs::File;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use super::check;
+
+/// The first descriptor that systemd passes (`sd_listen_fds(3)`).
+const FIRST_PASSED: RawFd = 3;
+/// More sockets than anybody passes.
+const MOST_PASSED: RawFd = 64;
+
+/// Takes the connected socket away from standard input, output and error, and
+/// puts `/dev/null` there: from now on nothing that is printed by whatever part
+/// of this process can reach the peer.
+///
+/// # Errors
+///
+/// Standard input is no socket (and nothing was changed), or what `dup` says.
+pub fn standard_socket() -> io::Result<TcpStream> {
+    socket_type(0)?;
+    // SAFETY: takes numbers only; the new descriptor is above the standard ones.
+    let copy = check(unsafe { libc::fcntl(0, libc::F_DUPFD_CLOEXEC, FIRST_PASSED) })?;
+    // SAFETY: `copy` is new and nobody else's.
+    let socket = unsafe { OwnedFd::from_raw_fd(copy) };
+    silence_standard_streams()?;
+    Ok(TcpStream::from(socket))
+}
+
+/// Puts `/dev/null` where standard input, output and error were.
+///
+/// # Errors
+///
+/// What opening it or `dup2` says.
+pub fn silence_standard_streams() -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    for standard in 0..=2 {
+        // SAFETY: takes numbers only. Replacing 0 to 2 is what this is for;
+        // std keeps no state about them that this could break.
+        check(unsafe { libc::dup2(null.as_raw_fd(), standard) })?;
+    }
+    Ok(())
+}
+
+fn option(fd: RawFd, name: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
+    // SAFETY: `value` has room for `length` octets. An `fd` that is no socket,
+    // or not open, is an error and no harm.
+    check(unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, name, (&raw mut value).cast(), &raw mut length)
+    })?;
+    Ok(value)
+}
+
+fn socket_type(fd: RawFd) -> io::Result<libc::c_int> {
+    option(fd, libc::SO_TYPE)
+}
+
+/// The `count` listening TCP sockets that systemd passed.
+///
+/// # Errors
+///
+/// A descriptor is not open, or no listening TCP socket.
+pub fn passed_listeners(count: i32) -> io::Result<Vec<TcpListener>> {
+    (FIRST_PASSED..FIRST_PASSED + count.clamp(0, MOST_PASSED)).map(passed_listener).collect()
+}
+
+fn passed_listener(fd: RawFd) -> io::Result<TcpListener> {
+    let is_stream = socket_type(fd)? == libc::SOCK_STREAM;
+    if !is_stream || option(fd, libc::SO_ACCEPTCONN)? == 0 {
+        let text = format!("descriptor {fd} that was passed is no listening TCP socket");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: the descriptor is open, was passed for this process to own, and
+    // is taken once: the caller reads the environment at its start only.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let listener = TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
