@@ -31,11 +31,12 @@ pub(super) fn measure(matches: &Matches, target: &Target) -> Result<Status, Fail
     let plan = measuring::plan(matches);
     let mut dialer = dialer(matches, target, plan.timeout)?;
     let message = matches.text("message");
+    // First: a Ctrl-C from here on takes the files away again.
+    measuring::watch_signals()?;
     let files = match message {
         Some(_) => None,
         None => measuring::files(matches, "echo_client")?,
     };
-    measuring::watch_signals()?;
     let connected = dialer.connect().map_err(|(address, error)| {
         if let Some(files) = &files {
             files.remove();

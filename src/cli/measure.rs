@@ -37,8 +37,8 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let setups = setups(matches);
     let timeout = matches.seconds("timeout").unwrap_or_default();
     let mut dialer = dialer(matches, &target, timeout)?;
-    let files = measuring::files(matches, "echo_measure")?;
     measuring::watch_signals()?;
+    let files = measuring::files(matches, "echo_measure")?;
     clock::tighten_timers();
     let connected = dialer.connect().map_err(|(address, error)| {
         if let Some(files) = &files {

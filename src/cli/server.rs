@@ -13,6 +13,7 @@ use crate::net::listen;
 use crate::net::notify::Notifier;
 use crate::os::detach::{Detached, detach};
 use crate::os::limits;
+use crate::os::poll::MAX_WATCHED;
 use crate::os::signals::{self, Signal};
 use crate::server::{Limits, SERVICES, Service, serve, serve_one};
 
@@ -87,8 +88,12 @@ fn listeners(matches: &Matches, service: &Service) -> Result<Vec<TcpListener>, F
     if let Some(passed) = listen::passed()? {
         return Ok(passed);
     }
+    let addresses = matches.addresses("bind");
+    if addresses.len() > MAX_WATCHED {
+        return Err(matches.usage(format!("--bind: at most {MAX_WATCHED} addresses")).into());
+    }
     let port = matches.whole("port").and_then(|port| u16::try_from(port).ok());
-    Ok(listen::tcp(&matches.addresses("bind"), port.unwrap_or(service.port))?)
+    Ok(listen::tcp(&addresses, port.unwrap_or(service.port))?)
 }
 
 fn service(matches: &Matches) -> Result<&'static Service, Failure> {
@@ -120,7 +125,8 @@ fn check_open_files(limits: &Limits) {
             limits.max_clients
         ),
         Ok(_) => {}
-        Err(error) => log::warn!("cannot tell how many files may be open: {error}"),
+        // A service manager may forbid asking, and has set the limit then.
+        Err(error) => log::debug!("cannot tell how many files may be open: {error}"),
     }
 }
 

@@ -55,6 +55,10 @@ pub trait Codec {
 /// become memory.
 const BUFFER: usize = 256 * 1024;
 
+/// The unsent probes of a connection on which nothing was sent yet; probes
+/// count from 1, and the first to be sent need not be the first of the run.
+const NONE_SENT: Range<u64> = 0..0;
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct StreamLink<C> {
@@ -95,7 +99,7 @@ impl<C: Codec> StreamLink<C> {
             buffer: vec![0; BUFFER],
             undecoded: 0..0,
             at: connected.at,
-            unsent: 1..1,
+            unsent: NONE_SENT,
             offset: 0,
             write_error: None,
             refusal: None,
@@ -103,7 +107,7 @@ impl<C: Codec> StreamLink<C> {
             retransmits: Retransmits::default(),
             former: TcpTotals::default(),
         };
-        link.take(connected, 1);
+        link.take(connected);
         link
     }
 
@@ -117,15 +121,14 @@ impl<C: Codec> StreamLink<C> {
         self.stream
     }
 
-    fn take(&mut self, connected: Connected, next: u64) {
+    fn take(&mut self, connected: Connected) {
         self.at = connected.at;
         self.stream = Some(connected.stream);
-        self.unsent = next..next;
+        self.unsent = NONE_SENT;
         self.offset = 0;
         self.undecoded = 0..0;
         self.write_error = None;
         self.retransmits = Retransmits::default();
-        self.codec.reset(next);
     }
 
     /// Ends the connection and keeps its figures.
@@ -171,7 +174,7 @@ impl<C: Codec> StreamLink<C> {
         }
         let octets = self.buffer.get(self.undecoded.clone()).unwrap_or_default();
         let partly_sent = u64::from(self.offset > 0);
-        let sent = self.unsent.start - 1 + partly_sent;
+        let sent = (self.unsent.start + partly_sent).saturating_sub(1);
         let (used, decoded) = self.codec.decode(octets, sent);
         self.undecoded.start += used;
         Some(match decoded {
@@ -305,6 +308,10 @@ impl Retransmits {
 impl<C: Codec> Link for StreamLink<C> {
     #[inline]
     fn send(&mut self, number: u64) -> Mono {
+        if self.unsent == NONE_SENT {
+            self.codec.reset(number);
+            self.unsent = number..number;
+        }
         let waiting = !self.unsent.is_empty();
         self.unsent.end = number + 1;
         // Behind octets that do not fit, a probe is on its way from now on.
@@ -327,7 +334,7 @@ impl<C: Codec> Link for StreamLink<C> {
         self.at
     }
 
-    fn reopen(&mut self, next: u64, until: Mono) -> Reopened {
+    fn reopen(&mut self, until: Mono) -> Reopened {
         let dial = match self.dial.take().map_or_else(|| self.start_dial(), Ok) {
             Ok(dial) => dial,
             Err(failed) => return failed,
@@ -335,7 +342,7 @@ impl<C: Codec> Link for StreamLink<C> {
         match dial.wait(until) {
             Ok(Ok(connected)) => {
                 let Connected { address, took, at, .. } = connected;
-                self.take(connected, next);
+                self.take(connected);
                 Reopened::Up { at, address, connect: took }
             }
             Ok(Err(dial)) => {

@@ -100,8 +100,7 @@ pub trait Link {
     fn pause(&mut self, until: Mono) -> Mono;
 
     /// Begins to connect again, or goes on with it, at most until `until`.
-    /// Probes from `next` on will be sent.
-    fn reopen(&mut self, next: u64, until: Mono) -> Reopened;
+    fn reopen(&mut self, until: Mono) -> Reopened;
 
     /// Both clocks, read together.
     fn anchor(&mut self) -> Anchor;

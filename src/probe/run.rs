@@ -135,8 +135,8 @@ pub fn run(
                 tracker.on_time(link.pause(until));
                 tracker.on_wait_over(began, until);
             }
-            Step::Reopen(next, until) => {
-                tracker.on_reopened(link.reopen(next, until.min(until_chores)));
+            Step::Reopen(until) => {
+                tracker.on_reopened(link.reopen(until.min(until_chores)));
             }
             Step::Emit(event) => outlet.emit(&event),
             Step::Finish => break,

@@ -27,8 +27,8 @@ pub enum Step {
     Receive(Mono),
     /// Wait without a connection until then.
     Pause(Mono),
-    /// Connect again, for probes from this one on, or go on with it until then.
-    Reopen(u64, Mono),
+    /// Connect again, or go on with it until then.
+    Reopen(Mono),
     /// Hand this on to the sinks.
     Emit(Event),
     /// The run is over.
@@ -77,6 +77,8 @@ pub struct Tracker {
     /// A send is followed by a look for replies, however late the schedule is:
     /// a burst of late sends must not keep a reply waiting for its stamp.
     look_first: bool,
+    /// When the last outage ended, if there was one.
+    outage_end: Option<Mono>,
     stopping: bool,
     back_off: BackOff,
     attempt: u32,
@@ -100,6 +102,7 @@ impl Tracker {
             last_sent: start,
             free_since: start,
             look_first: false,
+            outage_end: None,
             stopping: false,
             back_off: BackOff::default(),
             attempt: 0,
@@ -166,6 +169,10 @@ impl Tracker {
             return Step::Emit(Event::Notice(Notice::Overdue { at, number, age }));
         }
         let due = if over { Mono::NEVER } else { self.due() };
+        // Also what fell due while the handshake's end was still unnoticed.
+        if !self.plan.is_ping_pong() && self.outage_end.is_some_and(|end| due <= end) {
+            return Step::Emit(self.never_sent(due));
+        }
         if due <= self.now && !self.look_first {
             self.look_first = true;
             return Step::Send(self.next);
@@ -181,25 +188,30 @@ impl Tracker {
         }
         let due = if self.plan.is_ping_pong() { Mono::NEVER } else { self.due() };
         if due <= self.now {
-            let sample = Sample {
-                number: self.next,
-                due,
-                sent: due,
-                went_out: false,
-                outcome: Outcome::Lost,
-                tcp: None,
-                retransmitted: false,
-            };
-            self.next += 1;
-            return Step::Emit(Event::Sample(sample));
+            return Step::Emit(self.never_sent(due));
         }
         let until = due.min(self.plan.end(self.start));
         if self.dialing || retry <= self.now {
             self.dialing = true;
-            Step::Reopen(self.next, until)
+            Step::Reopen(until)
         } else {
             Step::Pause(until.min(retry))
         }
+    }
+
+    /// The next probe fell due while there was no connection.
+    fn never_sent(&mut self, due: Mono) -> Event {
+        let number = self.next;
+        self.next += 1;
+        Event::Sample(Sample {
+            number,
+            due,
+            sent: due,
+            went_out: false,
+            outcome: Outcome::Lost,
+            tcp: None,
+            retransmitted: false,
+        })
     }
 
     /// The end of a wait for replies: whatever has to be decided first.
@@ -328,6 +340,7 @@ impl Tracker {
                     return;
                 };
                 self.state = State::Up { since: at };
+                self.outage_end = Some(at);
                 self.heard = at;
                 self.free_since = at;
                 self.dialing = false;
@@ -345,12 +358,13 @@ impl Tracker {
     }
 
     /// The connection is no more. Nothing has got through since the oldest
-    /// unanswered probe was sent.
+    /// unanswered probe was sent, or the last octet came, whichever was later.
     fn go_down(&mut self, cause: Cause) {
         let State::Up { since: connected } = self.state else {
             return;
         };
-        let since = self.outstanding.front().map_or(self.now, |oldest| oldest.sent);
+        let oldest = self.outstanding.front();
+        let since = oldest.map_or(self.now, |oldest| oldest.sent.max(self.heard));
         let at = self.now;
         let lived = at.since(connected);
         self.tell(Notice::Down { at, since, lived, cause });

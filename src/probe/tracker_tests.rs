@@ -28,6 +28,8 @@ struct Script {
     break_at: Option<(u64, Cause)>,
     /// When connecting works again.
     back_at: u64,
+    /// How long the handshake's end goes unnoticed, in ms.
+    unnoticed: u64,
     sent: Vec<(u64, u64)>,
     anchors: VecDeque<Anchor>,
 }
@@ -40,6 +42,7 @@ impl Script {
             under_way: VecDeque::new(),
             break_at: None,
             back_at: 0,
+            unnoticed: 0,
             sent: Vec::new(),
             anchors: VecDeque::new(),
         }
@@ -80,10 +83,11 @@ impl Link for Script {
         Mono(self.now)
     }
 
-    fn reopen(&mut self, _next: u64, until: Mono) -> Reopened {
+    fn reopen(&mut self, until: Mono) -> Reopened {
         let address = "10.0.0.1:7".parse().unwrap();
         self.under_way.clear();
         if self.now >= self.back_at {
+            self.now += self.unnoticed * MS;
             return Reopened::Up { at: Mono(self.now), address, connect: Duration::from_millis(2) };
         }
         // An attempt that is refused after a millisecond.
@@ -218,6 +222,28 @@ fn packets_due_in_an_outage_are_lost_on_time_and_never_sent() {
 }
 
 #[test]
+fn packets_due_before_the_handshakes_end_was_noticed_are_lost_too() {
+    let mut script = Script::new(|_| Some(5));
+    script.break_at = Some((250 * MS, Cause::Reset));
+    script.unnoticed = 1000;
+    let played = play(plan(100, 20), script);
+    // Down at 250 ms, the first attempt at 350, noticed at 1,350.
+    let sent: Vec<u64> = played.sent.iter().map(|(number, _)| *number).collect();
+    assert_eq!(sent, [1, 2, 3].into_iter().chain(15..=20).collect::<Vec<_>>());
+    assert_eq!((played.samples.len(), played.tally.lost), (20, 11));
+    assert!(played.tally.lateness.max() < Some(MS), "{:?}", played.tally.lateness.max());
+}
+
+#[test]
+fn an_outage_begins_with_the_last_sign_of_life() {
+    // Replies take 300 ms and packets leave every 100 ms.
+    let mut script = Script::new(|_| Some(300));
+    script.break_at = Some((1_010 * MS, Cause::Reset));
+    let played = play(plan(100, 30), script);
+    assert!(matches!(played.notices[0], Notice::Down { since: Mono(1_000_000_000), .. }));
+}
+
+#[test]
 fn silence_for_three_timeouts_is_a_drop_that_began_with_the_first_unanswered_packet() {
     let played = play(plan(100, 30), Script::new(|number| (number < 4).then_some(10)));
     let Some(Notice::Down { at, since, cause, .. }) =
@@ -322,8 +348,8 @@ fn a_burst_after_a_standstill_looks_for_replies_between_sends() {
         fn pause(&mut self, until: Mono) -> Mono {
             self.0.pause(until)
         }
-        fn reopen(&mut self, next: u64, until: Mono) -> Reopened {
-            self.0.reopen(next, until)
+        fn reopen(&mut self, until: Mono) -> Reopened {
+            self.0.reopen(until)
         }
         fn anchor(&mut self) -> Anchor {
             self.0.anchor()

@@ -40,7 +40,9 @@ impl TerminalSink {
     /// Takes the status line away, so that something else can be printed.
     fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
-            let _ = write!(io::stdout(), "\r\x1b[K");
+            // At once: what comes next may go to standard error.
+            let mut stdout = io::stdout();
+            let _ = stdout.write_all(b"\r\x1b[K").and_then(|()| stdout.flush());
         }
     }
 }

@@ -38,10 +38,10 @@ const KEEP_ALIVE: KeepAlive =
     KeepAlive { idle: Duration::from_mins(1), interval: Duration::from_secs(10), probes: 6 };
 /// A peer that takes nothing for this long is closed.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long, and how many reads of 4 KiB, a closing session waits for the peer
+/// How long, and how many reads of 512 octets, a closing session waits for the peer
 /// to close too.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_READS: usize = 1024;
+const LINGER_READS: usize = 8192;
 /// When the kernel has no descriptor or thread to give, accepting rests: at
 /// full speed the failing calls would take a whole core.
 const SHORTEST_REST: Duration = Duration::from_millis(10);
@@ -211,7 +211,8 @@ pub fn serve_one(
 /// would reset the connection and take them back. Bounded in time and octets.
 fn linger(mut stream: &TcpStream) {
     let until = clock::now() + LINGER;
-    let mut unread = [0; 4096];
+    // Small: it stands on each session's stack, which is memory per client.
+    let mut unread = [0; 512];
     // Errors mean that the connection is over already.
     let _ = stream.shutdown(Shutdown::Write);
     let _ = stream.set_read_timeout(Some(LINGER));

@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# Installs the server as a systemd socket and service. systemd holds the port,
+# so that the service itself needs neither root nor a capability, and so that
+# no client is refused while it is restarted.
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname -- "${BASH_SOURCE[0]}")/service-common.sh"
+
+usage() {
+  cat <<'EOF'
+Usage: scripts/install-systemd.sh [OPTIONS]
+
+  --protocol NAME     echo, measure, ping or twamp (default echo)
+  --port N            TCP port (default echo 7, measure 9900, ping 12001)
+  --binary PATH       static binary to install (default dist/echotest-MACHINE)
+  --prefix DIR        where bin/echotest goes (default /usr/local)
+  --max-clients N     clients served at once (default 1024)
+  --max-per-host N    the same for one source address (default 256)
+  --open-firewall     open the port in ufw, firewalld or nftables, if active
+  --print-units DIR   write the unit files there and do nothing else
+  --dry-run           say what would be done
+  -h, --help          print this
+
+Run again it changes what differs. scripts/uninstall.sh takes it away.
+EOF
+}
+
+protocol=echo port='' binary='' prefix=/usr/local
+max_clients=1024 max_per_host=256 firewall=no print_units=
+while (($#)); do
+  case $1 in
+    --protocol | --port | --binary | --prefix | --max-clients | --max-per-host | --print-units)
+      need_value "$1" "${2-}"
+      name=${1#--}
+      declare "${name//-/_}=$2"
+      shift 2
+      ;;
+    --open-firewall) firewall=yes && shift ;;
+    --dry-run) dry_run=yes && shift ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *) die 2 "unknown argument: $1; try $program --help" ;;
+  esac
+done
+check_protocol "$protocol"
+port=${port:-$usual_port}
+check_number --port "$port" 1 65535
+check_number --max-clients "$max_clients" 1 1000000
+check_number --max-per-host "$max_per_host" 1 1000000
+
+unit=echotest-$protocol
+
+socket_unit() {
+  cat <<EOF
+[Unit]
+Description=echotest $protocol server, TCP port $port
+
+[Socket]
+ListenStream=$port
+BindIPv6Only=both
+Backlog=4096
+NoDelay=true
+
+[Install]
+WantedBy=sockets.target
+EOF
+}
+
+# One thread a client, each with a stack and up to 256 KiB of buffer in use.
+service_unit() {
+  cat <<EOF
+[Unit]
+Description=echotest $protocol server
+Requires=$unit.socket
+After=$unit.socket
+
+[Service]
+Type=notify
+ExecStart=$prefix/bin/echotest server $protocol --max-clients $max_clients --max-per-host $max_per_host
+Restart=on-failure
+RestartSec=100ms
+TimeoutStopSec=10
+WatchdogSec=30
+TasksMax=$((max_clients + 16))
+LimitNOFILE=$((max_clients + 64))
+MemoryMax=$((64 + max_clients / 3 + 1))M
+LimitMEMLOCK=0
+
+# The port comes from systemd: no user of its own, no capability, no network,
+# nothing to write, and only the calls that serving takes.
+DynamicUser=true
+CapabilityBoundingSet=
+AmbientCapabilities=
+NoNewPrivileges=true
+PrivateNetwork=true
+IPAddressDeny=any
+RestrictAddressFamilies=AF_UNIX
+PrivateDevices=true
+DevicePolicy=closed
+PrivateMounts=true
+PrivateTmp=true
+PrivateUsers=true
+ProtectSystem=strict
+ProtectHome=true
+ProtectClock=true
+ProtectControlGroups=true
+ProtectHostname=true
+ProtectKernelLogs=true
+ProtectKernelModules=true
+ProtectKernelTunables=true
+ProtectProc=invisible
+ProcSubset=pid
+RemoveIPC=true
+KeyringMode=private
+LockPersonality=true
+MemoryDenyWriteExecute=true
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources @obsolete
+SystemCallErrorNumber=EPERM
+UMask=0077
+
+[Install]
+Also=$unit.socket
+EOF
+}
+
+if [[ -n $print_units ]]; then
+  mkdir -p -- "$print_units"
+  socket_unit >"$print_units/$unit.socket"
+  service_unit >"$print_units/$unit.service"
+  exit 0
+fi
+
+need_root
+find_binary "$binary"
+if [[ $dry_run == no ]]; then
+  [[ -d /run/systemd/system ]] ||
+    die 2 'systemd does not run here; use scripts/install-xinetd.sh, or echotest server --daemon'
+  if port_taken_by_other "$port" systemd; then
+    die 2 "TCP port $port is taken by another server (see: ss -ltnp); nothing was changed. Choose another --port"
+  fi
+fi
+
+install_binary
+socket_unit | write_file "/etc/systemd/system/$unit.socket"
+service_unit | write_file "/etc/systemd/system/$unit.service"
+act systemctl daemon-reload
+act systemctl --quiet enable "$unit.socket"
+# The service first: a socket cannot be restarted under a running one.
+act systemctl stop "$unit.service"
+act systemctl restart "$unit.socket"
+if [[ $firewall == yes ]]; then
+  open_firewall "$port"
+fi
+prove "$port"
+act systemctl --no-pager --lines 0 status "$unit.socket" "$unit.service" || true
+printf 'logs: journalctl -u %s\n' "$unit"

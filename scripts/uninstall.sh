@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Takes away everything that install-systemd.sh and install-xinetd.sh made:
+# units, xinetd's file, lines in /etc/services, firewall rules, the binary.
+# xinetd itself stays unless told otherwise: others may use it.
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname -- "${BASH_SOURCE[0]}")/service-common.sh"
+
+usage() {
+  cat <<'EOF'
+Usage: scripts/uninstall.sh [--prefix DIR] [--purge-xinetd] [--dry-run]
+
+  --prefix DIR     where bin/echotest was put (default /usr/local)
+  --purge-xinetd   remove the xinetd package too
+  --dry-run        say what would be done
+  -h, --help       print this
+EOF
+}
+
+prefix=/usr/local purge=no
+while (($#)); do
+  case $1 in
+    --prefix)
+      need_value "$1" "${2-}"
+      prefix=$2
+      shift 2
+      ;;
+    --purge-xinetd) purge=yes && shift ;;
+    --dry-run) dry_run=yes && shift ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *) die 2 "unknown argument: $1; try $program --help" ;;
+  esac
+done
+need_root
+
+remove_units() {
+  local file unit found=no
+  for file in /etc/systemd/system/echotest-{echo,measure,ping,twamp}.{socket,service}; do
+    [[ -f $file ]] || continue
+    found=yes
+    unit=${file##*/}
+    if [[ -d /run/systemd/system ]]; then
+      act systemctl --quiet disable --now "$unit" || true
+      act systemctl --quiet reset-failed "$unit" 2>/dev/null || true
+    fi
+    act rm -f -- "$file"
+  done
+  if [[ $found == yes && -d /run/systemd/system ]]; then
+    act systemctl daemon-reload
+  fi
+}
+
+remove_xinetd_service() {
+  [[ -f /etc/xinetd.d/echotest ]] || return 0
+  act rm -f -- /etc/xinetd.d/echotest
+  if [[ -d /run/systemd/system ]]; then
+    act systemctl try-restart xinetd || true
+  elif command -v rc-service >/dev/null; then
+    act rc-service xinetd restart || true
+  elif command -v service >/dev/null; then
+    act service xinetd restart || true
+  fi
+}
+
+purge_xinetd() {
+  if command -v apt-get >/dev/null; then
+    act env DEBIAN_FRONTEND=noninteractive apt-get purge -y -q xinetd
+  elif command -v dnf >/dev/null; then
+    act dnf remove -y -q xinetd
+  elif command -v yum >/dev/null; then
+    act yum remove -y -q xinetd
+  elif command -v zypper >/dev/null; then
+    act zypper --non-interactive remove xinetd
+  elif command -v apk >/dev/null; then
+    act apk del xinetd
+  fi
+}
+
+close_firewall() {
+  local kind port handle
+  [[ -f $state/firewall ]] || return 0
+  while read -r kind port; do
+    case $kind in
+      ufw) act ufw delete allow "$port/tcp" || true ;;
+      firewalld)
+        act firewall-cmd --quiet --permanent --remove-port "$port/tcp" || true
+        act firewall-cmd --quiet --remove-port "$port/tcp" || true
+        ;;
+      nftables)
+        handle=$(nft -a list chain inet filter input 2>/dev/null |
+          sed -n "s/.*dport $port accept comment \"echotest\" # handle //p" | head -n 1)
+        [[ -z $handle ]] || act nft delete rule inet filter input handle "$handle" || true
+        ;;
+    esac
+  done <"$state/firewall"
+}
+
+remove_units
+remove_xinetd_service
+[[ $purge == no ]] || purge_xinetd
+close_firewall
+if grep -qs "$mark\$" /etc/services; then
+  act sed -i "/$mark\$/d" /etc/services
+fi
+act rm -f -- "$prefix/bin/echotest" "$prefix/bin/echotest.new"
+act rm -rf -- "$state"
+printf 'echotest is removed\n'
