@@ -78,8 +78,8 @@ impl CsvSink {
         sink
     }
 
-    /// What stands in the first columns of the rows from now on, at most
-    /// [`LONGEST_SERIES`] octets.
+    /// What stands in the first columns of the rows from now on, cut off at 48
+    /// octets.
     pub fn set_series(&mut self, values: &[String]) {
         self.series = values.iter().flat_map(|value| [value.as_str(), ","]).collect();
         self.series.truncate(LONGEST_SERIES);
