@@ -262,3 +262,49 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{Account, Connection};
+    use std::io::Write;
+
+    fn panic_on_p(connection: &mut dyn Connection, _context: &Context<'_>) -> Account {
+        let mut octet = [0];
+        while matches!(connection.read(&mut octet), Ok(1)) {
+            assert!(&octet != b"p", "a session's own misfortune");
+            let _ = connection.write_all(&octet);
+        }
+        Account { served: String::new(), ending: Ending::PeerClosed }
+    }
+
+    static PANICKY: Service =
+        Service { name: "panicky", port: 1, idle_timeout: Duration::ZERO, serve: panic_on_p };
+
+    #[test]
+    fn a_session_that_panics_frees_its_seat_and_hurts_nobody() {
+        const LIMITS: Limits = Limits { max_clients: 2, max_per_host: 2, idle_timeout: None };
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = socket::listen(&address, false, 16).unwrap();
+        let address = listener.local_addr().unwrap();
+        // Ends with the test's process.
+        thread::Builder::new()
+            .spawn(move || serve(&[listener], &PANICKY, &LIMITS, Notifier::default()))
+            .unwrap();
+        let connect = || {
+            let stream = socket::unconnected(&address, &socket::ConnectOptions::default()).unwrap();
+            stream.set_nonblocking(false).unwrap();
+            socket::start_connect(&stream, &address).unwrap();
+            stream
+        };
+        let mut octet = [0];
+        let mut steady = connect();
+        for _ in 0..10 {
+            let mut doomed = connect();
+            doomed.write_all(b"p").unwrap();
+            assert!(matches!(doomed.read(&mut octet), Ok(0) | Err(_)));
+            steady.write_all(b"x").unwrap();
+            steady.read_exact(&mut octet).unwrap();
+        }
+    }
+}

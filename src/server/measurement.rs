@@ -7,8 +7,8 @@ use super::{Account, Connection, Context, Ending};
 use crate::os::clock;
 use crate::wire::measurement::{self, MAX_SHORT_LINE, Reply, Setup};
 
-/// Octets read at a time.
-const PIECE: usize = 64 * 1024;
+/// Octets read at a time: a page, so that an idle client costs no more.
+const PIECE: usize = 4 * 1024;
 /// How often a delay looks whether the server is stopping.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -16,7 +16,7 @@ const NAP: Duration = Duration::from_millis(100);
 /// is taken.
 struct Lines<'connection> {
     connection: &'connection mut dyn Connection,
-    piece: Vec<u8>,
+    piece: Box<[u8; PIECE]>,
     /// Octets read and not used yet.
     pending: Vec<u8>,
     /// How many of them hold no newline.
@@ -38,7 +38,7 @@ enum Next {
 
 impl<'connection> Lines<'connection> {
     fn new(connection: &'connection mut dyn Connection) -> Self {
-        Self { connection, piece: vec![0; PIECE], pending: Vec::new(), searched: 0 }
+        Self { connection, piece: Box::new([0; PIECE]), pending: Vec::new(), searched: 0 }
     }
 
     fn next(&mut self, limit: usize) -> io::Result<Next> {
@@ -64,10 +64,12 @@ impl<'connection> Lines<'connection> {
 
     fn read_more(&mut self) -> io::Result<usize> {
         loop {
-            match self.connection.read(&mut self.piece) {
+            match self.connection.read(self.piece.as_mut_slice()) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
                 Ok(count) => {
+                    // Memory that cannot be had ends this session alone.
+                    self.pending.try_reserve(count)?;
                     self.pending.extend_from_slice(&self.piece[..count]);
                     return Ok(count);
                 }
