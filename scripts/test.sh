@@ -52,7 +52,11 @@ tools=(
   'unshare|util-linux|tests in namespaces of their own'
   'strace|strace|tests that look at system calls'
   'qemu-aarch64-static|qemu-user-static|tests that run the aarch64 binary'
+  'prlimit|util-linux|tests of a server that runs out of descriptors'
   'systemd-socket-activate|systemd|tests of socket activation'
+  'debootstrap|debootstrap|the step installation on a booted system'
+  'systemd-nspawn|systemd-container|the step installation on a booted system'
+  'pgrep|procps|the step installation on a booted system'
 )
 
 # part of Rust | how rustup calls its kind | what it is needed for
@@ -428,6 +432,18 @@ build_static() {
   done
 }
 
+# Installs, reboots and removes the service in a container. A machine that can
+# run everything else may still be unable to boot one.
+install_on_booted_system() {
+  local status=0
+  bash tests/e2e-install.sh || status=$?
+  if ((status == 77)); then
+    left_out+=('installation on a booted system (this machine cannot boot one)')
+    return 0
+  fi
+  return "$status"
+}
+
 missing=()
 missing_tools=()
 step 'what the tests need' requirements
@@ -477,6 +493,16 @@ else
   if ((${#archs[@]})); then
     step "static binaries for ${archs[*]}" build_static "${archs[@]}"
   fi
+fi
+
+if [[ $quick == yes ]]; then
+  skip 'installation on a booted system' --quick
+elif ((EUID != 0)); then
+  skip 'installation on a booted system' 'not root'
+elif among debootstrap "${missing[@]}" || among systemd-nspawn "${missing[@]}"; then
+  skip 'installation on a booted system' 'no debootstrap or systemd-nspawn'
+else
+  step 'installation on a booted system' install_on_booted_system
 fi
 
 export ECHOTEST_MISSING="${missing_tools[*]}"

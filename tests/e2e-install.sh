@@ -257,6 +257,24 @@ EOF
   printf '   5,000 clients at once, 50 more are refused in %s lines of log\n' "$lines"
 }
 
+check_firewall() {
+  step 'opening and closing the firewall'
+  inside nft 'add table inet filter; add chain inet filter input { type filter hook input priority 0; policy accept; }; add rule inet filter input tcp dport 7 drop'
+  inside /root/echotest/scripts/install-systemd.sh >"$scratch/out" 2>&1 || true
+  if "$binary" client "$address" 7 --count 1 --no-files --timeout 0.5 >/dev/null 2>&1; then
+    fail 'the firewall of this test lets everything through'
+  fi
+  inside /root/echotest/scripts/install-systemd.sh --open-firewall >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+  grep -q 'opened TCP port 7 in nftables' "$scratch/out" || fail "$(cat "$scratch/out")"
+  answers 7 'answers through the opened firewall'
+  inside /root/echotest/scripts/uninstall.sh >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+  if inside nft list ruleset | grep -q echotest; then
+    fail 'its firewall rule is left behind'
+  fi
+  inside nft delete table inet filter
+  is_as_before
+}
+
 check_taken_port() {
   step 'a port that is taken'
   inside bash -c 'exec -a squatter /root/echotest/dist/echotest-$(uname -m) server --port 7 --daemon --pid-file /run/squatter.pid'
@@ -295,6 +313,7 @@ copy_in
 boot
 snapshot >"$scratch/before"
 check_taken_port
+check_firewall
 check_systemd
 check_xinetd
 printf 'all steps held\n'
