@@ -85,7 +85,7 @@ find_binary() {
   fi
   "$source_binary" --version >/dev/null 2>&1 ||
     die 2 "$source_binary does not run here; --binary names another"
-  "$source_binary" help server 2>/dev/null | grep -q -- "$protocol" ||
+  "$source_binary" help server 2>/dev/null | grep -qw -- "$protocol" ||
     die 2 "$source_binary knows no protocol $protocol"
 }
 

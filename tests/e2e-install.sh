@@ -296,6 +296,10 @@ check_xinetd() {
   inside /root/echotest/scripts/install-xinetd.sh >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
   grep -q '^proved: ' "$scratch/out" || fail 'it proved nothing'
   answers 7 'answers from outside'
+  inside journalctl --no-pager -q -t echotest -n 5 >"$scratch/journal"
+  grep -Eq 'echotest\[[0-9]+\]: 10\.203\.0\.1:[0-9]+ echo: 192 bytes' "$scratch/journal" ||
+    fail "the session is not in the system's log: $(cat "$scratch/journal")"
+  printf "   the system's log names the client\n"
   inside /root/echotest/scripts/install-xinetd.sh >"$scratch/out" 2>&1 || fail "twice: $(cat "$scratch/out")"
   reboot_machine
   answers 7 'answers after a reboot'

@@ -37,12 +37,7 @@ pub(super) fn measure(matches: &Matches, target: &Target) -> Result<Status, Fail
         Some(_) => None,
         None => measuring::files(matches, "echo_client")?,
     };
-    let connected = dialer.connect().map_err(|(address, error)| {
-        if let Some(files) = &files {
-            files.remove();
-        }
-        target.not_connected(address, &error)
-    })?;
+    let connected = measuring::connect(target, &mut dialer, files.as_ref())?;
     match message {
         Some(text) => exchange(&connected, &text, &plan),
         None => Ok(probe(matches, target, plan, dialer, connected, files)),

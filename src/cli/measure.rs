@@ -40,12 +40,7 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     measuring::watch_signals()?;
     let files = measuring::files(matches, "echo_measure")?;
     clock::tighten_timers();
-    let connected = dialer.connect().map_err(|(address, error)| {
-        if let Some(files) = &files {
-            files.remove();
-        }
-        target.not_connected(address, &error)
-    })?;
+    let connected = measuring::connect(&target, &mut dialer, files.as_ref())?;
     let mut measuring = Measuring::new(matches, &target, &connected, files, timeout);
     let ended = measuring.all(&setups, &mut dialer, connected);
     measuring.finish(&setups);

@@ -8,6 +8,9 @@ use std::time::Duration;
 use super::Status;
 use super::error::Failure;
 use super::matches::Matches;
+use super::target::Target;
+use crate::net::Dialer;
+use crate::net::dial::Connected;
 use crate::os::clock;
 use crate::os::signals::{self, Signal};
 use crate::probe::{Control, Order, Plan, Sink, Tally};
@@ -40,6 +43,20 @@ pub(super) fn files(matches: &Matches, program: &str) -> Result<Option<RunFiles>
     }
     let directory = matches.text("log-dir").unwrap_or_default();
     Ok(Some(RunFiles::create(Path::new(&directory), program, clock::wall())?))
+}
+
+/// Connects; without a connection the run's files go again.
+pub(super) fn connect(
+    target: &Target,
+    dialer: &mut Dialer,
+    files: Option<&RunFiles>,
+) -> Result<Connected, Failure> {
+    dialer.connect().map_err(|(address, error)| {
+        if let Some(files) = files {
+            files.remove();
+        }
+        target.not_connected(address, &error)
+    })
 }
 
 /// From now on signals end a run with its summary instead of the process.
