@@ -315,6 +315,9 @@ make_network
 build
 copy_in
 boot
+# What a run that failed may have left in a tree that was kept.
+inside /root/echotest/scripts/uninstall.sh >/dev/null
+inside bash -c '! nft list table inet filter >/dev/null 2>&1 || nft delete table inet filter'
 snapshot >"$scratch/before"
 check_taken_port
 check_firewall
