@@ -28,7 +28,7 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let port = listeners.first().map_or(Ok(0), |listener| Ok(listener.local_addr()?.port()));
     let port = port.map_err(|error: std::io::Error| Failure::Setup(Box::new(error)))?;
     thread::Builder::new().spawn(move || {
-        if let Err(error) = serve(&listeners, ECHO, &LIMITS, Notifier::default()) {
+        if let Err(error) = serve(listeners, ECHO, &LIMITS, Notifier::default()) {
             log::error!("the loopback server ended: {error}");
         }
     })?;

@@ -51,7 +51,7 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     if let Some(readiness) = readiness {
         readiness.ready()?;
     }
-    serve(&listeners, service, &limits, notifier)?;
+    serve(listeners, service, &limits, notifier)?;
     drop(pid_file);
     Ok(Status::Good)
 }

@@ -58,7 +58,7 @@ const GOODBYE: Duration = Duration::from_millis(500);
 ///
 /// What waiting for clients says; a client's own troubles are never errors.
 pub fn serve(
-    listeners: &[TcpListener],
+    listeners: Vec<TcpListener>,
     service: &'static Service,
     limits: &Limits,
     notifier: Notifier,
@@ -76,8 +76,10 @@ pub fn serve(
         hang_ups: 0,
     };
     while seen(Signal::Interrupt) + seen(Signal::Terminate) == 0 {
-        server.wait_and_accept(listeners)?;
+        server.wait_and_accept(&listeners)?;
     }
+    // Who comes now is refused, or, where systemd holds the port, waits.
+    drop(listeners);
     server.notifier.stopping();
     log::info!("stopping: no new clients, open sessions have {} s", GRACE.as_secs());
     let ended = server.sessions.drain(GRACE, GOODBYE);
@@ -289,7 +291,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         // Ends with the test's process.
         thread::Builder::new()
-            .spawn(move || serve(&[listener], &PANICKY, &LIMITS, Notifier::default()))
+            .spawn(move || serve(vec![listener], &PANICKY, &LIMITS, Notifier::default()))
             .unwrap();
         let connect = || {
             let stream = socket::unconnected(&address, &socket::ConnectOptions::default()).unwrap();
