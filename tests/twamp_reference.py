@@ -891,6 +891,8 @@ def main():
         arguments.run(arguments)
     except Deviation as deviation:
         sys.exit(f"deviation: {deviation}")
+    except OSError as error:
+        sys.exit(f"failed: {error}")
     except KeyboardInterrupt:
         pass
 
