@@ -3,10 +3,10 @@
 use super::error::Failure;
 use super::matches::Matches;
 use super::options::{
-    ADDRESS, COMMON, CONNECTION, FILES, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, SCHEDULE, SERIES,
-    SERVICE,
+    ADDRESS, COMMON, CONNECTION, FILES, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, PINGS, PLAYED_LOSS,
+    RESULTS, SCHEDULE, SERIES, SERVICE,
 };
-use super::{Status, client, loopback, measure, server};
+use super::{Status, client, loopback, measure, ping, server};
 
 /// One command.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Command {
 }
 
 /// Every command, in the order of the overview.
-pub const COMMANDS: [Command; 4] = [
+pub const COMMANDS: [Command; 5] = [
     Command {
         name: "client",
         about: "time every round trip of one TCP connection to an echo service",
@@ -49,9 +49,9 @@ pub const COMMANDS: [Command; 4] = [
     },
     Command {
         name: "server",
-        about: "serve a TCP protocol: echo or measure",
+        about: "serve a TCP protocol: echo, measure or ping",
         positionals: &["[PROTOCOL]"],
-        groups: &[LISTEN, LIMITS, SERVICE, COMMON],
+        groups: &[LISTEN, LIMITS, PLAYED_LOSS, SERVICE, COMMON],
         defaults: &[],
         notes: "PROTOCOL is echo if not given. Ctrl-C or SIGTERM stops it: no new clients are\n\
                 taken, and open sessions get two seconds.\n\
@@ -71,6 +71,25 @@ pub const COMMANDS: [Command; 4] = [
                 Exit status: 0 at least one reply came; 1 none came; 2 anything else, such as an\n\
                 error that the server reports.\n",
         run: measure::run,
+    },
+    Command {
+        name: "ping",
+        about: "ping over TCP, a connection for each, with the network's own errors",
+        positionals: &["HOST", "[PORT]"],
+        groups: &[PINGS, ADDRESS, RESULTS, COMMON],
+        defaults: &[],
+        notes: "PORT is 12001 if not given; the server is 'echotest server ping'. With --connect\n\
+                any open port will do. Round-trip times run from the request to its answer;\n\
+                connecting is a series of its own. With CAP_NET_RAW, ICMP errors in mid-stream\n\
+                are named too. Ctrl-C ends it with the figures.\n\
+                \n\
+                Exit status: 0 at least one reply came; 1 none came, or --max-loss or --max-rtt\n\
+                was exceeded; 2 anything else.\n\
+                \n\
+                Examples:\n  \
+                echotest ping 10.0.0.1 -c 10\n  \
+                echotest ping www.example 443 --connect --all-addresses\n",
+        run: ping::run,
     },
     Command {
         name: "loopback",

@@ -99,6 +99,25 @@ pub const COMMON: Group = Group {
     ],
 };
 
+const FREQUENCY: Opt = Opt {
+    alias: Some("interval"),
+    ..option(
+        "frequency",
+        Some('i'),
+        "SECS",
+        SECONDS_OR_ZERO,
+        Some("1.0"),
+        "time from one send to the next; 0 sends as soon as the reply is in",
+    )
+};
+const PACKETS: Opt =
+    option("count", Some('c'), "N", COUNT, Some("0"), "packets to send; 0 until stopped");
+const DURATION: Opt = option("duration", Some('w'), "SECS", SECONDS, None, "stop after this long");
+const MAX_LOSS: Opt =
+    option("max-loss", None, "PCT", Kind::Percent, None, "exit 1 if more packets are lost");
+const MAX_RTT: Opt =
+    option("max-rtt", None, "SECS", SECONDS, None, "exit 1 if the p99 round-trip time is above");
+
 /// When a client sends.
 pub const SCHEDULE: Group = Group {
     title: "Schedule",
@@ -111,19 +130,9 @@ pub const SCHEDULE: Group = Group {
             Some("64"),
             "payload of each packet, 1 to 64M",
         ),
-        Opt {
-            alias: Some("interval"),
-            ..option(
-                "frequency",
-                Some('i'),
-                "SECS",
-                SECONDS_OR_ZERO,
-                Some("1.0"),
-                "time from one send to the next; 0 sends as soon as the reply is in",
-            )
-        },
-        option("count", Some('c'), "N", COUNT, Some("0"), "packets to send; 0 until stopped"),
-        option("duration", Some('w'), "SECS", SECONDS, None, "stop after this long"),
+        FREQUENCY,
+        PACKETS,
+        DURATION,
         option(
             "timeout",
             Some('W'),
@@ -155,15 +164,8 @@ pub const OUTPUT: Group = Group {
         NO_FILES,
         flag("tcp-info", None, "add the kernel's view of the connection to each CSV row"),
         JSON,
-        option("max-loss", None, "PCT", Kind::Percent, None, "exit 1 if more packets are lost"),
-        option(
-            "max-rtt",
-            None,
-            "SECS",
-            SECONDS,
-            None,
-            "exit 1 if the p99 round-trip time is above",
-        ),
+        MAX_LOSS,
+        MAX_RTT,
     ],
 };
 
@@ -190,7 +192,7 @@ pub const LISTEN: Group = Group {
             "N",
             Kind::Number { least: 0, most: 65535 },
             None,
-            "port to listen on; 0 takes any free one (default: echo 7, measure 9900)",
+            "port to listen on; 0 takes any free one (default: echo 7, measure 9900, ping 12001)",
         ),
         Opt {
             repeatable: true,
@@ -225,7 +227,7 @@ pub const LIMITS: Group = Group {
             "SECS",
             SECONDS_OR_ZERO,
             None,
-            "close a connection that is silent this long; 0 never (default: echo 0, measure 60)",
+            "close a connection that is silent this long; 0 never (default: echo 0, measure and ping 60)",
         ),
     ],
 };
@@ -307,3 +309,58 @@ pub const ADDRESS: Group = Group { title: "Connection", rows: &[IPV4, IPV6, SOUR
 
 /// What the measurement client leaves behind.
 pub const FILES: Group = Group { title: "Output", rows: &[LOG_DIR, NO_FILES, JSON] };
+
+/// When pings are made, and of what.
+pub const PINGS: Group = Group {
+    title: "Pings",
+    rows: &[
+        FREQUENCY,
+        PACKETS,
+        DURATION,
+        option(
+            "timeout",
+            Some('W'),
+            "SECS",
+            SECONDS,
+            Some("1.0"),
+            "age at which a ping is lost, connecting included",
+        ),
+        flag("connect", None, "time the TCP handshake alone; any open port will do"),
+        flag("all-addresses", None, "ping every address of the name in turn"),
+        option(
+            "re-resolve",
+            None,
+            "N",
+            Kind::Number { least: 1, most: u64::MAX },
+            None,
+            "look the name up again after N failures in a row",
+        ),
+    ],
+};
+
+/// What pings leave behind.
+pub const RESULTS: Group =
+    Group { title: "Output", rows: &[LOG_DIR, NO_FILES, JSON, MAX_LOSS, MAX_RTT] };
+
+/// The ping server's own.
+pub const PLAYED_LOSS: Group = Group {
+    title: "Ping",
+    rows: &[
+        option(
+            "loss",
+            None,
+            "PCT",
+            Kind::Percent,
+            None,
+            "chance that a message is answered LOST (default 20)",
+        ),
+        option(
+            "seed",
+            None,
+            "N",
+            Kind::Number { least: 0, most: u64::MAX },
+            None,
+            "makes the losses repeatable: they depend on N and the message's number alone",
+        ),
+    ],
+};

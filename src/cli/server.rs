@@ -15,7 +15,8 @@ use crate::os::detach::{Detached, detach};
 use crate::os::limits;
 use crate::os::poll::MAX_WATCHED;
 use crate::os::signals::{self, Signal};
-use crate::server::{Limits, SERVICES, Service, serve, serve_one};
+use crate::server::ping::Losses;
+use crate::server::{Limits, SERVICES, Service, Settings, serve, serve_one};
 
 /// Descriptors that the server needs besides its clients.
 const SPARE_FILES: u64 = 32;
@@ -23,9 +24,10 @@ const SPARE_FILES: u64 = 32;
 /// Listens and serves until told to stop.
 pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let service = service(matches)?;
-    let limits = limits_of(matches, service);
+    let limits = limits_of(matches);
+    let settings = settings(matches, service)?;
     if matches.flag("inetd") {
-        return inetd(matches, service, &limits);
+        return inetd(matches, service, settings);
     }
     let readiness = if matches.flag("daemon") {
         match detach()? {
@@ -51,14 +53,18 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     if let Some(readiness) = readiness {
         readiness.ready()?;
     }
-    serve(listeners, service, &limits, notifier)?;
+    serve(listeners, service, &limits, settings, notifier)?;
     drop(pid_file);
     Ok(Status::Good)
 }
 
-fn inetd(matches: &Matches, service: &'static Service, limits: &Limits) -> Result<Status, Failure> {
+fn inetd(
+    matches: &Matches,
+    service: &'static Service,
+    settings: Settings,
+) -> Result<Status, Failure> {
     let stream = matches.inherited()?;
-    serve_one(stream, service, limits.idle_timeout).map_err(|source| NotConnected { source })?;
+    serve_one(stream, service, settings).map_err(|source| NotConnected { source })?;
     Ok(Status::Good)
 }
 
@@ -106,14 +112,31 @@ fn service(matches: &Matches) -> Result<&'static Service, Failure> {
     })
 }
 
-/// What the options allow clients.
-fn limits_of(matches: &Matches, service: &Service) -> Limits {
-    let number = |name| matches.whole(name).and_then(|number| usize::try_from(number).ok());
+/// Options that one protocol alone has, by its name.
+const OWN_OPTIONS: [(&str, &str); 2] = [("loss", "ping"), ("seed", "ping")];
+
+/// The chance of a played loss, if the user names none.
+const USUAL_LOSS: f64 = 20.0;
+
+/// What the options say of sessions.
+fn settings(matches: &Matches, service: &Service) -> Result<Settings, Failure> {
+    let misplaced = OWN_OPTIONS
+        .iter()
+        .find(|(option, owner)| matches.times(option) > 0 && *owner != service.name);
+    if let Some((option, owner)) = misplaced {
+        return Err(matches.usage(format!("--{option} is for 'server {owner}' alone")).into());
+    }
     let idle = matches.seconds("idle-timeout").unwrap_or(service.idle_timeout);
+    let losses = Losses::new(matches.percent("loss").unwrap_or(USUAL_LOSS), matches.whole("seed"));
+    Ok(Settings { idle_timeout: Some(idle).filter(|span| !span.is_zero()), losses })
+}
+
+/// How many clients the options allow.
+fn limits_of(matches: &Matches) -> Limits {
+    let number = |name| matches.whole(name).and_then(|number| usize::try_from(number).ok());
     Limits {
         max_clients: number("max-clients").unwrap_or(1),
         max_per_host: number("max-per-host").unwrap_or(1),
-        idle_timeout: Some(idle).filter(|span| !span.is_zero()),
     }
 }
 

@@ -2,8 +2,10 @@
 //! Pacing, statistics and files are not its business.
 
 pub mod echo;
+pub mod lookup;
 pub mod measurement;
 pub mod message;
+pub mod ping;
 pub mod stream;
 
 pub use echo::EchoCodec;

@@ -97,8 +97,10 @@ impl Stream {
         }
     }
 
+    /// Reads what is there; waits for a quarter of a second at most where
+    /// nothing is. The time is the first moment after the system call.
     #[inline]
-    fn read(&self, buffer: &mut [u8]) -> (Mono, io::Result<Heard>) {
+    pub fn read(&self, buffer: &mut [u8]) -> (Mono, io::Result<Heard>) {
         let result = (&self.socket).read(buffer);
         let at = clock::now();
         let heard = match result {
@@ -110,6 +112,11 @@ impl Stream {
             },
         };
         (at, heard)
+    }
+
+    /// For waiting for octets together with other sockets.
+    pub fn interest(&self) -> Interest<'_> {
+        Interest::read(self.socket.as_fd())
     }
 
     /// The kernel's view of this connection, where it gives one.

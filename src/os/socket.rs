@@ -13,13 +13,13 @@ use super::check;
 pub const NO_SUCH_FAMILY: i32 = libc::EAFNOSUPPORT;
 
 /// An address in the kernel's form.
-enum Address {
+pub(super) enum Address {
     V4(libc::sockaddr_in),
     V6(libc::sockaddr_in6),
 }
 
 impl Address {
-    fn new(address: &SocketAddr) -> Self {
+    pub(super) fn new(address: &SocketAddr) -> Self {
         match address {
             SocketAddr::V4(v4) => Self::V4(libc::sockaddr_in {
                 sin_family: family(libc::AF_INET),
@@ -41,7 +41,7 @@ impl Address {
         }
     }
 
-    fn pointer(&self) -> (*const libc::sockaddr, libc::socklen_t) {
+    pub(super) fn pointer(&self) -> (*const libc::sockaddr, libc::socklen_t) {
         match self {
             Self::V4(v4) => (std::ptr::from_ref(v4).cast(), length(v4)),
             Self::V6(v6) => (std::ptr::from_ref(v6).cast(), length(v6)),
@@ -67,7 +67,7 @@ fn tcp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn set_option<T>(
+pub(super) fn set_option<T>(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
     name: libc::c_int,
@@ -148,6 +148,20 @@ pub fn start_connect(socket: &TcpStream, address: &SocketAddr) -> io::Result<boo
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether an error says that a destination cannot be reached just now: on a
+/// connection that stands, a report and not its end.
+pub fn is_unreachable(error: &io::Error) -> bool {
+    const REPORTS: [i32; 6] = [
+        libc::EHOSTUNREACH,
+        libc::ENETUNREACH,
+        libc::ECONNREFUSED,
+        libc::EACCES,
+        libc::EPROTO,
+        libc::ENOPROTOOPT,
+    ];
+    error.raw_os_error().is_some_and(|number| REPORTS.contains(&number))
 }
 
 /// Puts as many octets into a blocking socket as fit without waiting.

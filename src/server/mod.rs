@@ -4,6 +4,7 @@ pub mod account;
 pub mod echo;
 pub mod listener;
 pub mod measurement;
+pub mod ping;
 pub mod seats;
 pub mod service;
 pub mod sessions;
@@ -11,4 +12,4 @@ pub mod throttle;
 
 pub use account::{Account, Ending};
 pub use listener::{Limits, serve, serve_one};
-pub use service::{Connection, Context, SERVICES, Service};
+pub use service::{Connection, Context, SERVICES, Service, Settings};

@@ -1,16 +1,47 @@
 //! The protocols that the server speaks.
 
-use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::Account;
-use super::{echo, measurement};
+use super::ping::Losses;
+use super::{echo, measurement, ping};
 
 /// What a session runs over: a socket, or octets in a test.
-pub trait Connection: Read + Write {}
+pub trait Connection: Read + Write {
+    /// How long the reads from now on wait; `None` is for ever. What never
+    /// waits has nothing to set.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    fn wait_at_most(&mut self, span: Option<Duration>) -> io::Result<()> {
+        let _ = span;
+        Ok(())
+    }
+}
 
-impl<T: Read + Write> Connection for T {}
+impl Connection for &TcpStream {
+    fn wait_at_most(&mut self, span: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(span)
+    }
+}
+
+/// What the user chose for all sessions.
+#[derive(Debug)]
+pub struct Settings {
+    /// Silence after which a client is closed.
+    pub idle_timeout: Option<Duration>,
+    /// Which pings are answered `LOST`.
+    pub losses: Losses,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { idle_timeout: None, losses: Losses::new(0.0, None) }
+    }
+}
 
 /// What a session is told besides its connection.
 #[derive(Clone, Copy)]
@@ -19,6 +50,8 @@ pub struct Context<'server> {
     pub peer: SocketAddr,
     /// Whether the server is ending its sessions.
     pub stopping: &'server dyn Fn() -> bool,
+    /// What the user chose.
+    pub settings: &'server Settings,
 }
 
 /// One protocol of the server.
@@ -36,7 +69,7 @@ pub struct Service {
 }
 
 /// Every protocol; the first is the default.
-pub const SERVICES: [Service; 2] = [
+pub const SERVICES: [Service; 3] = [
     Service { name: "echo", port: 7, idle_timeout: Duration::ZERO, serve: echo::serve },
     Service {
         name: "measure",
@@ -44,4 +77,5 @@ pub const SERVICES: [Service; 2] = [
         idle_timeout: Duration::from_mins(1),
         serve: measurement::serve,
     },
+    Service { name: "ping", port: 12001, idle_timeout: Duration::from_mins(1), serve: ping::serve },
 ];
