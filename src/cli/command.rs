@@ -4,7 +4,7 @@ use super::error::Failure;
 use super::matches::Matches;
 use super::options::{
     ADDRESS, COMMON, CONNECTION, FILES, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, PINGS, PLAYED_LOSS,
-    RESULTS, SCHEDULE, SERIES, SERVICE,
+    REFLECTING, RESULTS, SCHEDULE, SERIES, SERVICE,
 };
 use super::{Status, client, loopback, measure, ping, server};
 
@@ -49,9 +49,9 @@ pub const COMMANDS: [Command; 5] = [
     },
     Command {
         name: "server",
-        about: "serve a TCP protocol: echo, measure or ping",
+        about: "serve a protocol: echo, measure, ping or twamp",
         positionals: &["[PROTOCOL]"],
-        groups: &[LISTEN, LIMITS, PLAYED_LOSS, SERVICE, COMMON],
+        groups: &[LISTEN, LIMITS, PLAYED_LOSS, REFLECTING, SERVICE, COMMON],
         defaults: &[],
         notes: "PROTOCOL is echo if not given. Ctrl-C or SIGTERM stops it: no new clients are\n\
                 taken, and open sessions get two seconds.\n\

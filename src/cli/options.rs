@@ -36,6 +36,8 @@ pub struct Group {
 
 /// The largest payload of one packet.
 pub const MAX_SIZE: u64 = 64 << 20;
+/// The most octets after a test packet's header: what UDP over IPv4 holds.
+pub const MAX_PADDING: u64 = 65_507 - 14;
 
 const fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Opt {
     Opt {
@@ -192,7 +194,7 @@ pub const LISTEN: Group = Group {
             "N",
             Kind::Number { least: 0, most: 65535 },
             None,
-            "port to listen on; 0 takes any free one (default: echo 7, measure 9900, ping 12001)",
+            "port to listen on; 0 takes any free one (default: echo 7, measure 9900, ping 12001, twamp 862)",
         ),
         Opt {
             repeatable: true,
@@ -227,7 +229,7 @@ pub const LIMITS: Group = Group {
             "SECS",
             SECONDS_OR_ZERO,
             None,
-            "close a connection that is silent this long; 0 never (default: echo 0, measure and ping 60)",
+            "close a connection that is silent this long; 0 never (default: echo 0, measure and ping 60, twamp 900)",
         ),
     ],
 };
@@ -362,5 +364,82 @@ pub const PLAYED_LOSS: Group = Group {
             None,
             "makes the losses repeatable: they depend on N and the message's number alone",
         ),
+    ],
+};
+
+/// The TWAMP server's own.
+pub const REFLECTING: Group = Group {
+    title: "TWAMP",
+    rows: &[
+        option(
+            "test-ports",
+            None,
+            "LOW-HIGH",
+            Kind::Ports,
+            None,
+            "UDP ports of test sessions; given, clients' own wishes outside are not met \
+             (default 18760-19960)",
+        ),
+        option("max-sessions", None, "N", LIMIT, None, "test sessions at once (default 1024)"),
+        option(
+            "max-sessions-per-host",
+            None,
+            "N",
+            LIMIT,
+            None,
+            "the same for one client's address (default 256)",
+        ),
+        option(
+            "max-rate",
+            None,
+            "N",
+            Kind::Number { least: 1, most: 1_000_000_000 },
+            None,
+            "packets a second that one sender has reflected (default 100000)",
+        ),
+        option(
+            "ref-wait",
+            None,
+            "SECS",
+            SECONDS,
+            None,
+            "end a test session that is silent this long (default 900)",
+        ),
+    ],
+};
+
+/// When test packets are sent, and what they are.
+pub const TEST_PACKETS: Group = Group {
+    title: "Test packets",
+    rows: &[
+        FREQUENCY,
+        PACKETS,
+        DURATION,
+        option(
+            "timeout",
+            Some('W'),
+            "SECS",
+            SECONDS,
+            Some("2.0"),
+            "age at which a packet is lost, and patience with the control connection",
+        ),
+        option(
+            "padding",
+            None,
+            "BYTES",
+            Kind::Bytes { least: 0, most: MAX_PADDING },
+            Some("27"),
+            "octets after the 14 of a test packet; below 27 replies are longer than packets",
+        ),
+        flag("light", None, "no control connection: a TWAMP Light or STAMP reflector on UDP PORT"),
+        option(
+            "test-ports",
+            None,
+            "LOW-HIGH",
+            Kind::Ports,
+            None,
+            "UDP ports to send from (default: any free one), and to ask the reflector for",
+        ),
+        flag("send-result", None, "tell the reflector the result, for its log"),
     ],
 };

@@ -18,7 +18,7 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// `ppoll` costs 6 % of the rate), but the kernel ends it only on a timer tick.
 /// So reads block while the deadline is more than two of these away, and the
 /// rest is waited for exactly.
-const BLOCKING_SLICE: Duration = Duration::from_millis(250);
+pub(super) const BLOCKING_SLICE: Duration = Duration::from_millis(250);
 
 /// What a wait for the peer brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

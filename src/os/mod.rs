@@ -6,6 +6,7 @@
 use std::io;
 
 pub mod clock;
+pub mod datagram;
 pub mod detach;
 pub mod icmp;
 pub mod inherit;

@@ -59,8 +59,17 @@ fn length<T>(value: &T) -> libc::socklen_t {
 
 /// A new TCP socket of the address's family, closed on exec, not blocking.
 fn tcp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
+    new_socket(address, libc::SOCK_STREAM)
+}
+
+/// The same for UDP.
+pub(super) fn udp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
+    new_socket(address, libc::SOCK_DGRAM)
+}
+
+fn new_socket(address: &SocketAddr, kind: libc::c_int) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let kind = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: takes numbers only.
     let fd = check(unsafe { libc::socket(family, kind, 0) })?;
     // SAFETY: `fd` is new and nobody else's.
@@ -87,7 +96,7 @@ pub(super) fn set_option<T>(
     Ok(())
 }
 
-fn bind(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
+pub(super) fn bind(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
     let address = Address::new(address);
     let (pointer, length) = address.pointer();
     // SAFETY: `pointer` points to a socket address of `length` octets inside
@@ -121,7 +130,7 @@ pub fn unconnected(address: &SocketAddr, options: &ConnectOptions) -> io::Result
     Ok(TcpStream::from(socket))
 }
 
-fn set_dscp(socket: BorrowedFd<'_>, ipv4: bool, dscp: u8) -> io::Result<()> {
+pub(super) fn set_dscp(socket: BorrowedFd<'_>, ipv4: bool, dscp: u8) -> io::Result<()> {
     // The code point fills the upper six bits of the old type of service; the
     // lower two belong to ECN.
     let class = libc::c_int::from(dscp) << 2;

@@ -92,7 +92,8 @@ mod tests {
         let input = Cursor::new(input.to_vec());
         let mut script = Script { input, piece, output: Vec::new(), end };
         let peer = "[::1]:4242".parse().unwrap();
-        let context = Context { peer, stopping: &|| false, settings: &Settings::default() };
+        let context =
+            Context { peer, local: peer, stopping: &|| false, settings: &Settings::default() };
         let account = serve(&mut script, &context);
         (script.output, account)
     }

@@ -2,7 +2,7 @@
 //! troubles for the others.
 
 use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -130,7 +130,7 @@ impl Server {
         match listener.accept() {
             Ok((stream, peer)) => {
                 self.rest = SHORTEST_REST;
-                self.admit(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+                self.admit(stream, canonical(peer));
             }
             Err(error) => match error.kind() {
                 // The client has gone again, or another process was faster.
@@ -166,15 +166,15 @@ impl Server {
     }
 
     fn start(&mut self, stream: TcpStream, peer: SocketAddr, seat: Seat) {
-        if let Err(error) = prepare(&stream, self.settings.idle_timeout) {
-            log::warn!("{peer}: {error}");
-            return;
-        }
+        let local = match prepare(&stream, self.settings.idle_timeout) {
+            Ok(local) => local,
+            Err(error) => return log::warn!("{peer}: {error}"),
+        };
         let stream = Arc::new(stream);
         let entry = self.sessions.enter(Arc::clone(&stream));
         let settings = Arc::clone(&self.settings);
         let service = self.service;
-        let session = Session { service, settings, stream, peer, entry, _seat: Some(seat) };
+        let session = Session { service, settings, stream, peer, local, entry, _seat: Some(seat) };
         let started = thread::Builder::new().stack_size(STACK).spawn(move || session.run());
         if let Err(error) = started {
             self.take_rest(&format!("{peer} closed: cannot start a thread"), &error);
@@ -182,12 +182,23 @@ impl Server {
     }
 }
 
-fn prepare(stream: &TcpStream, idle_timeout: Option<Duration>) -> io::Result<()> {
+/// IPv4 as such, also on an IPv6 socket.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        // As it is: a link-local address is nothing without its scope.
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// Sets a new connection's options and gives its address on this side.
+fn prepare(stream: &TcpStream, idle_timeout: Option<Duration>) -> io::Result<SocketAddr> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(idle_timeout)?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-    socket::set_keep_alive(stream.as_fd(), &KEEP_ALIVE)
+    socket::set_keep_alive(stream.as_fd(), &KEEP_ALIVE)?;
+    stream.local_addr().map(canonical)
 }
 
 /// Serves the one client of `stream` to its end (inetd).
@@ -201,13 +212,13 @@ pub fn serve_one(
     settings: Settings,
 ) -> io::Result<()> {
     let peer = stream.peer_addr()?;
-    prepare(&stream, settings.idle_timeout)?;
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let local = prepare(&stream, settings.idle_timeout)?;
+    let peer = canonical(peer);
     let sessions: Arc<Sessions> = Arc::default();
     let stream = Arc::new(stream);
     let entry = sessions.enter(Arc::clone(&stream));
     let settings = Arc::new(settings);
-    Session { service, settings, stream, peer, entry, _seat: None }.run();
+    Session { service, settings, stream, peer, local, entry, _seat: None }.run();
     Ok(())
 }
 
@@ -234,6 +245,7 @@ struct Session {
     settings: Arc<Settings>,
     stream: Arc<TcpStream>,
     peer: SocketAddr,
+    local: SocketAddr,
     entry: Entry,
     /// None where there is but one client.
     _seat: Option<Seat>,
@@ -244,7 +256,12 @@ impl Session {
         let began = clock::now();
         let Self { service, peer, entry, .. } = &self;
         let stopping = || entry.stopping();
-        let context = Context { peer: *peer, stopping: &stopping, settings: &self.settings };
+        let context = Context {
+            peer: *peer,
+            local: self.local,
+            stopping: &stopping,
+            settings: &self.settings,
+        };
         let serve = || (service.serve)(&mut self.stream.as_ref(), &context);
         // One client's misfortune must not be another's.
         match catch_unwind(AssertUnwindSafe(serve)) {
@@ -284,8 +301,13 @@ mod tests {
         Account { served: String::new(), ending: Ending::PeerClosed }
     }
 
-    static PANICKY: Service =
-        Service { name: "panicky", port: 1, idle_timeout: Duration::ZERO, serve: panic_on_p };
+    static PANICKY: Service = Service {
+        name: "panicky",
+        port: 1,
+        idle_timeout: Duration::ZERO,
+        has_light: false,
+        serve: panic_on_p,
+    };
 
     #[test]
     fn a_session_that_panics_frees_its_seat_and_hurts_nobody() {

@@ -32,7 +32,8 @@ fn play(input: &str, piece: usize) -> (String, Account) {
     let input = Cursor::new(input.as_bytes().to_vec());
     let mut script = Script { input, piece, output: Vec::new() };
     let peer = "[::1]:4242".parse().unwrap();
-    let context = Context { peer, stopping: &|| false, settings: &Settings::default() };
+    let context =
+        Context { peer, local: peer, stopping: &|| false, settings: &Settings::default() };
     let account = serve(&mut script, &context);
     (String::from_utf8(script.output).unwrap(), account)
 }

@@ -191,7 +191,7 @@ mod tests {
         let mut script = Script { pieces: pieces.to_vec(), output: Vec::new() };
         let settings = Settings { losses: Losses::new(percent, Some(1)), ..Settings::default() };
         let peer = "[::1]:4242".parse().unwrap();
-        let context = Context { peer, stopping: &|| false, settings: &settings };
+        let context = Context { peer, local: peer, stopping: &|| false, settings: &settings };
         let account = serve(&mut script, &context);
         (String::from_utf8(script.output).unwrap(), account)
     }

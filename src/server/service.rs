@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::Account;
 use super::ping::Losses;
-use super::{echo, measurement, ping};
+use super::twamp::TwampHost;
+use super::{echo, measurement, ping, twamp};
 
 /// What a session runs over: a socket, or octets in a test.
 pub trait Connection: Read + Write {
@@ -35,11 +36,13 @@ pub struct Settings {
     pub idle_timeout: Option<Duration>,
     /// Which pings are answered `LOST`.
     pub losses: Losses,
+    /// What TWAMP's control connections share.
+    pub twamp: TwampHost,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { idle_timeout: None, losses: Losses::new(0.0, None) }
+        Self { idle_timeout: None, losses: Losses::new(0.0, None), twamp: TwampHost::default() }
     }
 }
 
@@ -48,6 +51,8 @@ impl Default for Settings {
 pub struct Context<'server> {
     /// The client's address, IPv4 as such even on an IPv6 socket.
     pub peer: SocketAddr,
+    /// The server's own address on this connection, likewise.
+    pub local: SocketAddr,
     /// Whether the server is ending its sessions.
     pub stopping: &'server dyn Fn() -> bool,
     /// What the user chose.
@@ -64,18 +69,41 @@ pub struct Service {
     /// Silence after which a client is closed, unless the user chose; zero is
     /// never.
     pub idle_timeout: Duration,
+    /// Whether it reflects datagrams on the same port of UDP too.
+    pub has_light: bool,
     /// Serves one client to its end.
     pub serve: fn(&mut dyn Connection, &Context<'_>) -> Account,
 }
 
 /// Every protocol; the first is the default.
-pub const SERVICES: [Service; 3] = [
-    Service { name: "echo", port: 7, idle_timeout: Duration::ZERO, serve: echo::serve },
+pub const SERVICES: [Service; 4] = [
+    Service {
+        name: "echo",
+        port: 7,
+        idle_timeout: Duration::ZERO,
+        has_light: false,
+        serve: echo::serve,
+    },
     Service {
         name: "measure",
         port: 9900,
         idle_timeout: Duration::from_mins(1),
+        has_light: false,
         serve: measurement::serve,
     },
-    Service { name: "ping", port: 12001, idle_timeout: Duration::from_mins(1), serve: ping::serve },
+    Service {
+        name: "ping",
+        port: 12001,
+        idle_timeout: Duration::from_mins(1),
+        has_light: false,
+        serve: ping::serve,
+    },
+    Service {
+        name: "twamp",
+        port: 862,
+        // SERVWAIT (RFC 5357, section 3.1).
+        idle_timeout: Duration::from_mins(15),
+        has_light: true,
+        serve: twamp::serve,
+    },
 ];

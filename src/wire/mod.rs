@@ -6,6 +6,11 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic)
 )]
 
+pub mod cursor;
 pub mod icmp;
 pub mod measurement;
+pub mod ntp;
 pub mod ping;
+pub mod stamp;
+pub mod twamp_control;
+pub mod twamp_test;
