@@ -4,9 +4,9 @@ use super::error::Failure;
 use super::matches::Matches;
 use super::options::{
     ADDRESS, COMMON, CONNECTION, FILES, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, PINGS, PLAYED_LOSS,
-    REFLECTING, RESULTS, SCHEDULE, SERIES, SERVICE,
+    REFLECTING, RESULTS, SCHEDULE, SERIES, SERVICE, TEST_PACKETS,
 };
-use super::{Status, client, loopback, measure, ping, server};
+use super::{Status, client, loopback, measure, ping, server, twamp};
 
 /// One command.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Command {
 }
 
 /// Every command, in the order of the overview.
-pub const COMMANDS: [Command; 5] = [
+pub const COMMANDS: [Command; 6] = [
     Command {
         name: "client",
         about: "time every round trip of one TCP connection to an echo service",
@@ -90,6 +90,27 @@ pub const COMMANDS: [Command; 5] = [
                 echotest ping 10.0.0.1 -c 10\n  \
                 echotest ping www.example 443 --connect --all-addresses\n",
         run: ping::run,
+    },
+    Command {
+        name: "twamp",
+        about: "two-way active measurement over UDP (TWAMP, TWAMP Light, STAMP)",
+        positionals: &["HOST", "[PORT]"],
+        groups: &[TEST_PACKETS, ADDRESS, RESULTS, COMMON],
+        defaults: &[("count", "10"), ("frequency", "0.1")],
+        notes: "PORT is 862 if not given: TCP for the control connection, UDP with --light. The\n\
+                server is 'echotest server twamp' or any reflector in unauthenticated mode.\n\
+                Round-trip times are without the time that the reflector held a packet. One-way\n\
+                delays hold the difference of the two clocks. With -q nothing is printed unless\n\
+                something is wrong, for cron.\n\
+                \n\
+                Exit status: 0 at least one reply came; 1 none came, or --max-loss or --max-rtt\n\
+                was exceeded; 2 anything else.\n\
+                \n\
+                Examples:\n  \
+                echotest twamp 10.0.0.1\n  \
+                echotest twamp 10.0.0.1 --light -c 1000 -i 0.01 --dscp 46\n  \
+                echotest twamp 10.0.0.1 -q --json --max-loss 1 --max-rtt 50ms >> twamp.jsonl\n",
+        run: twamp::run,
     },
     Command {
         name: "loopback",

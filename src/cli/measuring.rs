@@ -21,6 +21,7 @@ use crate::record::json::JsonSink;
 use crate::record::log_file::LogFileSink;
 use crate::record::ping::{PingColumns, PingTerminal};
 use crate::record::terminal::TerminalSink;
+use crate::record::twamp::TwampColumns;
 use crate::record::{Run, text};
 
 /// Above this rate an overdue packet is no line of its own.
@@ -82,6 +83,8 @@ pub(super) fn sinks(matches: &Matches, run: &Run, files: Option<RunFiles>) -> Ve
     }
     if matches.flag("json") {
         sinks.push(Box::new(JsonSink::new(run.clone())));
+    } else if run.protocol == "twamp" && matches.flag("quiet") {
+        // From cron: nothing is said unless something is wrong.
     } else if run.protocol == "ping" {
         sinks.push(Box::new(PingTerminal::new(run.clone())));
     } else {
@@ -95,6 +98,7 @@ pub(super) fn sinks(matches: &Matches, run: &Run, files: Option<RunFiles>) -> Ve
 fn extra_columns(matches: &Matches, run: &Run) -> Option<Box<dyn Extra>> {
     match run.protocol {
         "ping" => Some(Box::new(PingColumns)),
+        "twamp" => Some(Box::new(TwampColumns)),
         _ if matches.flag("tcp-info") => Some(Box::new(TcpColumns)),
         _ => None,
     }

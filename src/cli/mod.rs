@@ -14,6 +14,7 @@ pub mod options;
 pub mod ping;
 pub mod server;
 mod target;
+pub mod twamp;
 pub mod value;
 
 use std::ffi::OsString;

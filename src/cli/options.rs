@@ -395,7 +395,7 @@ pub const REFLECTING: Group = Group {
             "N",
             Kind::Number { least: 1, most: 1_000_000_000 },
             None,
-            "packets a second that one sender has reflected (default 100000)",
+            "packets a second that one sender has reflected (default 500000)",
         ),
         option(
             "ref-wait",

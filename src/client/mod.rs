@@ -7,6 +7,8 @@ pub mod measurement;
 pub mod message;
 pub mod ping;
 pub mod stream;
+pub mod twamp;
+pub mod twamp_control;
 
 pub use echo::EchoCodec;
 pub use stream::{Codec, Decoded, StreamLink};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::clock::{Mono, Wall};
+use crate::clock::{Mono, Wall, nanos};
 use crate::os::tcp_info::TcpInfo;
 use crate::wire::icmp::IcmpError;
 
@@ -118,6 +118,8 @@ pub struct TwampDetail {
     pub received: Wall,
     /// T3: when its reply left, by the same clock.
     pub sent: Wall,
+    /// T4: when the reply was in, by this host's clock at that time.
+    pub arrived: Wall,
     /// The reflector's own sequence number, from 0.
     pub sequence: u32,
     /// The time to live that the packet reached the reflector with.
@@ -131,6 +133,15 @@ pub struct TwampDetail {
 }
 
 impl TwampDetail {
+    /// The delays out and back in nanoseconds, each with the difference of the
+    /// two hosts' clocks in it: T2 - T1 and T4 - T3. T1 is reckoned back from T4
+    /// over the round trip of `gross`, which no clock step can touch.
+    pub fn one_way(&self, gross: Duration) -> (i64, i64) {
+        let gross = i64::try_from(nanos(gross)).unwrap_or(i64::MAX);
+        let left = self.arrived.0.saturating_sub(gross);
+        (self.received.0.saturating_sub(left), self.arrived.0.saturating_sub(self.sent.0))
+    }
+
     /// How long the reflector held the packet; `None` where its two times
     /// cannot be true, because they run backwards or span more than the whole
     /// round trip of `gross`.

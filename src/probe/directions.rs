@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::detail::{Detail, TwampDetail};
 use super::sample::Sample;
-use crate::clock::{Anchor, Mono, nanos};
+use crate::clock::nanos;
 use crate::stats::{Jitter, Summary};
 
 /// The figures of one direction. Delays hold the difference of the two hosts'
@@ -67,6 +67,36 @@ impl Direction {
     }
 }
 
+/// Where in their seconds packets came, in nanoseconds: here, and by the
+/// reflector's clock.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fractions {
+    /// The earliest and the latest here.
+    here: Option<(i64, i64)>,
+    /// The latest there.
+    there: i64,
+}
+
+impl Fractions {
+    /// 10^9 units of 2^-32 s.
+    const NANOSECONDS: i64 = 232_830_644;
+    /// A clock that runs cannot stay below that while ours goes so far.
+    const SPREAD: i64 = 500_000_000;
+
+    fn take(&mut self, detail: &TwampDetail) {
+        let within = |nanos: i64| nanos.rem_euclid(1_000_000_000);
+        let here = within(detail.arrived.0);
+        let (low, high) = self.here.unwrap_or((here, here));
+        self.here = Some((low.min(here), high.max(here)));
+        self.there = self.there.max(within(detail.received.0));
+    }
+
+    fn are_nanoseconds(&self) -> bool {
+        let spread = self.here.map_or(0, |(low, high)| high - low);
+        spread >= Self::SPREAD && self.there <= Self::NANOSECONDS
+    }
+}
+
 /// Both directions of a run, and the reflector between them.
 #[derive(Debug, Clone, Default)]
 pub struct Directions {
@@ -84,6 +114,7 @@ pub struct Directions {
     pub synchronised: u64,
     /// Packets that came back.
     pub received: u64,
+    fractions: Fractions,
     /// Whether this host's clock is synchronised, as its kernel says.
     pub here_synchronised: bool,
     /// This host's own error estimate.
@@ -99,10 +130,16 @@ pub struct Directions {
 }
 
 impl Directions {
+    /// None yet. This host's clock is synchronised or not, with an error of at
+    /// most `error`; the reflector may only copy our sequence numbers, or not.
+    pub fn new(synchronised: bool, error: Duration, may_copy: bool) -> Self {
+        Self { here_synchronised: synchronised, here_error: error, may_copy, ..Self::default() }
+    }
+
     /// Takes in a probe.
-    pub fn sample(&mut self, sample: &Sample, anchor: &Anchor) {
+    pub fn sample(&mut self, sample: &Sample) {
         if let (Some(at), Detail::Twamp(detail)) = (sample.received(), &sample.detail) {
-            self.delays(sample, at, detail, anchor);
+            self.delays(at.since(sample.sent), detail);
             self.losses(sample.number, detail.sequence);
         } else {
             self.gap += 1;
@@ -111,17 +148,19 @@ impl Directions {
         }
     }
 
-    fn delays(&mut self, sample: &Sample, at: Mono, detail: &TwampDetail, anchor: &Anchor) {
+    fn delays(&mut self, gross: Duration, detail: &TwampDetail) {
         self.received += 1;
+        self.fractions.take(detail);
         self.synchronised += u64::from(detail.synchronised);
         self.error = self.error.max(detail.error + self.here_error);
-        let Some(held) = detail.processing(at.since(sample.sent)) else {
+        let Some(held) = detail.processing(gross) else {
             self.untrue_times += 1;
             return;
         };
+        let (out, back) = detail.one_way(gross);
         self.processing.record(nanos(held));
-        self.outbound.record(detail.received.0.saturating_sub(anchor.wall(sample.sent).0));
-        self.inbound.record(anchor.wall(at).0.saturating_sub(detail.sent.0));
+        self.outbound.record(out);
+        self.inbound.record(back);
     }
 
     /// A reflector that counts its own packets has counted those that were lost
@@ -148,6 +187,13 @@ impl Directions {
         (self.outbound.lost, self.inbound.lost, unknown)
     }
 
+    /// Whether the reflector seems to write nanoseconds where the NTP fraction
+    /// of a second belongs, as some do: its times then run 4.3 times too slow
+    /// within each second.
+    pub fn counts_nanoseconds(&self) -> bool {
+        self.fractions.are_nanoseconds()
+    }
+
     /// Whether one-way delays mean what they say: both hosts claim that their
     /// clocks are synchronised.
     pub fn valid(&self) -> bool {
@@ -158,7 +204,7 @@ impl Directions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Wall;
+    use crate::clock::{Anchor, Mono, Wall};
     use crate::probe::Outcome;
 
     const ANCHOR: Anchor = Anchor { mono: Mono(0), wall: Wall(1_000_000_000_000) };
@@ -170,6 +216,7 @@ mod tests {
         let detail = TwampDetail {
             received: Wall(ANCHOR.wall(sent).0 + 3_000_000 + off),
             sent: Wall(ANCHOR.wall(sent).0 + 4_000_000 + off),
+            arrived: ANCHOR.wall(Mono(sent.0 + 6_000_000)),
             sequence,
             ttl: 255,
             reply_ttl: None,
@@ -191,7 +238,7 @@ mod tests {
         assert_eq!(received(1, 0, 0).rtt(), Some(Duration::from_millis(5)));
         for off in [0, 7_000_000_000_000, -7_000_000_000] {
             let mut directions = Directions::default();
-            directions.sample(&received(1, 0, off), &ANCHOR);
+            directions.sample(&received(1, 0, off));
             #[allow(clippy::cast_precision_loss, reason = "small enough")]
             let off = off as f64;
             let off_by = |value: Option<f64>, wanted: f64| (value.unwrap() - wanted).abs();
@@ -204,25 +251,43 @@ mod tests {
     #[test]
     fn the_reflectors_count_tells_which_way_packets_were_lost() {
         let mut directions = Directions::default();
-        directions.sample(&received(1, 0, 0), &ANCHOR);
+        directions.sample(&received(1, 0, 0));
         // 2 and 3 never arrived, 5 did and its reply was lost.
         for number in [2, 3] {
-            directions.sample(&lost(number), &ANCHOR);
+            directions.sample(&lost(number));
         }
-        directions.sample(&received(4, 1, 0), &ANCHOR);
-        directions.sample(&lost(5), &ANCHOR);
-        directions.sample(&received(6, 3, 0), &ANCHOR);
-        directions.sample(&lost(7), &ANCHOR);
+        directions.sample(&received(4, 1, 0));
+        directions.sample(&lost(5));
+        directions.sample(&received(6, 3, 0));
+        directions.sample(&lost(7));
         assert_eq!(directions.lost(), (2, 1, 1));
     }
 
     #[test]
     fn a_reflector_that_copies_our_count_tells_nothing() {
         let mut directions = Directions { may_copy: true, ..Directions::default() };
-        directions.sample(&received(1, 0, 0), &ANCHOR);
-        directions.sample(&lost(2), &ANCHOR);
-        directions.sample(&received(3, 2, 0), &ANCHOR);
+        directions.sample(&received(1, 0, 0));
+        directions.sample(&lost(2));
+        directions.sample(&received(3, 2, 0));
         assert_eq!(directions.lost(), (0, 0, 1));
+    }
+
+    #[test]
+    fn nanoseconds_in_place_of_fractions_are_noticed() {
+        let play = |shrink: i64| {
+            let mut directions = Directions::default();
+            for number in 1..=70 {
+                let mut sample = received(number, 0, 0);
+                if let Detail::Twamp(detail) = &mut sample.detail {
+                    let nanos = detail.received.0 % 1_000_000_000;
+                    detail.received.0 += nanos / shrink - nanos;
+                }
+                directions.sample(&sample);
+            }
+            directions.counts_nanoseconds()
+        };
+        assert!(play(5));
+        assert!(!play(1));
     }
 
     #[test]
@@ -233,7 +298,7 @@ mod tests {
         }
         assert_eq!(sample.rtt(), Some(Duration::from_millis(6)));
         let mut directions = Directions::default();
-        directions.sample(&sample, &ANCHOR);
+        directions.sample(&sample);
         assert_eq!((directions.untrue_times, directions.outbound.mean()), (1, None));
     }
 }

@@ -90,7 +90,7 @@ impl Outlet<'_> {
         match event {
             Event::Sample(sample) => {
                 let anchor = self.anchor;
-                self.tally.sample(sample, &anchor);
+                self.tally.sample(sample);
                 self.each(|sink| sink.sample(sample, &anchor));
             }
             Event::Notice(notice) => self.notice(notice),

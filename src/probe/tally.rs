@@ -7,7 +7,7 @@ use super::detail::Detail;
 use super::directions::Directions;
 use super::link::TcpTotals;
 use super::sample::{Notice, Outcome, Sample};
-use crate::clock::{Anchor, Mono, nanos};
+use crate::clock::{Mono, nanos};
 use crate::stats::{Jitter, Summary};
 
 /// Everything that a run's summary says.
@@ -93,19 +93,19 @@ impl Tally {
     }
 
     /// Takes in a probe.
-    pub fn sample(&mut self, sample: &Sample, anchor: &Anchor) {
+    pub fn sample(&mut self, sample: &Sample) {
         self.sent += 1;
         if sample.went_out {
             self.lateness.record(nanos(sample.began().since(sample.due)));
         }
         match sample.outcome {
-            Outcome::Received { at, late } => {
+            Outcome::Received { late, .. } => {
                 let rtt = sample.rtt().map_or(0, nanos);
                 self.received += 1;
                 self.late += u64::from(late);
                 self.rtt.record(rtt);
                 self.jitter.record(rtt);
-                self.response.record(nanos(at.since(sample.due)));
+                self.response.record(rtt + nanos(sample.sent.since(sample.due)));
             }
             Outcome::Lost => {
                 self.lost += 1;
@@ -118,7 +118,7 @@ impl Tally {
         }
         self.detail(sample);
         if let Some(directions) = &mut self.directions {
-            directions.sample(sample, anchor);
+            directions.sample(sample);
         }
     }
 

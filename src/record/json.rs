@@ -55,9 +55,13 @@ pub fn object(run: &Run, tally: &Tally) -> Object {
         .object("tcp", tcp(tally))
         .object("files", files(run))
         .array("findings", findings(tally).iter().map(finding));
-    match run.protocol {
+    let object = match run.protocol {
         "ping" => object.object("ping", super::ping::object(run, tally)),
         _ => object,
+    };
+    match &tally.directions {
+        Some(directions) => object.object("twamp", super::twamp::object(directions, tally)),
+        None => object,
     }
 }
 

@@ -112,11 +112,11 @@ impl SeriesSink {
 }
 
 impl Sink for SeriesSink {
-    fn sample(&mut self, sample: &Sample, anchor: &Anchor) -> Result<(), Gone> {
+    fn sample(&mut self, sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
         if let Some(rtt) = sample.rtt() {
             self.throughput.borrow_mut().record(Series::bits_per_second(self.size, rtt));
         }
-        self.total.borrow_mut().sample(sample, anchor);
+        self.total.borrow_mut().sample(sample);
         Ok(())
     }
 

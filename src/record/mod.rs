@@ -13,6 +13,7 @@ pub mod row_file;
 pub mod terminal;
 pub mod text;
 pub mod timestamp;
+pub mod twamp;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -137,7 +137,7 @@ pub(super) fn object(run: &Run, tally: &Tally) -> Object {
         .iter()
         .fold(Object::new(), |object, (name, count)| object.whole(name, *count));
     let look_up = run.look_up.map(|span| nanos(span) as f64);
-    micros(Object::new(), "look_up", look_up)
+    micros(Object::new(), "look_up_us", look_up)
         .object("connect_us", percentiles_of(&tally.connect))
         .object("causes", causes)
 }

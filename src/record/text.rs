@@ -36,7 +36,11 @@ pub fn sample(sample: &Sample, size: usize) -> String {
         Outcome::Received { late, .. } => {
             let rtt = duration(sample.rtt().map_or(0, nanos));
             let late = if late { " (late)" } else { "" };
-            format!("packet {number}: {size} bytes, rtt {rtt}{late}")
+            let more = match &sample.detail {
+                Detail::Twamp(detail) => super::twamp::packet(sample, detail),
+                _ => String::new(),
+            };
+            format!("packet {number}: {size} bytes, rtt {rtt}{late}{more}")
         }
         Outcome::Lost if !sample.went_out => {
             format!("packet {number}: lost, no connection when it was due")
@@ -105,7 +109,12 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
         seconds(tally.elapsed()),
     );
     text.push_str(&round_trips(tally));
-    text.push_str(&connections(tally));
+    if let Some(directions) = &tally.directions {
+        text.push_str(&super::twamp::summary(directions, tally));
+    }
+    if tally.established > 0 || tally.directions.is_none() {
+        text.push_str(&connections(tally));
+    }
     if run.protocol == "ping" {
         text.push_str(&connecting(tally));
     }

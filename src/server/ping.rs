@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Account, Connection, Context, Ending};
+use crate::record::format::count;
 use crate::wire::ping::{self, MAX_MESSAGE};
 
 /// A message without a line end is complete when nothing follows it for so
@@ -69,7 +70,7 @@ pub fn serve(connection: &mut dyn Connection, context: &Context<'_>) -> Account 
     let ending =
         converse(connection, context, &mut figures).unwrap_or_else(|error| Ending::of_read(&error));
     let Figures { answered, lost } = figures;
-    Account { served: format!("{answered} pings, {lost} of them lost"), ending }
+    Account { served: format!("{}, {lost} of them lost", count(answered, "ping")), ending }
 }
 
 #[derive(Default)]

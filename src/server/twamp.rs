@@ -16,6 +16,7 @@ use super::{Account, Connection, Context, Ending};
 use crate::clock::{Mono, Wall};
 use crate::net::DatagramSocket;
 use crate::os::clock;
+use crate::record::format::count;
 use crate::wire::ntp::Timestamp;
 use crate::wire::twamp_control::{
     Accept, AcceptSession, COMMAND, Greeting, REQUEST, Request, SET_UP, ServerStart,
@@ -57,7 +58,7 @@ impl Default for TwampHost {
             seats: Seats::new(MAX_SESSIONS, MAX_SESSIONS_PER_HOST),
             ports: 18760..=19960,
             ports_are_binding: false,
-            limits: LightLimits { ref_wait: Duration::from_mins(15), rate: 100_000 },
+            limits: LightLimits { ref_wait: Duration::from_mins(15), rate: 500_000 },
             start: clock::wall(),
             turn: AtomicU16::new(0),
         }
@@ -87,7 +88,7 @@ impl TwampHost {
 pub fn serve(connection: &mut dyn Connection, context: &Context<'_>) -> Account {
     let mut control = Control { connection, context, sessions: Vec::new(), opened: 0 };
     let ending = control.converse().unwrap_or_else(|error| Ending::of_read(&error));
-    Account { served: format!("{} test sessions", control.opened), ending }
+    Account { served: count(control.opened, "test session"), ending }
 }
 
 struct Control<'connection> {
