@@ -115,6 +115,14 @@ const FREQUENCY: Opt = Opt {
 const PACKETS: Opt =
     option("count", Some('c'), "N", COUNT, Some("0"), "packets to send; 0 until stopped");
 const DURATION: Opt = option("duration", Some('w'), "SECS", SECONDS, None, "stop after this long");
+const METRICS: Opt = option(
+    "metrics",
+    None,
+    "FILE",
+    Kind::File,
+    None,
+    "keep FILE in Prometheus' text format, for node_exporter's textfile collector",
+);
 const MAX_LOSS: Opt =
     option("max-loss", None, "PCT", Kind::Percent, None, "exit 1 if more packets are lost");
 const MAX_RTT: Opt =
@@ -166,6 +174,7 @@ pub const OUTPUT: Group = Group {
         NO_FILES,
         flag("tcp-info", None, "add the kernel's view of the connection to each CSV row"),
         JSON,
+        METRICS,
         MAX_LOSS,
         MAX_RTT,
     ],
@@ -342,7 +351,7 @@ pub const PINGS: Group = Group {
 
 /// What pings leave behind.
 pub const RESULTS: Group =
-    Group { title: "Output", rows: &[LOG_DIR, NO_FILES, JSON, MAX_LOSS, MAX_RTT] };
+    Group { title: "Output", rows: &[LOG_DIR, NO_FILES, JSON, METRICS, MAX_LOSS, MAX_RTT] };
 
 /// The ping server's own.
 pub const PLAYED_LOSS: Group = Group {

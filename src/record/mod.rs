@@ -7,6 +7,7 @@ pub mod format;
 pub mod json;
 pub mod log_file;
 pub mod measurement;
+pub mod metrics;
 pub mod object;
 pub mod ping;
 pub mod row_file;
@@ -30,6 +31,8 @@ pub struct Run {
     pub protocol: &'static str,
     /// The host as the user gave it.
     pub host: String,
+    /// The port as the user gave it.
+    pub port: u16,
     /// The address that answered.
     pub address: SocketAddr,
     /// This side's address.
