@@ -4,6 +4,7 @@
 pub mod error;
 pub mod figures;
 pub mod number;
+pub mod octets;
 pub mod outages;
 pub mod random;
 pub mod reader;

@@ -1,7 +1,7 @@
 //! Numbers of a CSV as octets, read without allocating.
 
-/// Digits that surely fit in 64 bits.
-const SAFE_DIGITS: usize = 19;
+use super::octets::digits;
+
 /// Longest time that is taken for one: a hundred years in microseconds.
 const LONGEST_US: f64 = 3.2e15;
 
@@ -18,22 +18,6 @@ pub fn whole(text: &[u8]) -> Option<u64> {
         }
         text.parse().ok()
     })
-}
-
-#[inline]
-fn digits(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || text.len() > SAFE_DIGITS {
-        return None;
-    }
-    let mut value = 0;
-    for octet in text {
-        let digit = octet.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + u64::from(digit);
-    }
-    Some(value)
 }
 
 /// Microseconds with any number of decimals, as nanoseconds.

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read};
 use csv::{ByteRecord, ReaderBuilder};
 
 use super::error::{Error, Problem};
-use super::number;
+use super::{number, octets};
 
 /// What is read at once, and so the longest line.
 const BUFFER: usize = 256 * 1024;
@@ -37,6 +37,7 @@ const IGNORED: usize = USED.len();
 
 /// The values of a row that are used, as the file has them.
 type Fields<'line> = [&'line [u8]; USED.len() + 1];
+const NOTHING: Fields<'_> = [b""; USED.len() + 1];
 
 /// One packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +166,7 @@ impl<R: Read> Reader<R> {
         let mut searched = 0;
         loop {
             let unread = &self.buffer[self.start + searched..self.end];
-            if let Some(place) = unread.iter().position(|&octet| octet == b'\n') {
+            if let Some(place) = octets::find(unread, b'\n') {
                 let end = self.start + searched + place;
                 let line = Line { start: self.start, end, whole: true };
                 self.start = end + 1;
@@ -236,25 +237,24 @@ impl Wrong {
 
 /// The values of a line that has no quotes.
 #[inline]
-fn split<'line>(places: &[usize], line: &'line [u8]) -> Result<Fields<'line>, Wrong> {
-    let mut fields: Fields<'line> = [b""; USED.len() + 1];
+fn split<'line>(
+    places: &[usize],
+    line: &'line [u8],
+    fields: &mut Fields<'line>,
+) -> Result<(), Wrong> {
     let mut start = 0;
     let mut found = 0;
-    for (at, &octet) in line.iter().enumerate() {
-        if octet == b',' {
-            if let Some(&place) = places.get(found) {
-                fields[place] = &line[start..at];
-            }
-            found += 1;
-            start = at + 1;
+    let mut field = |end| {
+        if let Some(field) = places.get(found).and_then(|&place| fields.get_mut(place)) {
+            *field = &line[start..end];
         }
-    }
-    if let Some(&place) = places.get(found) {
-        fields[place] = &line[start..];
-    }
-    found += 1;
+        found += 1;
+        start = end + 1;
+    };
+    octets::each(line, b',', &mut field);
+    field(line.len());
     if found == places.len() {
-        Ok(fields)
+        Ok(())
     } else {
         Err(Wrong::Columns { found, expected: places.len() })
     }
@@ -262,7 +262,8 @@ fn split<'line>(places: &[usize], line: &'line [u8]) -> Result<Fields<'line>, Wr
 
 #[inline]
 fn parse<'line>(places: &[usize], line: &'line [u8]) -> Result<Row<'line>, Wrong> {
-    match split(places, line).and_then(|fields| understand(&fields)) {
+    let mut fields = NOTHING;
+    match split(places, line, &mut fields).and_then(|()| understand(&fields)) {
         Err(_) if line.contains(&b'"') => quoted(places, line),
         result => result,
     }
@@ -275,7 +276,7 @@ fn quoted<'line>(places: &[usize], line: &[u8]) -> Result<Row<'line>, Wrong> {
     if record.len() != places.len() {
         return Err(Wrong::Columns { found: record.len(), expected: places.len() });
     }
-    let mut fields: Fields<'_> = [b""; USED.len() + 1];
+    let mut fields = NOTHING;
     for (&place, value) in places.iter().zip(&record) {
         fields[place] = value;
     }
@@ -319,7 +320,10 @@ fn understand<'line>(fields: &Fields<'line>) -> Result<Row<'line>, Wrong> {
 /// Whether a row without a line end is whole all the same: its times agree.
 /// Where the writer was killed in the middle of a number they do not.
 fn is_whole(places: &[usize], line: &[u8]) -> bool {
-    let Ok(fields) = split(places, line) else { return false };
+    let mut fields = NOTHING;
+    if split(places, line, &mut fields).is_err() {
+        return false;
+    }
     if number::is_none(fields[RTT]) {
         return number::is_none(fields[RECEIVED]);
     }
