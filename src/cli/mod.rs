@@ -11,6 +11,7 @@ pub mod matches;
 pub mod measure;
 mod measuring;
 pub mod options;
+pub mod page_file;
 pub mod report;
 pub mod server;
 mod target;

@@ -8,9 +8,10 @@ use std::path::Path;
 use super::Status;
 use super::error::Failure;
 use super::matches::Matches;
+use super::page_file::PageFile;
 use crate::report::error::Problem;
 use crate::report::terminal::{self, Style};
-use crate::report::{Error, Reader, Report, json, run as rows};
+use crate::report::{Error, Reader, Report, html, json, run as rows};
 
 type Input = Box<dyn Read>;
 
@@ -20,6 +21,7 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let labels = labels(paths, &given_labels(matches)?);
     // All are opened before any is read to its end.
     let readers = paths.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+    let page = matches.text("html").map(|path| PageFile::open(Path::new(&path))).transpose()?;
     let mut files = Vec::new();
     for (place, (reader, (path, label))) in
         readers.into_iter().zip(paths.iter().zip(&labels)).enumerate()
@@ -27,6 +29,9 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
         files.push(rows::read(reader, path, label, place)?);
     }
     let report = Report::new(files);
+    if let Some(page) = page {
+        page.write(&html::page(&report))?;
+    }
     if matches.flag("json") {
         super::print(&json::text(&report));
     } else {

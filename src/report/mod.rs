@@ -7,6 +7,7 @@ pub mod error;
 pub mod facts;
 pub mod figures;
 pub mod histogram;
+pub mod html;
 pub mod json;
 pub mod number;
 pub mod octets;
