@@ -5,8 +5,11 @@ use super::options::Opt;
 use super::value::Kind;
 use crate::server::SERVICES;
 
+/// A shell's name, and what writes its completions.
+pub type Shell = (&'static str, fn() -> String);
+
 /// The shells there are completions for, and what writes them.
-pub const SHELLS: [(&str, fn() -> String); 3] = [("bash", bash), ("zsh", zsh), ("fish", fish)];
+pub const SHELLS: [Shell; 3] = [("bash", bash), ("zsh", zsh), ("fish", fish)];
 
 /// What may follow `echotest help` besides commands.
 pub const TOPICS: [&str; 2] = ["man", "completions"];

@@ -111,7 +111,8 @@ fn complete_for(shell: Option<OsString>) -> Result<Status, Failure> {
     let Some((_, write)) = known else {
         let names: Vec<&str> = completions::SHELLS.iter().map(|(name, _)| *name).collect();
         let names = names.join(", ");
-        let problem = format!("help completions {shell:?}: accepted is one of {names}");
+        let problem =
+            format!("help completions {:?}: accepted is one of {names}", shell.to_string_lossy());
         return Err(UsageError::new(None, problem).into());
     };
     Ok(print(&write()))

@@ -1,5 +1,6 @@
 //! The figures of runs as a table: what the terminal and the page show.
 
+use super::outages::Outage;
 use super::run::Run;
 use super::words;
 use crate::record::format::Unit;
@@ -43,7 +44,7 @@ pub fn table(runs: &[Run]) -> Vec<Fact> {
         plain("outages", &|run| run.figures.outages.count().to_string()),
         plain("outages, time", &|run| span_or_none(run.figures.outages.nanos())),
         plain("longest outage", &|run| {
-            span_or_none(run.figures.outages.longest().first().map_or(0, |longest| longest.nanos()))
+            span_or_none(run.figures.outages.longest().first().map_or(0, Outage::nanos))
         }),
         time("min", &|run| run.figures.rtts.min().map(|min| min as f64)),
         time("mean", &|run| run.figures.rtts.mean()),

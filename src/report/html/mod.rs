@@ -74,7 +74,7 @@ fn notes(report: &Report) -> String {
 }
 
 fn cells(tag: &str, texts: impl Iterator<Item = String>) -> String {
-    texts.map(|text| format!("<{tag}>{}</{tag}>", escaped(&text))).collect()
+    texts.fold(String::new(), |all, text| format!("{all}<{tag}>{}</{tag}>", escaped(&text)))
 }
 
 /// A table; the first cell of each row is its name.

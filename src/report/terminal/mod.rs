@@ -52,7 +52,9 @@ pub fn text(report: &Report, style: Style) -> String {
         } else {
             text.push('\n');
         }
-        sentences.iter().for_each(|sentence| text += &format!("{sentence}\n"));
+        for sentence in &sentences {
+            text += &format!("{sentence}\n");
+        }
     }
     text.push_str(&bars::text(runs, style));
     text.push_str(&chart::text(runs, style));
