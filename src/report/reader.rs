@@ -264,23 +264,26 @@ fn split<'line>(
 fn parse<'line>(places: &[usize], line: &'line [u8]) -> Result<Row<'line>, Wrong> {
     let mut fields = NOTHING;
     match split(places, line, &mut fields).and_then(|()| understand(&fields)) {
-        Err(_) if line.contains(&b'"') => quoted(places, line),
+        // Series that are quoted are not told apart.
+        Err(_) if line.contains(&b'"') => {
+            let record = record(line).unwrap_or_default();
+            let row = understand(&quoted(places, &record)?)?;
+            Ok(Row { series: [b"", b""], ..row })
+        }
         result => result,
     }
 }
 
-/// A line with quotes; series that are quoted are not told apart.
-#[cold]
-fn quoted<'line>(places: &[usize], line: &[u8]) -> Result<Row<'line>, Wrong> {
-    let record = record(line).unwrap_or_default();
+/// The values of a line with quotes.
+fn quoted<'line>(places: &[usize], record: &'line ByteRecord) -> Result<Fields<'line>, Wrong> {
     if record.len() != places.len() {
         return Err(Wrong::Columns { found: record.len(), expected: places.len() });
     }
     let mut fields = NOTHING;
-    for (&place, value) in places.iter().zip(&record) {
+    for (&place, value) in places.iter().zip(record) {
         fields[place] = value;
     }
-    understand(&fields).map(|row| Row { series: [b"", b""], ..row })
+    Ok(fields)
 }
 
 /// One line by the rules of CSV.
@@ -320,10 +323,8 @@ fn understand<'line>(fields: &Fields<'line>) -> Result<Row<'line>, Wrong> {
 /// Whether a row without a line end is whole all the same: its times agree.
 /// Where the writer was killed in the middle of a number they do not.
 fn is_whole(places: &[usize], line: &[u8]) -> bool {
-    let mut fields = NOTHING;
-    if split(places, line, &mut fields).is_err() {
-        return false;
-    }
+    let record = record(line).unwrap_or_default();
+    let Ok(fields) = quoted(places, &record) else { return false };
     if number::is_none(fields[RTT]) {
         return number::is_none(fields[RECEIVED]);
     }

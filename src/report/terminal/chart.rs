@@ -52,7 +52,7 @@ pub(super) fn text(runs: &[Run], style: Style) -> String {
         let drawing = Drawing::new(run, style.width - VALUES - 1);
         drawing.chart(&mut text, &axis, height, &glyphs, runs);
         drawing.losses(&mut text, run);
-        drawing.times(&mut text, run);
+        drawing.times(&mut text, run, style);
     }
     text
 }
@@ -127,14 +127,19 @@ impl Drawing {
         }
     }
 
-    fn times(&self, text: &mut String, run: &Run) {
+    fn times(&self, text: &mut String, run: &Run, style: Style) {
         let figures = &run.figures;
-        *text += &format!(
-            "{:VALUES$} {} and {} on, {} a column\n",
-            "",
-            words::time_to_the_second(figures.first),
-            words::span(figures.nanos()),
-            words::span(self.timeline.width() / self.wide as u64),
-        );
+        let from = words::time_to_the_second(figures.first);
+        let whole = words::span(figures.nanos());
+        let each = words::span(self.timeline.width() / self.wide as u64);
+        let parts = [format!("{from} and {whole} on,"), format!("{each} a column")];
+        let line = parts.join(" ");
+        if VALUES + 1 + line.len() <= style.width {
+            *text += &format!("{:VALUES$} {line}\n", "");
+        } else {
+            for part in &parts {
+                *text += &format!("{part}\n");
+            }
+        }
     }
 }
