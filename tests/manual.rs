@@ -49,7 +49,7 @@ fn the_manual_is_rendered_without_a_warning() {
     fs::write(&path, &page.stdout).unwrap();
     let mut command = Command::new("man");
     command.args(["--warnings=w", "-l", "-Tutf8"]).arg(&path);
-    command.env("LC_ALL", "C.UTF-8").env("MANWIDTH", "100").env("MAN_KEEP_FORMATTING", "");
+    command.env("LC_ALL", "C.UTF-8").env("MANWIDTH", "100");
     let shown = Process::start(&mut command).finish();
     assert_eq!((shown.status, shown.stderr.as_str()), (0, ""), "{shown:?}");
     for part in ["--frequency, --interval SECS", "report TIMINGS... [OPTIONS]", "EXIT STATUS"] {

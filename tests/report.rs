@@ -1,5 +1,9 @@
 //! Reports on real files, made files, bad files and large files.
-#![allow(clippy::disallowed_methods, reason = "tests use std's threads and clock")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests are the world outside: they use std's threads and say what they skip"
+)]
 
 mod common;
 
