@@ -13,6 +13,10 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use echotest::report::terminal::{self, Style};
+use echotest::report::{Error, Reader, Report, Run, Source, html, json, run as rows};
+use proptest::prelude::*;
+
 use common::{Ended, Process, Scratch, echotest, have};
 
 const HEADER: &str = "packet_num,timestamp,send_time_ns,receive_time_ns,rtt_us\n";
@@ -376,6 +380,40 @@ fn the_page_stands_alone() {
     let nowhere = report_in(&scratch, &["a.csv", "--html", "no/page.html"], &[]);
     assert_eq!(nowhere.status, 2, "{nowhere:?}");
     assert_eq!(scratch.entries(), ["a.csv", "b.csv", "lost.csv", "page.html"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(50))]
+
+    #[test]
+    fn no_file_is_too_strange(
+        rows in prop::collection::vec((any::<u64>(), prop::option::of(0.0..9e15_f64), 0..3_u8), 0..60),
+        odd in ".{0,80}",
+        width in 0_usize..300,
+    ) {
+        let mut text = format!("type,{HEADER}");
+        for (sent, rtt, series) in rows {
+            let rtt = rtt.map(|rtt| format!("{rtt:.3}")).unwrap_or_default();
+            writeln!(text, "{series},1,t,{sent},,{rtt}").unwrap();
+        }
+        let whole = read(&text).expect("a good file");
+        let (source, mut runs) = read(&text).expect("a good file");
+        for run in &mut runs {
+            run.file = 1;
+        }
+        let report = Report::new(vec![whole, (source, runs)]);
+        let style = Style::new(Some(width), "C");
+        prop_assert!(terminal::text(&report, style).is_ascii());
+        prop_assert!(!json::text(&report).contains("NaN") && !html::page(&report).contains("NaN"));
+        text.push_str(&odd);
+        // Whatever stands there: a row, a note or an error, and no panic.
+        let _ = read(&text);
+        let _ = read(&odd);
+    }
+}
+
+fn read(text: &str) -> Result<(Source, Vec<Run>), Error> {
+    rows::read(Reader::new("x", text.as_bytes())?, "x", "x", 0)
 }
 
 /// The most memory that a process has had, in KiB.

@@ -92,8 +92,8 @@ pub const COMMANDS: [Command; 5] = [
                 - is standard input. For one file: summary, histogram and time line. For several:\n\
                 a table side by side, and how each differs from the first.\n\
                 \n\
-                An outage is two or more packets lost in a row. The width is that of COLUMNS, or\n\
-                80; in a locale that is not UTF-8 the plots are ASCII.\n\
+                An outage is two or more packets lost in a row. The width is that of COLUMNS or\n\
+                the terminal, else 80; in a locale that is not UTF-8 the plots are ASCII.\n\
                 \n\
                 Exit status: 0 there is a round trip in the files; 1 there is none; 2 anything\n\
                 else, such as a file that cannot be read.\n\

@@ -47,7 +47,7 @@ pub fn page() -> String {
     for (name, meaning) in [
         ("RUST_LOG", "What is logged, in place of -v and -q."),
         ("NO_COLOR", "If set, there is no colour and no line is drawn anew."),
-        ("COLUMNS", "The width of a report; 80 if not set."),
+        ("COLUMNS", "The width of a report; the terminal's if not set, else 80."),
         ("LC_ALL, LC_CTYPE, LANG", "Where the first that is set is not UTF-8, plots are ASCII."),
     ] {
         page += &format!(".TP\n.B {}\n{}\n", escaped(name), escaped(meaning));

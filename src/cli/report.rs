@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::Status;
 use super::error::Failure;
 use super::matches::Matches;
 use super::page_file::PageFile;
+use crate::os::terminal::columns;
 use crate::report::error::Problem;
 use crate::report::terminal::{self, Style};
 use crate::report::{Error, Reader, Report, html, json, run as rows};
@@ -59,7 +61,7 @@ fn given_labels(matches: &Matches) -> Result<Vec<String>, Failure> {
 }
 
 /// The end of the names that this tool gives its files.
-const SUFFIXES: [&str; 2] = ["_timings", "_ping"];
+const SUFFIX: &str = "_timings";
 
 /// What each file is called: as asked for, else by its name, with a number
 /// where that is taken.
@@ -68,8 +70,8 @@ fn labels(paths: &[String], given: &[String]) -> Vec<String> {
     let label = |(place, path): (usize, &String)| {
         let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let stem = stem.unwrap_or_else(|| path.clone());
-        let short = SUFFIXES.iter().find_map(|suffix| stem.strip_suffix(suffix));
-        let name = given.get(place).map_or(short.unwrap_or(&stem), String::as_str);
+        let short = stem.strip_suffix(SUFFIX).unwrap_or(&stem);
+        let name = given.get(place).map_or(short, String::as_str);
         // What a terminal would obey is not for a label.
         let name: String = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
         let numbered = (2..).map(|number| format!("{name} ({number})"));
@@ -84,7 +86,8 @@ fn labels(paths: &[String], given: &[String]) -> Vec<String> {
 /// What the terminal can show.
 fn style() -> Style {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let width = variable("COLUMNS").and_then(|columns| columns.parse().ok());
+    let given = variable("COLUMNS").and_then(|columns| columns.parse().ok());
+    let width = given.or_else(|| columns(io::stdout().as_fd()));
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable);
     Style::new(width, &locale.unwrap_or_default())
 }

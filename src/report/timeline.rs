@@ -117,7 +117,7 @@ impl Timeline {
         let group = self.buckets.len().div_ceil(spans.max(1)).max(1);
         Self {
             start: self.start,
-            width: self.width * group as u64,
+            width: self.width.saturating_mul(group as u64),
             buckets: joined(&self.buckets, group),
         }
     }

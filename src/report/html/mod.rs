@@ -107,7 +107,7 @@ fn timelines(report: &Report) -> String {
     let Some(axis) = plots::axis(&report.runs) else { return String::new() };
     let unit = facts::unit(&report.runs);
     let mut text = String::from(
-        "<h2>Time line</h2>\n<p class=\"faint\">Line: p50. Band: up to p99. Strokes above: \
+        "<h2>Time line</h2>\n<p class=\"faint key\">Line: p50. Band: up to p99. Strokes above: \
          the largest. Marks at the foot: losses; shaded from top to foot: an outage. Point at \
          a place for its figures.</p>\n",
     );
@@ -139,7 +139,7 @@ fn legended(report: &Report, title: &str, drawing: Option<String>) -> String {
     let legend = report.runs.iter().enumerate().map(item).collect::<String>();
     let legend =
         if several { format!("<ul class=\"legend\">{legend}</ul>\n") } else { String::new() };
-    format!("<h2>{title}</h2>\n{legend}{drawing}")
+    format!("<section>\n<h2>{title}</h2>\n{legend}{drawing}</section>\n")
 }
 
 fn outages(report: &Report) -> String {

@@ -5,7 +5,7 @@ use crate::report::facts;
 use crate::report::run::Run;
 
 /// The column of names.
-const NAMES: usize = 16;
+const NAMES: usize = 14;
 /// A column of values: the widest is a time of day.
 const VALUES: usize = 20;
 const GAP: usize = 2;
