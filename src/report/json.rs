@@ -5,7 +5,7 @@ use super::compare::{Difference, Estimate};
 use super::facts::PERCENTILES;
 use super::outages::Outage;
 use super::run::{Run, Source};
-use super::timeline::{Bucket, Timeline};
+use super::timeline::{Bucket, SHOWN, Timeline};
 use super::words;
 use crate::record::object::Object;
 
@@ -76,7 +76,7 @@ fn run(run: &Run, sources: &[Source]) -> Object {
         .object("packets", packets)
         .object("rtt_us", times)
         .object("outages", outages)
-        .object("timeline", timeline(&figures.timeline))
+        .object("timeline", timeline(&figures.timeline.at_most(SHOWN)))
 }
 
 fn outage(outage: &Outage) -> Object {

@@ -6,7 +6,7 @@ use crate::record::format::Unit;
 use crate::report::axis::{Axis, round_up};
 use crate::report::histogram::Bins;
 use crate::report::run::Run;
-use crate::report::timeline::Bucket;
+use crate::report::timeline::{Bucket, SHOWN};
 use crate::report::{facts, words};
 
 const TIMELINE: f64 = 240.0;
@@ -40,7 +40,7 @@ fn label(unit: Unit, nanos: f64) -> String {
 pub(super) fn timeline(run: &Run, axis: &Axis, unit: Unit) -> String {
     let figures = &run.figures;
     let useful = usize::try_from(figures.sent() / PER_SPAN).unwrap_or(usize::MAX).max(1);
-    let timeline = figures.timeline.at_most(useful);
+    let timeline = figures.timeline.at_most(useful.min(SHOWN));
     let spans = timeline.buckets().len().max(1) as f64;
     let edge = |place: usize| place as f64 / spans;
     let at = |nanos: u64| STRIP + axis.place(nanos as f64) * (1.0 - STRIP);
