@@ -5,7 +5,7 @@ use super::compare::{Difference, Estimate};
 use super::facts::PERCENTILES;
 use super::outages::Outage;
 use super::run::{Run, Source};
-use super::timeline::{Bucket, SHOWN, Timeline};
+use super::timeline::{SHOWN, Span, Spans};
 use super::words;
 use crate::record::object::Object;
 
@@ -87,22 +87,20 @@ fn outage(outage: &Outage) -> Object {
 }
 
 /// Spans of time without any packet are left out.
-fn timeline(timeline: &Timeline) -> Object {
-    let bucket = |(place, bucket): (usize, &Bucket)| {
+fn timeline(timeline: &Spans) -> Object {
+    let shown = |(place, span): (usize, &Span)| {
         Object::new()
-            .number("at_s", seconds(timeline.width() * place as u64), 6)
-            .whole("received", bucket.received)
-            .whole("lost", bucket.lost)
-            .raw("outage", if bucket.outage { "true" } else { "false" })
-            .number("p50", micros(bucket.rtts.percentile(50)), MICROS)
-            .number("p99", micros(bucket.rtts.percentile(99)), MICROS)
-            .number("max", micros(bucket.rtts.max()), MICROS)
+            .number("at_s", seconds(timeline.width * place as u64), 6)
+            .whole("received", span.received)
+            .whole("lost", span.lost)
+            .raw("outage", if span.outage { "true" } else { "false" })
+            .number("p50", micros(span.p50), MICROS)
+            .number("p99", micros(span.p99), MICROS)
+            .number("max", micros(span.max), MICROS)
     };
-    let used = timeline.buckets().iter().enumerate();
-    let used = used.filter(|(_, bucket)| bucket.received + bucket.lost > 0 || bucket.outage);
-    Object::new()
-        .number("bucket_s", seconds(timeline.width()), 9)
-        .array("buckets", used.map(bucket))
+    let used = timeline.spans.iter().enumerate();
+    let used = used.filter(|(_, span)| span.received + span.lost > 0 || span.outage);
+    Object::new().number("bucket_s", seconds(timeline.width), 9).array("buckets", used.map(shown))
 }
 
 fn difference(difference: &Difference, runs: &[Run]) -> Object {

@@ -11,17 +11,13 @@ pub const SHOWN: usize = 240;
 /// The width at first, in nanoseconds.
 const FIRST_WIDTH: u64 = 1 << 10;
 
-/// One span of time.
+/// What is gathered in a span.
 #[derive(Debug, Clone, Default)]
-pub struct Bucket {
-    /// Round-trip times of the packets sent in it.
-    pub rtts: Sketch,
-    /// Packets sent in it that came back.
-    pub received: u64,
-    /// Packets sent in it that were lost.
-    pub lost: u64,
-    /// Whether an outage touched it.
-    pub outage: bool,
+struct Bucket {
+    rtts: Sketch,
+    received: u64,
+    lost: u64,
+    outage: bool,
 }
 
 impl Bucket {
@@ -94,46 +90,70 @@ impl Timeline {
 
     /// Joins neighbours: half as many, twice as wide.
     fn join(&mut self) {
-        self.buckets = joined(&self.buckets, 2);
+        let half = self.buckets.len().div_ceil(2);
+        for place in 0..half {
+            let mut sum = std::mem::take(&mut self.buckets[2 * place]);
+            if let Some(other) = self.buckets.get(2 * place + 1) {
+                sum.absorb(other);
+            }
+            self.buckets[place] = sum;
+        }
+        self.buckets.truncate(half);
         self.width *= 2;
     }
 
-    /// When it begins, in nanoseconds since 1970.
-    pub fn start(&self) -> u64 {
-        self.start
-    }
-
-    /// Its spans.
-    pub fn buckets(&self) -> &[Bucket] {
-        &self.buckets
-    }
-
-    /// The width of a span, in nanoseconds.
-    pub fn width(&self) -> u64 {
-        self.width
-    }
-
-    /// The same in at most so many spans, each as wide as several.
-    #[must_use]
-    pub fn at_most(&self, spans: usize) -> Self {
+    /// The same in at most so many spans, each as wide as several, as it is
+    /// shown.
+    pub fn at_most(&self, spans: usize) -> Spans {
         let group = self.buckets.len().div_ceil(spans.max(1)).max(1);
-        Self {
+        let shown = |several: &[Bucket]| {
+            let mut sum = Bucket::default();
+            for bucket in several {
+                sum.absorb(bucket);
+            }
+            Span {
+                p50: sum.rtts.percentile(50),
+                p99: sum.rtts.percentile(99),
+                max: sum.rtts.max(),
+                received: sum.received,
+                lost: sum.lost,
+                outage: sum.outage,
+            }
+        };
+        Spans {
             start: self.start,
             width: self.width.saturating_mul(group as u64),
-            buckets: joined(&self.buckets, group),
+            spans: self.buckets.chunks(group).map(shown).collect(),
         }
     }
 }
 
-fn joined(buckets: &[Bucket], group: usize) -> Vec<Bucket> {
-    let join = |several: &[Bucket]| {
-        let mut sum = Bucket::default();
-        for bucket in several {
-            sum.absorb(bucket);
-        }
-        sum
-    };
-    buckets.chunks(group).map(join).collect()
+/// One span of time as it is shown; round-trip times in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// The median.
+    pub p50: Option<u64>,
+    /// The p99.
+    pub p99: Option<u64>,
+    /// The largest.
+    pub max: Option<u64>,
+    /// Packets sent in it that came back.
+    pub received: u64,
+    /// Packets sent in it that were lost.
+    pub lost: u64,
+    /// Whether an outage touched it.
+    pub outage: bool,
+}
+
+/// The spans of a run as they are shown.
+#[derive(Debug, Clone)]
+pub struct Spans {
+    /// When the first begins, in nanoseconds since 1970.
+    pub start: u64,
+    /// The width of each, in nanoseconds.
+    pub width: u64,
+    /// One after another.
+    pub spans: Vec<Span>,
 }
 
 #[cfg(test)]
@@ -149,15 +169,15 @@ mod tests {
             let rtt = (second % 10 > 0).then_some(second + 1);
             timeline.record((5 + second) * SECOND, rtt);
         }
-        let buckets = timeline.buckets();
+        let buckets = &timeline.buckets;
         assert!((MOST / 2..=MOST).contains(&buckets.len()), "{}", buckets.len());
         assert_eq!(buckets.iter().map(|bucket| bucket.lost).sum::<u64>(), 10_000);
         assert_eq!(buckets.iter().map(|bucket| bucket.received).sum::<u64>(), 90_000);
-        let covered = timeline.width() * buckets.len() as u64;
+        let covered = timeline.width * buckets.len() as u64;
         assert!((99_999 * SECOND..102_000 * SECOND).contains(&covered));
         let maxima: Vec<_> = buckets.iter().map(|bucket| bucket.rtts.max()).collect();
         assert!(maxima.is_sorted());
-        assert!((31..=60).contains(&timeline.at_most(60).buckets().len()));
+        assert!((31..=60).contains(&timeline.at_most(60).spans.len()));
     }
 
     #[test]
@@ -169,7 +189,7 @@ mod tests {
         }
         timeline.record(9 * FIRST_WIDTH, Some(5));
         timeline.mark(&Outage { start: FIRST_WIDTH, end: 9 * FIRST_WIDTH, packets: 4 });
-        let marked: Vec<bool> = timeline.buckets().iter().map(|bucket| bucket.outage).collect();
+        let marked: Vec<bool> = timeline.buckets.iter().map(|bucket| bucket.outage).collect();
         assert_eq!(marked.iter().filter(|outage| **outage).count(), 8);
         assert!(!marked[0] && !marked[9]);
     }
@@ -179,7 +199,7 @@ mod tests {
         let mut timeline = Timeline::new(SECOND);
         timeline.record(0, Some(1));
         timeline.record(u64::MAX, Some(2));
-        assert_eq!(timeline.buckets()[0].received, 1);
-        assert!(timeline.buckets().len() <= MOST);
+        assert_eq!(timeline.buckets[0].received, 1);
+        assert!(timeline.buckets.len() <= MOST);
     }
 }

@@ -6,7 +6,7 @@ use crate::record::format::Unit;
 use crate::report::axis::{Axis, round_up};
 use crate::report::histogram::Bins;
 use crate::report::run::Run;
-use crate::report::timeline::{Bucket, SHOWN};
+use crate::report::timeline::{SHOWN, Span};
 use crate::report::{facts, words};
 
 const TIMELINE: f64 = 240.0;
@@ -41,42 +41,40 @@ pub(super) fn timeline(run: &Run, axis: &Axis, unit: Unit) -> String {
     let figures = &run.figures;
     let useful = usize::try_from(figures.sent() / PER_SPAN).unwrap_or(usize::MAX).max(1);
     let timeline = figures.timeline.at_most(useful.min(SHOWN));
-    let spans = timeline.buckets().len().max(1) as f64;
+    let spans = timeline.spans.len().max(1) as f64;
     let edge = |place: usize| place as f64 / spans;
     let at = |nanos: u64| STRIP + axis.place(nanos as f64) * (1.0 - STRIP);
     let mut plot = Plot::new(TIMELINE, &format!("time line of {}", run.label));
-    for (place, bucket) in timeline.buckets().iter().enumerate() {
-        if bucket.outage {
+    for (place, span) in timeline.spans.iter().enumerate() {
+        if span.outage {
             plot.area((edge(place), 0.0), (edge(place + 1), 1.0), "class=\"outage\"", "");
         }
     }
     for tick in axis.ticks(5) {
         plot.tick_y(STRIP + axis.place(tick) * (1.0 - STRIP), &label(unit, tick));
     }
-    let whole = timeline.width() as f64 * spans;
+    let whole = timeline.width as f64 * spans;
     times(&mut plot, whole);
     let mut medians = Vec::new();
-    for (place, bucket) in timeline.buckets().iter().enumerate() {
+    for (place, span) in timeline.spans.iter().enumerate() {
         let (left, right) = (edge(place), edge(place + 1));
-        if let (Some(median), Some(p99), Some(max)) =
-            (bucket.rtts.percentile(50), bucket.rtts.percentile(99), bucket.rtts.max())
-        {
+        if let (Some(median), Some(p99), Some(max)) = (span.p50, span.p99, span.max) {
             let band = format!("class=\"band\" fill=\"{}\"", colour(0));
             plot.area((left, at(median)), (right, at(p99)), &band, "");
             plot.dash(left, right, at(max), &format!("class=\"max\" stroke=\"{}\"", colour(1)));
             medians.extend([(left, at(median)), (right, at(median))]);
-        } else if bucket.lost > 0 {
+        } else if span.lost > 0 {
             draw_medians(&mut plot, &mut medians);
         }
-        if bucket.lost > 0 {
+        if span.lost > 0 {
             plot.area((left, 0.0), (right, STRIP), "class=\"lost\"", "");
         }
     }
     draw_medians(&mut plot, &mut medians);
-    for (place, bucket) in timeline.buckets().iter().enumerate() {
-        if bucket.received + bucket.lost > 0 {
-            let start = figures.timeline.start() + timeline.width() * place as u64;
-            let says = says(bucket, start, unit);
+    for (place, span) in timeline.spans.iter().enumerate() {
+        if span.received + span.lost > 0 {
+            let start = timeline.start + timeline.width * place as u64;
+            let says = says(span, start, unit);
             plot.area((edge(place), 0.0), (edge(place + 1), 1.0), "class=\"hover\"", &says);
         }
     }
@@ -91,16 +89,16 @@ fn draw_medians(plot: &mut Plot, medians: &mut Vec<(f64, f64)>) {
     }
 }
 
-fn says(bucket: &Bucket, start: u64, unit: Unit) -> String {
+fn says(span: &Span, start: u64, unit: Unit) -> String {
     let number = |nanos: Option<u64>| nanos.map_or("-".to_owned(), |n| unit.number(n as f64));
     format!(
         "{}: {} received, {} lost; p50 {}, p99 {}, max {} {}",
         words::time(start),
-        bucket.received,
-        bucket.lost,
-        number(bucket.rtts.percentile(50)),
-        number(bucket.rtts.percentile(99)),
-        number(bucket.rtts.max()),
+        span.received,
+        span.lost,
+        number(span.p50),
+        number(span.p99),
+        number(span.max),
         unit.name(),
     )
 }

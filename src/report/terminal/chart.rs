@@ -11,7 +11,7 @@ use super::{Style, fitted};
 use crate::report::axis::Axis;
 use crate::report::facts;
 use crate::report::run::Run;
-use crate::report::timeline::{Bucket, Timeline};
+use crate::report::timeline::{Span, Spans};
 use crate::report::words;
 
 /// Lines of the chart of a single run, and of each of several.
@@ -59,7 +59,7 @@ pub(super) fn text(runs: &[Run], style: Style) -> String {
 
 /// The time line of one run, as wide as there is room.
 struct Drawing {
-    timeline: Timeline,
+    timeline: Spans,
     /// Characters for each span.
     wide: usize,
 }
@@ -68,15 +68,15 @@ impl Drawing {
     fn new(run: &Run, room: usize) -> Self {
         let useful = usize::try_from(run.figures.sent() / PER_SPAN).unwrap_or(usize::MAX);
         let timeline = run.figures.timeline.at_most(room.min(useful.max(1)));
-        let wide = room / timeline.buckets().len().max(1);
+        let wide = room / timeline.spans.len().max(1);
         Self { timeline, wide: wide.max(1) }
     }
 
     /// A line with a character for each span.
-    fn line(&self, glyph: impl Fn(&Bucket) -> char) -> String {
-        let spans = self.timeline.buckets().iter();
+    fn line(&self, glyph: impl Fn(&Span) -> char) -> String {
+        let spans = self.timeline.spans.iter();
         let line: String =
-            spans.flat_map(|bucket| std::iter::repeat_n(glyph(bucket), self.wide)).collect();
+            spans.flat_map(|span| std::iter::repeat_n(glyph(span), self.wide)).collect();
         line.trim_end().to_owned()
     }
 
@@ -96,12 +96,12 @@ impl Drawing {
                     line == 0 || axis.place(nanos as f64) * height as f64 >= line as f64 + 0.5
                 })
             };
-            let glyph = |bucket: &Bucket| {
-                if filled(bucket.rtts.percentile(50)) {
+            let glyph = |span: &Span| {
+                if filled(span.p50) {
                     glyphs.median
-                } else if filled(bucket.rtts.percentile(99)) {
+                } else if filled(span.p99) {
                     glyphs.p99
-                } else if filled(bucket.rtts.max()) {
+                } else if filled(span.max) {
                     glyphs.max
                 } else {
                     ' '
@@ -116,7 +116,7 @@ impl Drawing {
         if run.figures.lost == 0 {
             return;
         }
-        let marks = self.line(|bucket| match (bucket.outage, bucket.lost) {
+        let marks = self.line(|span| match (span.outage, span.lost) {
             (true, _) => 'X',
             (false, 0) => ' ',
             (false, _) => 'x',
@@ -131,7 +131,7 @@ impl Drawing {
         let figures = &run.figures;
         let from = words::time_to_the_second(figures.first);
         let whole = words::span(figures.nanos());
-        let each = words::span(self.timeline.width() / self.wide as u64);
+        let each = words::span(self.timeline.width / self.wide as u64);
         let parts = [format!("{from} and {whole} on,"), format!("{each} a column")];
         let line = parts.join(" ");
         if VALUES + 1 + line.len() <= style.width {
