@@ -20,11 +20,11 @@ const ECHO_PORT: u16 = 7;
 
 /// Measures the host that the arguments name.
 pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
-    measure(matches, &Target::of(matches, ECHO_PORT)?)
+    measure(matches, &mut Target::of(matches, ECHO_PORT)?)
 }
 
 /// Connects to the target and runs the plan, or exchanges the one message.
-pub(super) fn measure(matches: &Matches, target: &Target) -> Result<Status, Failure> {
+pub(super) fn measure(matches: &Matches, target: &mut Target) -> Result<Status, Failure> {
     if matches.flag("json") && matches.text("message").is_some() {
         return Err(matches.usage("--json and --message exclude each other".to_owned()).into());
     }
@@ -90,6 +90,7 @@ fn probe(
         count: plan.count,
         timeout: plan.timeout,
         tcp_info: matches.flag("tcp-info"),
+        look_up: target.look_up,
         files: files.as_ref().map(RunFiles::paths),
     };
     let mut sinks = measuring::sinks(matches, &run, files);

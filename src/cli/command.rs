@@ -3,10 +3,10 @@
 use super::error::Failure;
 use super::matches::Matches;
 use super::options::{
-    ADDRESS, COMMON, CONNECTION, FILES, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, REPORT, SCHEDULE,
-    SERIES, SERVICE,
+    ADDRESS, COMMON, CONNECTION, FILES, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, PINGS, PLAYED_LOSS,
+    REFLECTING, REPORT, RESULTS, SCHEDULE, SERIES, SERVICE, TEST_PACKETS,
 };
-use super::{Status, client, loopback, measure, report, server};
+use super::{Status, client, loopback, measure, ping, report, server, twamp};
 
 /// One command.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Command {
 }
 
 /// Every command, in the order of the overview.
-pub const COMMANDS: [Command; 5] = [
+pub const COMMANDS: [Command; 7] = [
     Command {
         name: "client",
         about: "time every round trip of one TCP connection to an echo service",
@@ -49,9 +49,9 @@ pub const COMMANDS: [Command; 5] = [
     },
     Command {
         name: "server",
-        about: "serve a TCP protocol: echo or measure",
+        about: "serve a protocol: echo, measure, ping or twamp",
         positionals: &["[PROTOCOL]"],
-        groups: &[LISTEN, LIMITS, SERVICE, COMMON],
+        groups: &[LISTEN, LIMITS, PLAYED_LOSS, REFLECTING, SERVICE, COMMON],
         defaults: &[],
         notes: "PROTOCOL is echo if not given. Ctrl-C or SIGTERM stops it: no new clients are\n\
                 taken, and open sessions get two seconds.\n\
@@ -71,6 +71,46 @@ pub const COMMANDS: [Command; 5] = [
                 Exit status: 0 at least one reply came; 1 none came; 2 anything else, such as an\n\
                 error that the server reports.\n",
         run: measure::run,
+    },
+    Command {
+        name: "ping",
+        about: "ping over TCP, a connection for each, with the network's own errors",
+        positionals: &["HOST", "[PORT]"],
+        groups: &[PINGS, ADDRESS, RESULTS, COMMON],
+        defaults: &[],
+        notes: "PORT is 12001 if not given; the server is 'echotest server ping'. With --connect\n\
+                any open port will do. Round-trip times run from the request to its answer;\n\
+                connecting is a series of its own. With CAP_NET_RAW, ICMP errors in mid-stream\n\
+                are named too. Ctrl-C ends it with the figures.\n\
+                \n\
+                Exit status: 0 at least one reply came; 1 none came, or --max-loss or --max-rtt\n\
+                was exceeded; 2 anything else.\n\
+                \n\
+                Examples:\n  \
+                echotest ping 10.0.0.1 -c 10\n  \
+                echotest ping www.example 443 --connect --all-addresses\n",
+        run: ping::run,
+    },
+    Command {
+        name: "twamp",
+        about: "two-way active measurement over UDP (TWAMP, TWAMP Light, STAMP)",
+        positionals: &["HOST", "[PORT]"],
+        groups: &[TEST_PACKETS, ADDRESS, RESULTS, COMMON],
+        defaults: &[("count", "10"), ("frequency", "0.1")],
+        notes: "PORT is 862 if not given: TCP for the control connection, UDP with --light. The\n\
+                server is 'echotest server twamp' or any reflector in unauthenticated mode.\n\
+                Round-trip times are without the time that the reflector held a packet. One-way\n\
+                delays hold the difference of the two clocks. With -q nothing is printed unless\n\
+                something is wrong, for cron.\n\
+                \n\
+                Exit status: 0 at least one reply came; 1 none came, or --max-loss or --max-rtt\n\
+                was exceeded; 2 anything else.\n\
+                \n\
+                Examples:\n  \
+                echotest twamp 10.0.0.1\n  \
+                echotest twamp 10.0.0.1 --light -c 1000 -i 0.01 --dscp 46\n  \
+                echotest twamp 10.0.0.1 -q --json --max-loss 1 --max-rtt 50ms >> twamp.jsonl\n",
+        run: twamp::run,
     },
     Command {
         name: "loopback",

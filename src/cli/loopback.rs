@@ -11,10 +11,10 @@ use super::target::{Target, family};
 use crate::net::listen;
 use crate::net::notify::Notifier;
 use crate::net::resolve::Family;
-use crate::server::{Limits, SERVICES, Service, serve};
+use crate::server::{Limits, SERVICES, Service, Settings, serve};
 
 /// One client, and the connections that it makes again.
-const LIMITS: Limits = Limits { max_clients: 8, max_per_host: 8, idle_timeout: None };
+const LIMITS: Limits = Limits { max_clients: 8, max_per_host: 8 };
 
 /// Serves on a free port of the loopback interface and measures that. The
 /// server ends with the process.
@@ -28,9 +28,12 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let port = listeners.first().map_or(Ok(0), |listener| Ok(listener.local_addr()?.port()));
     let port = port.map_err(|error: std::io::Error| Failure::Setup(Box::new(error)))?;
     thread::Builder::new().spawn(move || {
-        if let Err(error) = serve(listeners, ECHO, &LIMITS, Notifier::default()) {
+        if let Err(error) =
+            serve(listeners, ECHO, &LIMITS, Settings::default(), Notifier::default())
+        {
             log::error!("the loopback server ended: {error}");
         }
     })?;
-    client::measure(matches, &Target { command: "loopback", host: ip.to_string(), port })
+    let host = ip.to_string();
+    client::measure(matches, &mut Target { command: "loopback", host, port, look_up: None })
 }

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::{IpAddr, TcpStream};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -222,6 +223,14 @@ impl Matches {
     pub fn percent(&self, name: &str) -> Option<f64> {
         match self.value(name)? {
             Value::Percent(share) => Some(share),
+            _ => None,
+        }
+    }
+
+    /// A range of ports.
+    pub fn ports(&self, name: &str) -> Option<RangeInclusive<u16>> {
+        match self.value(name)? {
+            Value::Ports(ports) => Some(ports),
             _ => None,
         }
     }

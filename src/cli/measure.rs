@@ -33,10 +33,10 @@ const THROUGHPUT_SIZES: [u64; 6] = [1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10
 
 /// Measures every series that the arguments ask for, one after another.
 pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
-    let target = Target::of(matches, MEASURE_PORT)?;
+    let mut target = Target::of(matches, MEASURE_PORT)?;
     let setups = setups(matches);
     let timeout = matches.seconds("timeout").unwrap_or_default();
-    let mut dialer = dialer(matches, &target, timeout)?;
+    let mut dialer = dialer(matches, &mut target, timeout)?;
     measuring::watch_signals()?;
     let files = measuring::files(matches, "echo_measure")?;
     clock::tighten_timers();
@@ -101,12 +101,12 @@ impl<'a> Measuring<'a> {
             count: matches.whole("probes").unwrap_or(0),
             timeout,
             tcp_info: false,
+            look_up: target.look_up,
             files: files.as_ref().map(RunFiles::paths),
         };
         let (log, csv) = files.map(|files| (files.log, files.csv)).unzip();
         let columns = ["type", "size"];
-        let csv =
-            csv.map(|file| Rc::new(RefCell::new(CsvSink::with_series(file, false, &columns))));
+        let csv = csv.map(|file| Rc::new(RefCell::new(CsvSink::with_series(file, None, &columns))));
         let header = format!("measuring {} ({})", target.host, run.address);
         let log = log.map(|log| LogFileSink::new(log, run.clone(), &header, false));
         let peer_delay = matches.seconds("server-delay").unwrap_or_default();

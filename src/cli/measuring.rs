@@ -14,12 +14,14 @@ use crate::net::dial::Connected;
 use crate::os::clock;
 use crate::os::signals::{self, Signal};
 use crate::probe::{Control, Order, Plan, Sink, Tally};
-use crate::record::csv::CsvSink;
+use crate::record::csv::{CsvSink, Extra, TcpColumns};
 use crate::record::diagnostics::DiagnosticsSink;
 use crate::record::files::RunFiles;
 use crate::record::json::JsonSink;
 use crate::record::log_file::LogFileSink;
+use crate::record::ping::{PingColumns, PingTerminal};
 use crate::record::terminal::TerminalSink;
+use crate::record::twamp::TwampColumns;
 use crate::record::{Run, text};
 
 /// Above this rate an overdue packet is no line of its own.
@@ -71,7 +73,7 @@ pub(super) fn watch_signals() -> io::Result<()> {
 pub(super) fn sinks(matches: &Matches, run: &Run, files: Option<RunFiles>) -> Vec<Box<dyn Sink>> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     if let Some(RunFiles { log, csv, .. }) = files {
-        sinks.push(Box::new(CsvSink::new(csv, matches.flag("tcp-info"))));
+        sinks.push(Box::new(CsvSink::new(csv, extra_columns(matches, run))));
         sinks.push(Box::new(LogFileSink::new(
             log,
             run.clone(),
@@ -81,11 +83,25 @@ pub(super) fn sinks(matches: &Matches, run: &Run, files: Option<RunFiles>) -> Ve
     }
     if matches.flag("json") {
         sinks.push(Box::new(JsonSink::new(run.clone())));
+    } else if run.protocol == "twamp" && matches.flag("quiet") {
+        // From cron: nothing is said unless something is wrong.
+    } else if run.protocol == "ping" {
+        sinks.push(Box::new(PingTerminal::new(run.clone())));
     } else {
         sinks.push(Box::new(TerminalSink::new(run.clone())));
     }
     sinks.push(Box::new(DiagnosticsSink::new(run.size, run.frequency >= LINES_FROM)));
     sinks
+}
+
+/// What the CSV holds beyond the columns of every run.
+fn extra_columns(matches: &Matches, run: &Run) -> Option<Box<dyn Extra>> {
+    match run.protocol {
+        "ping" => Some(Box::new(PingColumns)),
+        "twamp" => Some(Box::new(TwampColumns)),
+        _ if matches.flag("tcp-info") => Some(Box::new(TcpColumns)),
+        _ => None,
+    }
 }
 
 /// What the user's signals ask for.

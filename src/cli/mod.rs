@@ -14,9 +14,11 @@ pub mod measure;
 mod measuring;
 pub mod options;
 pub mod page_file;
+pub mod ping;
 pub mod report;
 pub mod server;
 mod target;
+pub mod twamp;
 pub mod value;
 
 use std::ffi::OsString;

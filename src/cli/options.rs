@@ -36,6 +36,8 @@ pub struct Group {
 
 /// The largest payload of one packet.
 pub const MAX_SIZE: u64 = 64 << 20;
+/// The most octets after a test packet's header: what UDP over IPv4 holds.
+pub const MAX_PADDING: u64 = 65_507 - 14;
 
 const fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Opt {
     Opt {
@@ -99,6 +101,25 @@ pub const COMMON: Group = Group {
     ],
 };
 
+const FREQUENCY: Opt = Opt {
+    alias: Some("interval"),
+    ..option(
+        "frequency",
+        Some('i'),
+        "SECS",
+        SECONDS_OR_ZERO,
+        Some("1.0"),
+        "time from one send to the next; 0 sends as soon as the reply is in",
+    )
+};
+const PACKETS: Opt =
+    option("count", Some('c'), "N", COUNT, Some("0"), "packets to send; 0 until stopped");
+const DURATION: Opt = option("duration", Some('w'), "SECS", SECONDS, None, "stop after this long");
+const MAX_LOSS: Opt =
+    option("max-loss", None, "PCT", Kind::Percent, None, "exit 1 if more packets are lost");
+const MAX_RTT: Opt =
+    option("max-rtt", None, "SECS", SECONDS, None, "exit 1 if the p99 round-trip time is above");
+
 /// When a client sends.
 pub const SCHEDULE: Group = Group {
     title: "Schedule",
@@ -111,19 +132,9 @@ pub const SCHEDULE: Group = Group {
             Some("64"),
             "payload of each packet, 1 to 64M",
         ),
-        Opt {
-            alias: Some("interval"),
-            ..option(
-                "frequency",
-                Some('i'),
-                "SECS",
-                SECONDS_OR_ZERO,
-                Some("1.0"),
-                "time from one send to the next; 0 sends as soon as the reply is in",
-            )
-        },
-        option("count", Some('c'), "N", COUNT, Some("0"), "packets to send; 0 until stopped"),
-        option("duration", Some('w'), "SECS", SECONDS, None, "stop after this long"),
+        FREQUENCY,
+        PACKETS,
+        DURATION,
         option(
             "timeout",
             Some('W'),
@@ -155,15 +166,8 @@ pub const OUTPUT: Group = Group {
         NO_FILES,
         flag("tcp-info", None, "add the kernel's view of the connection to each CSV row"),
         JSON,
-        option("max-loss", None, "PCT", Kind::Percent, None, "exit 1 if more packets are lost"),
-        option(
-            "max-rtt",
-            None,
-            "SECS",
-            SECONDS,
-            None,
-            "exit 1 if the p99 round-trip time is above",
-        ),
+        MAX_LOSS,
+        MAX_RTT,
     ],
 };
 
@@ -190,7 +194,7 @@ pub const LISTEN: Group = Group {
             "N",
             Kind::Number { least: 0, most: 65535 },
             None,
-            "port to listen on; 0 takes any free one (default: echo 7, measure 9900)",
+            "port to listen on; 0 takes any free one (default: echo 7, measure 9900, ping 12001, twamp 862)",
         ),
         Opt {
             repeatable: true,
@@ -225,7 +229,7 @@ pub const LIMITS: Group = Group {
             "SECS",
             SECONDS_OR_ZERO,
             None,
-            "close a connection that is silent this long; 0 never (default: echo 0, measure 60)",
+            "close a connection that is silent this long; 0 never (default: echo 0, measure and ping 60, twamp 900)",
         ),
     ],
 };
@@ -332,5 +336,137 @@ pub const REPORT: Group = Group {
             "write the report as one self-contained page as well",
         ),
         flag("json", None, "print one JSON object instead of tables and plots"),
+    ],
+};
+
+/// When pings are made, and of what.
+pub const PINGS: Group = Group {
+    title: "Pings",
+    rows: &[
+        FREQUENCY,
+        PACKETS,
+        DURATION,
+        option(
+            "timeout",
+            Some('W'),
+            "SECS",
+            SECONDS,
+            Some("1.0"),
+            "age at which a ping is lost, connecting included",
+        ),
+        flag("connect", None, "time the TCP handshake alone; any open port will do"),
+        flag("all-addresses", None, "ping every address of the name in turn"),
+        option(
+            "re-resolve",
+            None,
+            "N",
+            Kind::Number { least: 1, most: u64::MAX },
+            None,
+            "look the name up again after N failures in a row",
+        ),
+    ],
+};
+
+/// What pings leave behind.
+pub const RESULTS: Group =
+    Group { title: "Output", rows: &[LOG_DIR, NO_FILES, JSON, MAX_LOSS, MAX_RTT] };
+
+/// The ping server's own.
+pub const PLAYED_LOSS: Group = Group {
+    title: "Ping",
+    rows: &[
+        option(
+            "loss",
+            None,
+            "PCT",
+            Kind::Percent,
+            None,
+            "chance that a message is answered LOST (default 20)",
+        ),
+        option(
+            "seed",
+            None,
+            "N",
+            Kind::Number { least: 0, most: u64::MAX },
+            None,
+            "makes the losses repeatable: they depend on N and the message's number alone",
+        ),
+    ],
+};
+
+/// The TWAMP server's own.
+pub const REFLECTING: Group = Group {
+    title: "TWAMP",
+    rows: &[
+        option(
+            "test-ports",
+            None,
+            "LOW-HIGH",
+            Kind::Ports,
+            None,
+            "UDP ports of test sessions; given, clients' own wishes outside are not met \
+             (default 18760-19960)",
+        ),
+        option("max-sessions", None, "N", LIMIT, None, "test sessions at once (default 1024)"),
+        option(
+            "max-sessions-per-host",
+            None,
+            "N",
+            LIMIT,
+            None,
+            "the same for one client's address (default 256)",
+        ),
+        option(
+            "max-rate",
+            None,
+            "N",
+            Kind::Number { least: 1, most: 1_000_000_000 },
+            None,
+            "packets a second that one sender has reflected (default 500000)",
+        ),
+        option(
+            "ref-wait",
+            None,
+            "SECS",
+            SECONDS,
+            None,
+            "end a test session that is silent this long (default 900)",
+        ),
+    ],
+};
+
+/// When test packets are sent, and what they are.
+pub const TEST_PACKETS: Group = Group {
+    title: "Test packets",
+    rows: &[
+        FREQUENCY,
+        PACKETS,
+        DURATION,
+        option(
+            "timeout",
+            Some('W'),
+            "SECS",
+            SECONDS,
+            Some("2.0"),
+            "age at which a packet is lost, and patience with the control connection",
+        ),
+        option(
+            "padding",
+            None,
+            "BYTES",
+            Kind::Bytes { least: 0, most: MAX_PADDING },
+            Some("27"),
+            "octets after the 14 of a test packet; below 27 replies are longer than packets",
+        ),
+        flag("light", None, "no control connection: a TWAMP Light or STAMP reflector on UDP PORT"),
+        option(
+            "test-ports",
+            None,
+            "LOW-HIGH",
+            Kind::Ports,
+            None,
+            "UDP ports to send from (default: any free one), and to ask the reflector for",
+        ),
+        flag("send-result", None, "tell the reflector the result, for its log"),
     ],
 };

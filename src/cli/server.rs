@@ -3,19 +3,24 @@
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use super::Status;
 use super::error::Failure;
 use super::matches::Matches;
-use crate::net::listen;
+use crate::net::datagram;
+use crate::net::listen::{self, Passed};
 use crate::net::notify::Notifier;
 use crate::os::detach::{Detached, detach};
 use crate::os::limits;
 use crate::os::poll::MAX_WATCHED;
 use crate::os::signals::{self, Signal};
-use crate::server::{Limits, SERVICES, Service, serve, serve_one};
+use crate::server::light::{self, LightLimits};
+use crate::server::ping::Losses;
+use crate::server::seats::Seats;
+use crate::server::twamp::{MAX_SESSIONS, MAX_SESSIONS_PER_HOST, TwampHost};
+use crate::server::{Limits, SERVICES, Service, Settings, serve, serve_one};
 
 /// Descriptors that the server needs besides its clients.
 const SPARE_FILES: u64 = 32;
@@ -23,9 +28,10 @@ const SPARE_FILES: u64 = 32;
 /// Listens and serves until told to stop.
 pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let service = service(matches)?;
-    let limits = limits_of(matches, service);
+    let limits = limits_of(matches);
+    let settings = settings(matches, service)?;
     if matches.flag("inetd") {
-        return inetd(matches, service, &limits);
+        return inetd(matches, service, settings);
     }
     let readiness = if matches.flag("daemon") {
         match detach()? {
@@ -36,7 +42,7 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     } else {
         None
     };
-    let listeners = listeners(matches, service)?;
+    let Sockets { listeners, datagrams } = sockets(matches, service)?;
     let pid_file =
         matches.text("pid-file").map(|path| PidFile::take(matches, &path)).transpose()?;
     signals::watch(Signal::Interrupt)?;
@@ -44,21 +50,28 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     if readiness.is_some() || matches.text("log-file").is_some() {
         signals::watch(Signal::HangUp)?;
     }
-    announce(&listeners, service);
+    announce(&listeners, &datagrams, service);
     check_open_files(&limits);
+    for socket in datagrams {
+        light::start(socket, settings.twamp.limits)?;
+    }
     let notifier = Notifier::from_env();
     notifier.ready(&format!("serving {}", service.name));
     if let Some(readiness) = readiness {
         readiness.ready()?;
     }
-    serve(listeners, service, &limits, notifier)?;
+    serve(listeners, service, &limits, settings, notifier)?;
     drop(pid_file);
     Ok(Status::Good)
 }
 
-fn inetd(matches: &Matches, service: &'static Service, limits: &Limits) -> Result<Status, Failure> {
+fn inetd(
+    matches: &Matches,
+    service: &'static Service,
+    settings: Settings,
+) -> Result<Status, Failure> {
     let stream = matches.inherited()?;
-    serve_one(stream, service, limits.idle_timeout).map_err(|source| NotConnected { source })?;
+    serve_one(stream, service, settings).map_err(|source| NotConnected { source })?;
     Ok(Status::Good)
 }
 
@@ -83,18 +96,49 @@ impl std::error::Error for NotConnected {
     }
 }
 
+/// Where the server is reached.
+struct Sockets {
+    listeners: Vec<TcpListener>,
+    /// For reflecting without a control connection.
+    datagrams: Vec<UdpSocket>,
+}
+
 /// Those that systemd passed, else those that the options name.
-fn listeners(matches: &Matches, service: &Service) -> Result<Vec<TcpListener>, Failure> {
-    if let Some(passed) = listen::passed()? {
-        return Ok(passed);
+fn sockets(matches: &Matches, service: &Service) -> Result<Sockets, Failure> {
+    if let Some(Passed { listeners, datagrams }) = listen::passed()? {
+        if !datagrams.is_empty() && !service.has_light {
+            return Err(UnwantedDatagrams { service: service.name }.into());
+        }
+        return Ok(Sockets { listeners, datagrams });
     }
     let addresses = matches.addresses("bind");
     if addresses.len() > MAX_WATCHED {
         return Err(matches.usage(format!("--bind: at most {MAX_WATCHED} addresses")).into());
     }
     let port = matches.whole("port").and_then(|port| u16::try_from(port).ok());
-    Ok(listen::tcp(&addresses, port.unwrap_or(service.port))?)
+    let listeners = listen::tcp(&addresses, port.unwrap_or(service.port))?;
+    // Also where any port will do, TCP's and UDP's are the same.
+    let port = listeners.first().and_then(|listener| listener.local_addr().ok());
+    let datagrams = match port {
+        Some(address) if service.has_light => datagram::everywhere_or(&addresses, address.port())?,
+        _ => Vec::new(),
+    };
+    Ok(Sockets { listeners, datagrams })
 }
+
+/// A UDP socket was passed to a protocol of TCP alone.
+#[derive(Debug)]
+struct UnwantedDatagrams {
+    service: &'static str,
+}
+
+impl fmt::Display for UnwantedDatagrams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a UDP socket was passed, and {} is served over TCP alone", self.service)
+    }
+}
+
+impl std::error::Error for UnwantedDatagrams {}
 
 fn service(matches: &Matches) -> Result<&'static Service, Failure> {
     const ALL: &[Service] = &SERVICES;
@@ -106,14 +150,63 @@ fn service(matches: &Matches) -> Result<&'static Service, Failure> {
     })
 }
 
-/// What the options allow clients.
-fn limits_of(matches: &Matches, service: &Service) -> Limits {
-    let number = |name| matches.whole(name).and_then(|number| usize::try_from(number).ok());
+/// Options that one protocol alone has, by its name.
+const OWN_OPTIONS: [(&str, &str); 7] = [
+    ("loss", "ping"),
+    ("seed", "ping"),
+    ("test-ports", "twamp"),
+    ("max-sessions", "twamp"),
+    ("max-sessions-per-host", "twamp"),
+    ("max-rate", "twamp"),
+    ("ref-wait", "twamp"),
+];
+
+/// The chance of a played loss, if the user names none.
+const USUAL_LOSS: f64 = 20.0;
+
+/// What the options say of sessions.
+fn settings(matches: &Matches, service: &Service) -> Result<Settings, Failure> {
+    let misplaced = OWN_OPTIONS
+        .iter()
+        .find(|(option, owner)| matches.times(option) > 0 && *owner != service.name);
+    if let Some((option, owner)) = misplaced {
+        return Err(matches.usage(format!("--{option} is for 'server {owner}' alone")).into());
+    }
     let idle = matches.seconds("idle-timeout").unwrap_or(service.idle_timeout);
+    let losses = Losses::new(matches.percent("loss").unwrap_or(USUAL_LOSS), matches.whole("seed"));
+    let idle_timeout = Some(idle).filter(|span| !span.is_zero());
+    Ok(Settings { idle_timeout, losses, twamp: twamp_host(matches) })
+}
+
+/// What the options say of test sessions.
+fn twamp_host(matches: &Matches) -> TwampHost {
+    let usual = TwampHost::default();
+    let number = |name, usual| {
+        let given = matches.whole(name).and_then(|number| usize::try_from(number).ok());
+        given.unwrap_or(usual)
+    };
+    let ports = matches.ports("test-ports");
+    TwampHost {
+        seats: Seats::new(
+            number("max-sessions", MAX_SESSIONS),
+            number("max-sessions-per-host", MAX_SESSIONS_PER_HOST),
+        ),
+        ports_are_binding: ports.is_some(),
+        ports: ports.unwrap_or(usual.ports),
+        limits: LightLimits {
+            ref_wait: matches.seconds("ref-wait").unwrap_or(usual.limits.ref_wait),
+            rate: matches.whole("max-rate").unwrap_or(usual.limits.rate),
+        },
+        ..usual
+    }
+}
+
+/// How many clients the options allow.
+fn limits_of(matches: &Matches) -> Limits {
+    let number = |name| matches.whole(name).and_then(|number| usize::try_from(number).ok());
     Limits {
         max_clients: number("max-clients").unwrap_or(1),
         max_per_host: number("max-per-host").unwrap_or(1),
-        idle_timeout: Some(idle).filter(|span| !span.is_zero()),
     }
 }
 
@@ -130,11 +223,12 @@ fn check_open_files(limits: &Limits) {
     }
 }
 
-fn announce(listeners: &[TcpListener], service: &Service) {
-    for listener in listeners {
-        if let Ok(address) = listener.local_addr() {
-            log::info!("listening on {address} ({})", service.name);
-        }
+fn announce(listeners: &[TcpListener], datagrams: &[UdpSocket], service: &Service) {
+    for address in listeners.iter().flat_map(TcpListener::local_addr) {
+        log::info!("listening on {address} ({})", service.name);
+    }
+    for address in datagrams.iter().flat_map(UdpSocket::local_addr) {
+        log::info!("listening on {address} (UDP, {} light)", service.name);
     }
 }
 

@@ -10,6 +10,7 @@ use super::matches::Matches;
 use super::value::{Kind, Value};
 use crate::net::Dialer;
 use crate::net::resolve::{Family, resolve};
+use crate::os::clock;
 use crate::os::socket::ConnectOptions;
 
 /// Whom to measure.
@@ -20,13 +21,16 @@ pub(super) struct Target {
     pub(super) host: String,
     /// Its port.
     pub(super) port: u16,
+    /// How long looking the name up took; `None` for a numeric address.
+    pub(super) look_up: Option<Duration>,
 }
 
 impl Target {
     /// The host and port that the arguments name.
     pub(super) fn of(matches: &Matches, usual_port: u16) -> Result<Self, Failure> {
         let host = matches.positional_at(0).unwrap_or_default().to_owned();
-        Ok(Self { command: matches.command_name(), host, port: port(matches, usual_port)? })
+        let port = port(matches, usual_port)?;
+        Ok(Self { command: matches.command_name(), host, port, look_up: None })
     }
 
     /// Why no connection was made, in one line.
@@ -59,6 +63,11 @@ pub(super) fn family(matches: &Matches) -> Result<Family, Failure> {
     }
 }
 
+fn is_numeric(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    bare.parse::<IpAddr>().is_ok()
+}
+
 fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => {
@@ -87,10 +96,14 @@ impl std::error::Error for OtherFamily {}
 /// Where to connect to, and how.
 pub(super) fn dialer(
     matches: &Matches,
-    target: &Target,
+    target: &mut Target,
     timeout: Duration,
 ) -> Result<Dialer, Failure> {
+    let began = clock::now();
     let mut addresses = resolve(&target.host, target.port, family(matches)?)?;
+    if !is_numeric(&target.host) {
+        target.look_up = Some(clock::now().since(began));
+    }
     let source = matches.addresses("bind").first().copied();
     if let Some(source) = source {
         addresses.retain(|address| address.is_ipv4() == source.is_ipv4());

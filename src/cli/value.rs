@@ -1,6 +1,7 @@
 //! Kinds of values, and how each is read: once, checked, typed.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Longest time that an option takes: a hundred years.
@@ -46,6 +47,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A share of a hundred.
     Percent,
+    /// A range of ports.
+    Ports,
     /// A numeric address.
     Address,
     /// A file's path.
@@ -69,6 +72,8 @@ pub enum Value {
     Wholes(Vec<u64>),
     /// A share of a hundred.
     Percent(f64),
+    /// A range of ports.
+    Ports(RangeInclusive<u16>),
     /// A numeric address.
     Address(IpAddr),
     /// A text or path.
@@ -94,6 +99,7 @@ impl Kind {
             }
             Self::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
             Self::Percent => decimal(text).filter(|share| *share <= 100.0).map(Value::Percent),
+            Self::Ports => ports(text).map(Value::Ports),
             Self::Address => address(text).map(Value::Address),
             Self::File | Self::Directory | Self::Text => {
                 (!text.is_empty()).then(|| Value::Text(text.to_owned()))
@@ -126,6 +132,7 @@ impl Kind {
             ),
             Self::Choice(words) => words.join(" or "),
             Self::Percent => "a number from 0 to 100".to_owned(),
+            Self::Ports => "two ports from 1 to 65535, the lower first: 18760-19960".to_owned(),
             Self::Address => "an IPv4 or IPv6 address of this host".to_owned(),
             Self::File => "a file's path".to_owned(),
             Self::Directory => "a directory's path".to_owned(),
@@ -167,6 +174,15 @@ fn bytes(text: &str) -> Option<u64> {
         _ => (text, 1),
     };
     number(digits)?.checked_mul(unit)
+}
+
+/// `LOW-HIGH`, or one port.
+fn ports(text: &str) -> Option<RangeInclusive<u16>> {
+    let port =
+        |text| number(text).and_then(|port| u16::try_from(port).ok()).filter(|&port| port > 0);
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    let (low, high) = (port(low)?, port(high)?);
+    (low <= high).then_some(low..=high)
 }
 
 /// A time; without a suffix, in seconds.
@@ -223,6 +239,15 @@ mod tests {
             assert_eq!(size.read(bad), None, "{bad:?}");
         }
         assert_eq!(size.accepts(), "1 to 64M bytes, such as 64, 2K, 1M");
+    }
+
+    #[test]
+    fn ports_come_in_ranges() {
+        assert_eq!(Kind::Ports.read("18760-19960"), Some(Value::Ports(18760..=19960)));
+        assert_eq!(Kind::Ports.read("862"), Some(Value::Ports(862..=862)));
+        for bad in ["", "-", "1-", "-1", "0-5", "5-4", "1-65536", "1-2-3", "a-b"] {
+            assert_eq!(Kind::Ports.read(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

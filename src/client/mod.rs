@@ -2,9 +2,13 @@
 //! Pacing, statistics and files are not its business.
 
 pub mod echo;
+pub mod lookup;
 pub mod measurement;
 pub mod message;
+pub mod ping;
 pub mod stream;
+pub mod twamp;
+pub mod twamp_control;
 
 pub use echo::EchoCodec;
 pub use stream::{Codec, Decoded, StreamLink};

@@ -14,7 +14,7 @@ use crate::net::{Dial, Dialer, Heard, Stream};
 use crate::os::clock;
 use crate::os::tcp_info::TcpInfo;
 use crate::probe::link::TcpTotals;
-use crate::probe::{Arrival, Cause, Link, Reopened, Reply, What};
+use crate::probe::{Arrival, Cause, Detail, Link, Reopened, What};
 
 /// What the octets that came mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,10 +186,9 @@ impl<C: Codec> StreamLink<C> {
         })
     }
 
-    fn reply(&mut self) -> Reply {
-        let tcp = self.tcp_info();
-        let retransmitted = tcp.is_some_and(|info| self.retransmits.on_reply(&info));
-        Reply { tcp, retransmitted }
+    fn reply(&mut self) -> Detail {
+        let Some(info) = self.tcp_info() else { return Detail::None };
+        Detail::Tcp { info, retransmitted: self.retransmits.on_reply(&info) }
     }
 
     /// The kernel's view, if it is to be asked for each probe.

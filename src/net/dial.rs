@@ -1,5 +1,6 @@
 //! Making a connection without standing still meanwhile.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
@@ -9,7 +10,8 @@ use super::Stream;
 use crate::clock::Mono;
 use crate::os::poll::{self, Interest};
 use crate::os::socket::{self, ConnectOptions};
-use crate::os::{clock, signals};
+use crate::os::{clock, icmp, signals};
+use crate::wire::icmp::IcmpError;
 
 /// Where to connect to, and how.
 #[derive(Debug, Clone)]
@@ -35,6 +37,33 @@ pub struct Connected {
     pub at: Mono,
 }
 
+/// A connection attempt that an ICMP error ended, as the inner error of an
+/// [`io::Error`].
+#[derive(Debug)]
+pub struct Reported {
+    /// What was reported, and by whom.
+    pub icmp: IcmpError,
+}
+
+impl fmt::Display for Reported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.icmp.fmt(f)
+    }
+}
+
+impl std::error::Error for Reported {}
+
+impl Reported {
+    /// The ICMP error behind `error`, if there is one.
+    pub fn behind(error: &io::Error) -> Option<IcmpError> {
+        error.get_ref()?.downcast_ref::<Self>().map(|reported| reported.icmp)
+    }
+
+    fn error((number, icmp): (i32, IcmpError)) -> io::Error {
+        io::Error::new(io::Error::from_raw_os_error(number).kind(), Self { icmp })
+    }
+}
+
 /// A connection attempt under way.
 #[derive(Debug)]
 pub struct Dial {
@@ -53,6 +82,8 @@ impl Dial {
     /// What the kernel says at once, for example that there is no route.
     pub fn start(dialer: &Dialer, address: SocketAddr) -> io::Result<Self> {
         let socket = socket::unconnected(&address, &dialer.options)?;
+        // Without it a failure has a number and no sender, no more.
+        let _ = icmp::keep_errors(socket.as_fd(), address.is_ipv4(), true);
         let began = clock::now();
         let done = socket::start_connect(&socket, &address)?;
         let ended = done.then(clock::now);
@@ -64,10 +95,11 @@ impl Dial {
     ///
     /// # Errors
     ///
-    /// Why no connection was made; `TimedOut` at the attempt's own deadline.
+    /// Why no connection was made, [`Reported`] where an ICMP error said it;
+    /// `TimedOut` at the attempt's own deadline.
     pub fn wait(mut self, until: Mono) -> io::Result<Result<Connected, Self>> {
         if self.ended.is_none() {
-            let mut interests = [Interest::write(self.socket.as_fd())];
+            let mut interests = [self.interest()];
             poll::wait(&mut interests, until.min(self.deadline))?;
             let now = clock::now();
             if interests.iter().any(|found| found.writable) {
@@ -76,15 +108,64 @@ impl Dial {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
             }
         }
-        let Some(at) = self.ended else {
-            return Ok(Err(self));
-        };
-        if let Some(error) = self.socket.take_error()? {
+        match self.ended {
+            Some(at) => self.finish(at).map(Ok),
+            None => Ok(Err(self)),
+        }
+    }
+
+    /// What to wait for: it is writable when the handshake has ended.
+    pub fn interest(&self) -> Interest<'_> {
+        Interest::write(self.socket.as_fd())
+    }
+
+    /// Just before `connect`.
+    pub fn began(&self) -> Mono {
+        self.began
+    }
+
+    /// Where to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address and port on this side.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Whether the handshake ended before anybody could wait for it.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// The outcome of a handshake that was seen to have ended at `at`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Dial::wait`].
+    pub fn finish(self, at: Mono) -> io::Result<Connected> {
+        let at = self.ended.unwrap_or(at);
+        let failed = self.socket.take_error()?;
+        // A report may be in before the kernel has given the attempt up: it
+        // waits for its next SYN where the first was still being sent.
+        if (failed.is_some() || self.socket.peer_addr().is_err())
+            && let Some(kept) = icmp::kept_error(self.socket.as_fd())
+        {
+            return Err(Reported::error(kept));
+        }
+        if let Some(error) = failed {
             return Err(error);
         }
+        // On a connection that stands an ICMP error is no reason to end it.
+        let _ = icmp::keep_errors(self.socket.as_fd(), self.address.is_ipv4(), false);
         let took = at.since(self.began);
         let stream = Stream::new(self.socket)?;
-        Ok(Ok(Connected { stream, address: self.address, took, at }))
+        Ok(Connected { stream, address: self.address, took, at })
     }
 }
 

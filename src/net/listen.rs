@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
+pub use crate::os::inherit::Passed;
 use crate::os::{inherit, socket};
 
 /// Connections that may wait to be accepted; the kernel lowers it to
@@ -60,18 +61,18 @@ pub fn tcp(addresses: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, BindErro
     addresses.iter().map(bind).collect()
 }
 
-/// The listening sockets that systemd passed to this process, if it did
+/// The sockets that systemd passed to this process, if it did
 /// (`sd_listen_fds(3)`).
 ///
 /// # Errors
 ///
-/// What was passed is no listening TCP socket.
-pub fn passed() -> io::Result<Option<Vec<TcpListener>>> {
+/// Something that was passed is neither a listening TCP socket nor one of UDP.
+pub fn passed() -> io::Result<Option<Passed>> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     match (number("LISTEN_PID"), number("LISTEN_FDS")) {
         (Some(pid), Some(count)) if pid == std::process::id() && count > 0 => {
             let count = i32::try_from(count).unwrap_or(i32::MAX);
-            inherit::passed_listeners(count).map(Some)
+            inherit::passed_sockets(count).map(Some)
         }
         _ => Ok(None),
     }
@@ -88,7 +89,7 @@ fn everywhere(port: u16) -> Result<Vec<TcpListener>, BindError> {
     }
 }
 
-fn no_ipv6(error: &io::Error) -> bool {
+pub(super) fn no_ipv6(error: &io::Error) -> bool {
     error.raw_os_error() == Some(socket::NO_SUCH_FAMILY)
         || error.kind() == io::ErrorKind::AddrNotAvailable
 }

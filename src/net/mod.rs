@@ -1,6 +1,7 @@
 //! Connections whose every read and write tells its time. How to wait is
 //! decided here and nowhere else.
 
+pub mod datagram;
 pub mod dial;
 pub mod listen;
 pub mod notify;
@@ -8,5 +9,6 @@ pub mod resolve;
 pub mod stream;
 pub mod syslog;
 
+pub use datagram::{Datagram, DatagramSocket};
 pub use dial::{Dial, Dialer};
 pub use stream::{Heard, Stream};

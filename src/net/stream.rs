@@ -18,7 +18,7 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// `ppoll` costs 6 % of the rate), but the kernel ends it only on a timer tick.
 /// So reads block while the deadline is more than two of these away, and the
 /// rest is waited for exactly.
-const BLOCKING_SLICE: Duration = Duration::from_millis(250);
+pub(super) const BLOCKING_SLICE: Duration = Duration::from_millis(250);
 
 /// What a wait for the peer brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +97,10 @@ impl Stream {
         }
     }
 
+    /// Reads what is there; waits for a quarter of a second at most where
+    /// nothing is. The time is the first moment after the system call.
     #[inline]
-    fn read(&self, buffer: &mut [u8]) -> (Mono, io::Result<Heard>) {
+    pub fn read(&self, buffer: &mut [u8]) -> (Mono, io::Result<Heard>) {
         let result = (&self.socket).read(buffer);
         let at = clock::now();
         let heard = match result {
@@ -110,6 +112,11 @@ impl Stream {
             },
         };
         (at, heard)
+    }
+
+    /// For waiting for octets together with other sockets.
+    pub fn interest(&self) -> Interest<'_> {
+        Interest::read(self.socket.as_fd())
     }
 
     /// The kernel's view of this connection, where it gives one.

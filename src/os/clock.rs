@@ -1,5 +1,7 @@
 //! Reading the clocks, and waiting to the microsecond.
 
+use std::time::Duration;
+
 use crate::clock::{Anchor, Mono, Wall};
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
@@ -55,6 +57,28 @@ pub fn sleep_until(until: Mono) -> Mono {
         )
     };
     now()
+}
+
+/// How far the wall clock can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trust {
+    /// Whether a time service keeps it in step with UTC.
+    pub synchronised: bool,
+    /// How far it may be off at most, as far as the kernel knows.
+    pub error: Duration,
+}
+
+/// What the kernel says of the wall clock (`adjtimex(2)`).
+pub fn trust() -> Trust {
+    // SAFETY: all of this structure's fields may be zero; modes of zero change
+    // nothing.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `state` is valid for the whole call, which writes nothing else.
+    let result = unsafe { libc::adjtimex(&raw mut state) };
+    let synchronised = result != -1 && result != libc::TIME_ERROR;
+    #[allow(clippy::unnecessary_cast, reason = "the field's width differs between targets")]
+    let micros = (state.maxerror as i64).unsigned_abs();
+    Trust { synchronised, error: Duration::from_micros(micros) }
 }
 
 /// A monotonic moment as the kernel takes it; "never" becomes centuries.

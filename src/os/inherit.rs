@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use super::check;
+use super::{check, datagram};
 
 /// The first descriptor that systemd passes (`sd_listen_fds(3)`).
 const FIRST_PASSED: RawFd = 3;
@@ -59,27 +59,49 @@ fn socket_type(fd: RawFd) -> io::Result<libc::c_int> {
     option(fd, libc::SO_TYPE)
 }
 
-/// The `count` listening TCP sockets that systemd passed.
+/// Sockets that systemd passed.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// Those that listen for TCP connections.
+    pub listeners: Vec<TcpListener>,
+    /// Those of UDP.
+    pub datagrams: Vec<UdpSocket>,
+}
+
+/// The `count` sockets that systemd passed.
 ///
 /// # Errors
 ///
-/// A descriptor is not open, or no listening TCP socket.
-pub fn passed_listeners(count: i32) -> io::Result<Vec<TcpListener>> {
-    (FIRST_PASSED..FIRST_PASSED + count.clamp(0, MOST_PASSED)).map(passed_listener).collect()
+/// A descriptor is not open, or neither a listening TCP socket nor one of UDP.
+pub fn passed_sockets(count: i32) -> io::Result<Passed> {
+    let mut passed = Passed::default();
+    for fd in FIRST_PASSED..FIRST_PASSED + count.clamp(0, MOST_PASSED) {
+        match socket_type(fd)? {
+            libc::SOCK_STREAM if option(fd, libc::SO_ACCEPTCONN)? != 0 => {
+                let listener = TcpListener::from(take(fd)?);
+                listener.set_nonblocking(true)?;
+                passed.listeners.push(listener);
+            }
+            libc::SOCK_DGRAM => {
+                let socket = UdpSocket::from(take(fd)?);
+                datagram::prepare(socket.as_fd(), socket.local_addr()?.is_ipv4(), false)?;
+                passed.datagrams.push(socket);
+            }
+            _ => {
+                let text = format!(
+                    "descriptor {fd} that was passed is no listening TCP socket and none of UDP"
+                );
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+        }
+    }
+    Ok(passed)
 }
 
-fn passed_listener(fd: RawFd) -> io::Result<TcpListener> {
-    let is_stream = socket_type(fd)? == libc::SOCK_STREAM;
-    if !is_stream || option(fd, libc::SO_ACCEPTCONN)? == 0 {
-        let text = format!("descriptor {fd} that was passed is no listening TCP socket");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
+fn take(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: takes numbers only.
     check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
     // SAFETY: the descriptor is open, was passed for this process to own, and
     // is taken once: the caller reads the environment at its start only.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    let listener = TcpListener::from(socket);
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

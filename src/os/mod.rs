@@ -6,9 +6,12 @@
 use std::io;
 
 pub mod clock;
+pub mod datagram;
 pub mod detach;
+pub mod icmp;
 pub mod inherit;
 pub mod limits;
+pub mod message;
 pub mod poll;
 pub mod signals;
 pub mod socket;

@@ -13,13 +13,13 @@ use super::check;
 pub const NO_SUCH_FAMILY: i32 = libc::EAFNOSUPPORT;
 
 /// An address in the kernel's form.
-enum Address {
+pub(super) enum Address {
     V4(libc::sockaddr_in),
     V6(libc::sockaddr_in6),
 }
 
 impl Address {
-    fn new(address: &SocketAddr) -> Self {
+    pub(super) fn new(address: &SocketAddr) -> Self {
         match address {
             SocketAddr::V4(v4) => Self::V4(libc::sockaddr_in {
                 sin_family: family(libc::AF_INET),
@@ -41,7 +41,7 @@ impl Address {
         }
     }
 
-    fn pointer(&self) -> (*const libc::sockaddr, libc::socklen_t) {
+    pub(super) fn pointer(&self) -> (*const libc::sockaddr, libc::socklen_t) {
         match self {
             Self::V4(v4) => (std::ptr::from_ref(v4).cast(), length(v4)),
             Self::V6(v6) => (std::ptr::from_ref(v6).cast(), length(v6)),
@@ -59,15 +59,24 @@ fn length<T>(value: &T) -> libc::socklen_t {
 
 /// A new TCP socket of the address's family, closed on exec, not blocking.
 fn tcp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
+    new_socket(address, libc::SOCK_STREAM)
+}
+
+/// The same for UDP.
+pub(super) fn udp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
+    new_socket(address, libc::SOCK_DGRAM)
+}
+
+fn new_socket(address: &SocketAddr, kind: libc::c_int) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let kind = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: takes numbers only.
     let fd = check(unsafe { libc::socket(family, kind, 0) })?;
     // SAFETY: `fd` is new and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn set_option<T>(
+pub(super) fn set_option<T>(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
     name: libc::c_int,
@@ -87,7 +96,7 @@ fn set_option<T>(
     Ok(())
 }
 
-fn bind(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
+pub(super) fn bind(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
     let address = Address::new(address);
     let (pointer, length) = address.pointer();
     // SAFETY: `pointer` points to a socket address of `length` octets inside
@@ -121,7 +130,7 @@ pub fn unconnected(address: &SocketAddr, options: &ConnectOptions) -> io::Result
     Ok(TcpStream::from(socket))
 }
 
-fn set_dscp(socket: BorrowedFd<'_>, ipv4: bool, dscp: u8) -> io::Result<()> {
+pub(super) fn set_dscp(socket: BorrowedFd<'_>, ipv4: bool, dscp: u8) -> io::Result<()> {
     // The code point fills the upper six bits of the old type of service; the
     // lower two belong to ECN.
     let class = libc::c_int::from(dscp) << 2;
@@ -148,6 +157,20 @@ pub fn start_connect(socket: &TcpStream, address: &SocketAddr) -> io::Result<boo
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether an error says that a destination cannot be reached just now: on a
+/// connection that stands, a report and not its end.
+pub fn is_unreachable(error: &io::Error) -> bool {
+    const REPORTS: [i32; 6] = [
+        libc::EHOSTUNREACH,
+        libc::ENETUNREACH,
+        libc::ECONNREFUSED,
+        libc::EACCES,
+        libc::EPROTO,
+        libc::ENOPROTOOPT,
+    ];
+    error.raw_os_error().is_some_and(|number| REPORTS.contains(&number))
 }
 
 /// Puts as many octets into a blocking socket as fit without waiting.

@@ -66,6 +66,15 @@ pub enum Finding {
     },
     /// This host stood still while it measured.
     Paused(Pauses),
+    /// A reflector writes nanoseconds where NTP's fraction of a second belongs.
+    NanosecondFractions,
+    /// A reflector's times cannot be true.
+    UntrueTimes {
+        /// Of how many packets.
+        packets: u64,
+        /// Of so many.
+        of: u64,
+    },
 }
 
 impl Finding {
@@ -75,6 +84,8 @@ impl Finding {
             Self::Plateau { plateau: Plateau::DelayedAck, .. } => "delayed_ack_plateau",
             Self::Plateau { plateau: Plateau::MinimumRto, .. } => "minimum_rto_plateau",
             Self::Paused(_) => "host_pauses",
+            Self::NanosecondFractions => "nanosecond_fractions",
+            Self::UntrueTimes { .. } => "untrue_reflector_times",
         }
     }
 }
@@ -102,6 +113,17 @@ impl fmt::Display for Finding {
                 total.as_secs_f64(),
                 longest.as_secs_f64()
             ),
+            Self::NanosecondFractions => f.write_str(
+                "the reflector writes nanoseconds where the fraction of a second belongs: its \
+                 times run too slow within each second, so one-way delays mean nothing, and \
+                 most of the time that it held packets is still in the round trips",
+            ),
+            Self::UntrueTimes { packets, of } => write!(
+                f,
+                "the reflector's times of {packets} of {of} packets cannot be true: it says that \
+                 it sent before it received, or held a packet for longer than the round trip. \
+                 Theirs are plain round-trip times, with the reflector's time in them"
+            ),
         }
     }
 }
@@ -110,7 +132,14 @@ impl fmt::Display for Finding {
 pub fn findings(tally: &Tally) -> Vec<Finding> {
     let plateaus = Plateau::ALL.iter().filter_map(|plateau| plateau.found(tally));
     let paused = (tally.pauses.count > 0).then_some(Finding::Paused(tally.pauses));
-    plateaus.chain(paused).collect()
+    let untrue = tally.directions.as_ref().filter(|directions| directions.untrue_times > 0);
+    let untrue = untrue.map(|directions| Finding::UntrueTimes {
+        packets: directions.untrue_times,
+        of: directions.received,
+    });
+    let nanoseconds = tally.directions.as_ref().filter(|found| found.counts_nanoseconds());
+    let nanoseconds = nanoseconds.map(|_| Finding::NanosecondFractions);
+    plateaus.chain(paused).chain(untrue).chain(nanoseconds).collect()
 }
 
 #[cfg(test)]

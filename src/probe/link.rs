@@ -3,25 +3,42 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::detail::Detail;
 use super::sample::Cause;
 use crate::clock::{Anchor, Mono};
-use crate::os::tcp_info::TcpInfo;
 
-/// How a probe's reply turned out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Reply {
-    /// The kernel's view of the connection when it was in, if asked for.
-    pub tcp: Option<TcpInfo>,
-    /// Whether this host sent a segment again since its probe was sent, where
-    /// the kernel was asked.
-    pub retransmitted: bool,
+/// How a probe ended that stands alone: its fate is not its neighbours'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Single {
+    /// The probe.
+    pub number: u64,
+    /// Last moment before the system call that sent it, where that was not
+    /// what [`Link::send`] told.
+    pub sent: Option<Mono>,
+    /// What became of it.
+    pub ended: Ended,
+    /// What else is known of it.
+    pub detail: Detail,
+}
+
+/// What became of a probe that stands alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Its reply came.
+    Received,
+    /// It will have none.
+    Lost,
+    /// What came is no reply to it.
+    Corrupt,
 }
 
 /// What a wait brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// The whole reply to the oldest unanswered probe.
-    Reply(Reply),
+    Reply(Detail),
+    /// The end of a probe that stands alone.
+    Single(Single),
     /// A reply to the oldest unanswered probe that is not what was sent.
     Corrupt,
     /// Part of a reply, or of what is still to be sent, got through.
@@ -86,7 +103,7 @@ pub struct TcpTotals {
     pub congestion_control: Option<String>,
 }
 
-/// A way to send probes and get their replies, in order.
+/// A way to send probes and get their replies: in order, or each alone.
 pub trait Link {
     /// Sends probe `number` and gives the last moment before the system call.
     /// A failure is reported by the next [`Link::receive`].

@@ -1,7 +1,10 @@
 //! The timed loop: when to send, what a reply means, what is lost. It reads no
 //! clock and opens no socket; time and replies come in through a [`Link`].
 
+pub mod detail;
+pub mod directions;
 pub mod finding;
+pub mod independent;
 pub mod link;
 pub mod run;
 pub mod sample;
@@ -10,9 +13,12 @@ pub mod sink;
 pub mod tally;
 pub mod tracker;
 
+pub use detail::{Detail, Failure, PingDetail, TwampDetail};
+pub use directions::{Direction, Directions};
 pub use finding::{Finding, findings};
-pub use link::{Arrival, Link, Reopened, Reply, What};
-pub use run::{Control, Order, run};
+pub use independent::Independent;
+pub use link::{Arrival, Ended, Link, Reopened, Single, What};
+pub use run::{Control, Machine, Order, run};
 pub use sample::{Cause, Notice, Outcome, Sample};
 pub use schedule::Plan;
 pub use sink::{Gone, Sink};

@@ -1,16 +1,54 @@
 //! The loop itself: ask the tracker, do it, tell the tracker.
 
-use super::link::Link;
+use super::link::{Arrival, Link, Reopened};
 use super::sample::Notice;
 use super::sink::{Gone, Sink};
 use super::tally::Tally;
-use super::tracker::{Event, Step, Tracker};
+use super::tracker::{Event, Step};
 use crate::clock::{Anchor, Mono};
 use std::time::Duration;
 
 /// While replies are outstanding, chores may wait this much longer: what is
 /// done between a send and its reply could end up in the round-trip time.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// A run's memory, which decides what is to be done next: a
+/// [`super::Tracker`] for probes on one connection, an
+/// [`super::Independent`] for probes that stand alone.
+pub trait Machine {
+    /// The latest time that it was told.
+    fn now(&self) -> Mono;
+
+    /// Probes sent whose outcome is still open.
+    fn outstanding(&self) -> usize;
+
+    /// Sends no more; outstanding replies are still waited for.
+    fn stop(&mut self);
+
+    /// Ends at once; outstanding probes are lost.
+    fn leave(&mut self);
+
+    /// What to do next.
+    fn step(&mut self) -> Step;
+
+    /// The probe of [`Step::Send`] was sent at `at`.
+    fn on_sent(&mut self, at: Mono);
+
+    /// A wait has ended, and this is what it brought.
+    fn on_arrival(&mut self, arrival: Arrival);
+
+    /// Time has passed.
+    fn on_time(&mut self, at: Mono);
+
+    /// A wait from `began` has ended that was to end at `until`, or before. If
+    /// it took much longer, this host stood still.
+    fn on_wait_over(&mut self, began: Mono, until: Mono);
+
+    /// An attempt to connect again stands so.
+    fn on_reopened(&mut self, reopened: Reopened) {
+        let _ = reopened;
+    }
+}
 
 /// What the user asks of a run under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +89,8 @@ impl Outlet<'_> {
     fn emit(&mut self, event: &Event) {
         match event {
             Event::Sample(sample) => {
-                self.tally.sample(sample);
                 let anchor = self.anchor;
+                self.tally.sample(sample);
                 self.each(|sink| sink.sample(sample, &anchor));
             }
             Event::Notice(notice) => self.notice(notice),
@@ -79,7 +117,7 @@ impl Outlet<'_> {
     }
 
     /// A look at the clocks, and the sinks' own chores, where they are due.
-    fn chores(&mut self, tracker: &Tracker, link: &mut impl Link) {
+    fn chores(&mut self, tracker: &impl Machine, link: &mut impl Link) {
         let now = tracker.now();
         if now >= self.clock_check {
             self.clock_check = now + CLOCK_CHECK;
@@ -101,7 +139,7 @@ impl Outlet<'_> {
 /// Runs a plan to its end over `link`, and gives its figures.
 pub fn run(
     link: &mut impl Link,
-    tracker: &mut Tracker,
+    tracker: &mut impl Machine,
     tally: Tally,
     anchor: Anchor,
     sinks: &mut [Box<dyn Sink>],

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::detail::Detail;
 use crate::clock::Mono;
-use crate::os::tcp_info::TcpInfo;
 
 /// What became of one probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,28 +37,45 @@ pub struct Sample {
     pub went_out: bool,
     /// What became of it.
     pub outcome: Outcome,
-    /// The kernel's view when the reply was in, if asked for.
-    pub tcp: Option<TcpInfo>,
-    /// Whether this host sent a segment again while it was outstanding, where
-    /// the kernel was asked: its round-trip time holds the wait for that.
-    pub retransmitted: bool,
+    /// What else is known of it.
+    pub detail: Detail,
 }
 
 impl Sample {
-    /// Round-trip time, if the reply came.
+    /// Round-trip time, if the reply came, without the time for which a
+    /// reflector says that it held the packet (RFC 5357, section 4.3).
+    #[inline]
     pub fn rtt(&self) -> Option<Duration> {
+        let gross = self.received()?.since(self.sent);
+        match &self.detail {
+            Detail::Twamp(detail) => {
+                Some(gross.saturating_sub(detail.processing(gross).unwrap_or_default()))
+            }
+            _ => Some(gross),
+        }
+    }
+
+    /// When its reply was in, if it came.
+    #[inline]
+    pub fn received(&self) -> Option<Mono> {
         match self.outcome {
-            Outcome::Received { at, .. } => Some(at.since(self.sent)),
+            Outcome::Received { at, .. } => Some(at),
             Outcome::Lost | Outcome::Corrupt => None,
+        }
+    }
+
+    /// When work on it began: where it makes a connection first, before that.
+    #[inline]
+    pub fn began(&self) -> Mono {
+        match &self.detail {
+            Detail::Ping(detail) => detail.began,
+            _ => self.sent,
         }
     }
 
     /// When it was last heard of: its reply, or else its sending.
     pub fn last_seen(&self) -> Mono {
-        match self.outcome {
-            Outcome::Received { at, .. } => at,
-            Outcome::Lost | Outcome::Corrupt => self.sent,
-        }
+        self.received().unwrap_or(self.sent)
     }
 }
 
@@ -137,6 +154,27 @@ pub enum Notice {
         /// Its age.
         age: Duration,
     },
+    /// A reply came a second time.
+    Duplicate {
+        /// When.
+        at: Mono,
+        /// To which probe.
+        number: u64,
+    },
+    /// A reply came after that to a later probe (RFC 4737).
+    Reordered {
+        /// When.
+        at: Mono,
+        /// To which probe.
+        number: u64,
+    },
+    /// A reply came when its probe had been given up.
+    TooLate {
+        /// When.
+        at: Mono,
+        /// To which probe.
+        number: u64,
+    },
     /// The connection has ended before its time.
     Down {
         /// When that was seen.
@@ -200,6 +238,9 @@ impl Notice {
     pub fn at(&self) -> Mono {
         match self {
             Self::Overdue { at, .. }
+            | Self::Duplicate { at, .. }
+            | Self::Reordered { at, .. }
+            | Self::TooLate { at, .. }
             | Self::Down { at, .. }
             | Self::Attempt { at, .. }
             | Self::Up { at, .. }

@@ -1,7 +1,10 @@
 //! A run's figures, kept up as it goes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::detail::Detail;
+use super::directions::Directions;
 use super::link::TcpTotals;
 use super::sample::{Notice, Outcome, Sample};
 use crate::clock::{Mono, nanos};
@@ -16,8 +19,17 @@ pub struct Tally {
     pub received: u64,
     /// Probes whose reply never came.
     pub lost: u64,
-    /// Of the received, those that came after the time-out.
+    /// Replies that came after the time-out. On one connection they count as
+    /// received; probes that stand alone had been given up as lost by then.
     pub late: u64,
+    /// Replies that came a second time.
+    pub duplicates: u64,
+    /// Replies that came after that to a later probe (RFC 4737).
+    pub reordered: u64,
+    /// Pings without a reply, by [`super::Failure::name`].
+    pub failures: BTreeMap<&'static str, u64>,
+    /// Each direction's own figures, where a reflector tells them.
+    pub directions: Option<Box<Directions>>,
     /// Probes whose reply was not what had been sent.
     pub corrupt: u64,
     /// What the peer was asked to wait before each reply; part of every round
@@ -84,17 +96,16 @@ impl Tally {
     pub fn sample(&mut self, sample: &Sample) {
         self.sent += 1;
         if sample.went_out {
-            self.lateness.record(nanos(sample.sent.since(sample.due)));
+            self.lateness.record(nanos(sample.began().since(sample.due)));
         }
         match sample.outcome {
-            Outcome::Received { at, late } => {
-                let rtt = nanos(at.since(sample.sent));
+            Outcome::Received { late, .. } => {
+                let rtt = sample.rtt().map_or(0, nanos);
                 self.received += 1;
                 self.late += u64::from(late);
                 self.rtt.record(rtt);
                 self.jitter.record(rtt);
-                self.response.record(nanos(at.since(sample.due)));
-                self.retransmitted += u64::from(sample.retransmitted);
+                self.response.record(rtt + nanos(sample.sent.since(sample.due)));
             }
             Outcome::Lost => {
                 self.lost += 1;
@@ -104,6 +115,29 @@ impl Tally {
                 self.corrupt += 1;
                 self.jitter.gap();
             }
+        }
+        self.detail(sample);
+        if let Some(directions) = &mut self.directions {
+            directions.sample(sample);
+        }
+    }
+
+    #[inline]
+    fn detail(&mut self, sample: &Sample) {
+        match &sample.detail {
+            Detail::Tcp { retransmitted, .. } => {
+                self.retransmitted += u64::from(*retransmitted);
+            }
+            Detail::Ping(ping) => {
+                if let Some(connect) = ping.connect {
+                    self.established += 1;
+                    self.connect.record(nanos(connect));
+                }
+                if let Some(failure) = ping.failure {
+                    *self.failures.entry(failure.name()).or_default() += 1;
+                }
+            }
+            Detail::None | Detail::Twamp(_) => {}
         }
     }
 
@@ -119,6 +153,9 @@ impl Tally {
             }
             Notice::EndedDown { outage, .. } => self.outage += *outage,
             Notice::Pause { span, .. } => self.pauses.add(*span),
+            Notice::Duplicate { .. } => self.duplicates += 1,
+            Notice::Reordered { .. } => self.reordered += 1,
+            Notice::TooLate { .. } => self.late += 1,
             Notice::Overdue { .. } | Notice::Attempt { .. } | Notice::ClockStep { .. } => {}
         }
     }

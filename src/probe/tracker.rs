@@ -5,7 +5,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::link::{Arrival, Reopened, Reply, What};
+use super::detail::Detail;
+use super::link::{Arrival, Reopened, What};
+use super::run::Machine;
 use super::sample::{Cause, Notice, Outcome, Sample};
 use super::schedule::{BackOff, Plan};
 use crate::clock::Mono;
@@ -16,7 +18,7 @@ const MAX_OUTSTANDING: usize = 1 << 20;
 
 /// A wait that ends this much too late is no scheduler's delay any more: the
 /// host, or the machine below it, stood still.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,41 +113,6 @@ impl Tracker {
         }
     }
 
-    /// The latest time that it was told.
-    pub fn now(&self) -> Mono {
-        self.now
-    }
-
-    /// Probes sent whose outcome is still open.
-    pub fn outstanding(&self) -> usize {
-        self.outstanding.len()
-    }
-
-    /// Sends no more; outstanding replies are still waited for.
-    pub fn stop(&mut self) {
-        self.stopping = true;
-    }
-
-    /// Ends at once; outstanding probes are lost.
-    pub fn leave(&mut self) {
-        self.finish_run();
-    }
-
-    /// What to do next.
-    pub fn step(&mut self) -> Step {
-        if let Some(event) = self.ready.pop_front() {
-            return Step::Emit(event);
-        }
-        match self.state {
-            State::Up { .. } => self.step_up(),
-            State::Down { .. } | State::Over if !self.outstanding.is_empty() => {
-                Step::Emit(self.conclude(Outcome::Lost, Reply::default()))
-            }
-            State::Down { retry, .. } => self.step_down(retry),
-            State::Over => Step::Finish,
-        }
-    }
-
     fn step_up(&mut self) -> Step {
         let over = self.sending_is_over();
         if over && (self.outstanding.is_empty() || self.now >= self.last_sent + self.plan.timeout) {
@@ -209,8 +176,7 @@ impl Tracker {
             sent: due,
             went_out: false,
             outcome: Outcome::Lost,
-            tcp: None,
-            retransmitted: false,
+            detail: Detail::None,
         })
     }
 
@@ -254,100 +220,27 @@ impl Tracker {
     }
 
     /// The oldest outstanding probe is done.
-    fn conclude(&mut self, outcome: Outcome, reply: Reply) -> Event {
+    fn conclude(&mut self, outcome: Outcome, detail: Detail) -> Event {
         let number = self.oldest();
         let probe = self.outstanding.pop_front();
         let Outstanding { due, sent } =
             probe.unwrap_or(Outstanding { due: self.now, sent: self.now });
         self.overdue = self.overdue.saturating_sub(1);
-        let Reply { tcp, retransmitted } = reply;
-        Event::Sample(Sample { number, due, sent, went_out: true, outcome, tcp, retransmitted })
+        Event::Sample(Sample { number, due, sent, went_out: true, outcome, detail })
     }
 
-    /// The probe of [`Step::Send`] was sent at `at`.
-    pub fn on_sent(&mut self, at: Mono) {
-        let due = if self.plan.is_ping_pong() { self.free_since } else { self.due() };
-        self.outstanding.push_back(Outstanding { due: due.min(at), sent: at });
-        self.next += 1;
-        self.last_sent = at;
-        self.on_time(at);
-        if self.outstanding.len() >= MAX_OUTSTANDING {
-            self.go_down(Cause::TooManyOutstanding);
-        }
-    }
-
-    /// A wait has ended, and this is what it brought.
-    pub fn on_arrival(&mut self, arrival: Arrival) {
-        self.on_time(arrival.at);
-        match arrival.what {
-            What::Reply(reply) => self.on_reply(arrival.at, reply),
-            What::Corrupt => {
-                let number = self.oldest();
-                let sample = self.conclude(Outcome::Corrupt, Reply::default());
-                self.ready.push_back(sample);
-                self.go_down(Cause::Corrupt { number });
-            }
-            What::Progress => self.heard = arrival.at,
-            What::Nothing => {}
-            What::Down(cause) => self.go_down(cause),
-        }
-    }
-
-    fn on_reply(&mut self, at: Mono, reply: Reply) {
+    fn on_reply(&mut self, at: Mono, detail: Detail) {
         self.heard = at;
         let Some(oldest) = self.outstanding.front() else {
             return self.go_down(Cause::Unasked);
         };
         let late = at.since(oldest.sent) > self.plan.timeout;
-        let sample = self.conclude(Outcome::Received { at, late }, reply);
+        let sample = self.conclude(Outcome::Received { at, late }, detail);
         self.ready.push_back(sample);
         self.free_since = at;
         // Only a reply proves that a connection is worth having: a full server
         // accepts and closes at once.
         self.back_off = BackOff::default();
-    }
-
-    /// Time has passed.
-    pub fn on_time(&mut self, at: Mono) {
-        self.now = self.now.max(at);
-    }
-
-    /// A wait from `began` has ended that was to end at `until`, or before. If
-    /// it took much longer, this host stood still.
-    pub fn on_wait_over(&mut self, began: Mono, until: Mono) {
-        let span = self.now.since(until);
-        if until > began && span >= PAUSE {
-            let at = self.now;
-            self.tell(Notice::Pause { at, span });
-        }
-    }
-
-    /// An attempt to connect again stands so.
-    pub fn on_reopened(&mut self, reopened: Reopened) {
-        match reopened {
-            Reopened::Pending { at } => self.on_time(at),
-            Reopened::Failed { at, address, why } => {
-                self.on_time(at);
-                self.attempt += 1;
-                let next = self.back_off.pause();
-                self.retry_at(at + next);
-                let number = self.attempt;
-                self.tell(Notice::Attempt { at, number, address, why, next });
-            }
-            Reopened::Up { at, address, connect } => {
-                self.on_time(at);
-                let State::Down { since, .. } = self.state else {
-                    return;
-                };
-                self.state = State::Up { since: at };
-                self.outage_end = Some(at);
-                self.heard = at;
-                self.free_since = at;
-                self.dialing = false;
-                self.attempt = 0;
-                self.tell(Notice::Up { at, address, outage: at.since(since), connect });
-            }
-        }
     }
 
     fn retry_at(&mut self, at: Mono) {
@@ -382,6 +275,104 @@ impl Tracker {
 
     fn tell(&mut self, notice: Notice) {
         self.ready.push_back(Event::Notice(notice));
+    }
+}
+
+impl Machine for Tracker {
+    fn now(&self) -> Mono {
+        self.now
+    }
+
+    fn outstanding(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    fn leave(&mut self) {
+        self.finish_run();
+    }
+
+    fn step(&mut self) -> Step {
+        if let Some(event) = self.ready.pop_front() {
+            return Step::Emit(event);
+        }
+        match self.state {
+            State::Up { .. } => self.step_up(),
+            State::Down { .. } | State::Over if !self.outstanding.is_empty() => {
+                Step::Emit(self.conclude(Outcome::Lost, Detail::None))
+            }
+            State::Down { retry, .. } => self.step_down(retry),
+            State::Over => Step::Finish,
+        }
+    }
+
+    fn on_sent(&mut self, at: Mono) {
+        let due = if self.plan.is_ping_pong() { self.free_since } else { self.due() };
+        self.outstanding.push_back(Outstanding { due: due.min(at), sent: at });
+        self.next += 1;
+        self.last_sent = at;
+        self.on_time(at);
+        if self.outstanding.len() >= MAX_OUTSTANDING {
+            self.go_down(Cause::TooManyOutstanding);
+        }
+    }
+
+    fn on_arrival(&mut self, arrival: Arrival) {
+        self.on_time(arrival.at);
+        match arrival.what {
+            What::Reply(detail) => self.on_reply(arrival.at, detail),
+            What::Corrupt => {
+                let number = self.oldest();
+                let sample = self.conclude(Outcome::Corrupt, Detail::None);
+                self.ready.push_back(sample);
+                self.go_down(Cause::Corrupt { number });
+            }
+            What::Progress => self.heard = arrival.at,
+            What::Nothing | What::Single(_) => {}
+            What::Down(cause) => self.go_down(cause),
+        }
+    }
+
+    fn on_time(&mut self, at: Mono) {
+        self.now = self.now.max(at);
+    }
+
+    fn on_wait_over(&mut self, began: Mono, until: Mono) {
+        let span = self.now.since(until);
+        if until > began && span >= PAUSE {
+            let at = self.now;
+            self.tell(Notice::Pause { at, span });
+        }
+    }
+
+    fn on_reopened(&mut self, reopened: Reopened) {
+        match reopened {
+            Reopened::Pending { at } => self.on_time(at),
+            Reopened::Failed { at, address, why } => {
+                self.on_time(at);
+                self.attempt += 1;
+                let next = self.back_off.pause();
+                self.retry_at(at + next);
+                let number = self.attempt;
+                self.tell(Notice::Attempt { at, number, address, why, next });
+            }
+            Reopened::Up { at, address, connect } => {
+                self.on_time(at);
+                let State::Down { since, .. } = self.state else {
+                    return;
+                };
+                self.state = State::Up { since: at };
+                self.outage_end = Some(at);
+                self.heard = at;
+                self.free_since = at;
+                self.dialing = false;
+                self.attempt = 0;
+                self.tell(Notice::Up { at, address, outage: at.since(since), connect });
+            }
+        }
     }
 }
 

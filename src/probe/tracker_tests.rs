@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::super::link::{Arrival, Link, Reopened, Reply, TcpTotals, What};
+use super::super::detail::Detail;
+use super::super::link::{Arrival, Link, Reopened, TcpTotals, What};
 use super::super::run::{Control, Order, run};
 use super::super::sample::{Cause, Notice, Outcome, Sample};
 use super::super::schedule::Plan;
@@ -56,7 +57,7 @@ impl Link for Script {
             // A byte stream: no reply overtakes another.
             let last = self.under_way.back().map_or(0, |(at, _)| *at);
             let at = (self.now + delay * MS).max(last);
-            self.under_way.push_back((at, What::Reply(Reply::default())));
+            self.under_way.push_back((at, What::Reply(Detail::None)));
         }
         Mono(self.now)
     }
@@ -307,8 +308,8 @@ fn a_corrupt_reply_is_a_drop_and_neither_received_nor_lost() {
 #[test]
 fn octets_nobody_asked_for_are_a_drop() {
     let mut script = Script::new(|_| None);
-    script.under_way.push_back((5 * MS, What::Reply(Reply::default())));
-    script.under_way.push_back((50 * MS, What::Reply(Reply::default())));
+    script.under_way.push_back((5 * MS, What::Reply(Detail::None)));
+    script.under_way.push_back((50 * MS, What::Reply(Detail::None)));
     let played = play(plan(100, 2), script);
     assert_eq!((played.tally.received, played.tally.drops), (1, 1));
     assert!(matches!(played.notices[0], Notice::Down { cause: Cause::Unasked, .. }));

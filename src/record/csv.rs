@@ -9,20 +9,24 @@ use csv::{QuoteStyle, Writer, WriterBuilder};
 use super::row_file::RowFile;
 use super::timestamp::Stamper;
 use crate::clock::{Anchor, Mono, nanos};
-use crate::probe::{Gone, Sample, Sink, Tally};
+use crate::os::tcp_info::TcpInfo;
+use crate::probe::{Detail, Gone, Sample, Sink, Tally};
 
 /// The columns that every run has.
 pub const COLUMNS: [&str; 5] =
     ["packet_num", "timestamp", "send_time_ns", "receive_time_ns", "rtt_us"];
+
+/// Columns after those that every run has.
+pub trait Extra {
+    /// Their names.
+    fn header(&self) -> &'static [&'static str];
+
+    /// Puts them into a row, the last first, each with a comma before it.
+    fn write(&self, row: &mut Row, sample: &Sample);
+}
+
 /// The columns that the kernel's view adds.
-pub const TCP_COLUMNS: [&str; 6] = [
-    "tcp_rtt_us",
-    "tcp_rttvar_us",
-    "tcp_min_rtt_us",
-    "tcp_retransmits",
-    "tcp_cwnd",
-    "retransmitted",
-];
+pub struct TcpColumns;
 
 /// Rows gathered before they go to the file.
 const BUFFER: usize = 64 * 1024;
@@ -39,7 +43,7 @@ const OLDEST_ROW: Duration = Duration::from_millis(250);
 pub struct CsvSink {
     writer: Writer<RowFile>,
     stamper: Stamper,
-    with_tcp: bool,
+    extra: Option<Box<dyn Extra>>,
     /// What stands before the columns of each row, with its comma.
     series: String,
     gathered: usize,
@@ -50,29 +54,29 @@ pub struct CsvSink {
 
 impl CsvSink {
     /// Writes the header to a new file.
-    pub fn new(file: RowFile, with_tcp: bool) -> Self {
-        Self::with_series(file, with_tcp, &[])
+    pub fn new(file: RowFile, extra: Option<Box<dyn Extra>>) -> Self {
+        Self::with_series(file, extra, &[])
     }
 
     /// The same, with columns before all others that [`CsvSink::set_series`]
     /// fills.
-    pub fn with_series(file: RowFile, with_tcp: bool, series: &[&str]) -> Self {
+    pub fn with_series(file: RowFile, extra: Option<Box<dyn Extra>>, series: &[&str]) -> Self {
         // Numbers and times need no quotes; looking for reasons costs 100 ns a row.
         let writer = WriterBuilder::new()
             .quote_style(QuoteStyle::Never)
             .buffer_capacity(BUFFER)
             .from_writer(file);
+        let more = extra.as_ref().map_or(&[][..], |extra| extra.header());
+        let header: Vec<&str> = series.iter().chain(&COLUMNS).chain(more).copied().collect();
         let mut sink = Self {
             writer,
             stamper: Stamper::new(),
-            with_tcp,
+            extra,
             series: String::new(),
             gathered: 0,
             latest: Mono(0),
             flush_at: Mono::NEVER,
         };
-        let tcp: &[&str] = if with_tcp { &TCP_COLUMNS } else { &[] };
-        let header: Vec<&str> = series.iter().chain(&COLUMNS).chain(tcp).copied().collect();
         sink.write(header.join(",").as_bytes());
         sink.flush();
         sink
@@ -101,14 +105,29 @@ impl CsvSink {
     }
 }
 
-/// The columns of the kernel's view, last to first.
-fn tcp_columns(row: &mut Row, sample: &Sample) {
-    let info = sample.tcp.unwrap_or_default();
-    let marked = sample.tcp.map(|_| u32::from(sample.retransmitted));
-    for value in [marked, info.cwnd, info.retransmits, info.min_rtt_us, info.rttvar_us, info.rtt_us]
-    {
-        row.number(value.map(u64::from));
-        row.comma();
+impl Extra for TcpColumns {
+    fn header(&self) -> &'static [&'static str] {
+        &[
+            "tcp_rtt_us",
+            "tcp_rttvar_us",
+            "tcp_min_rtt_us",
+            "tcp_retransmits",
+            "tcp_cwnd",
+            "retransmitted",
+        ]
+    }
+
+    fn write(&self, row: &mut Row, sample: &Sample) {
+        let (info, marked) = match sample.detail {
+            Detail::Tcp { info, retransmitted } => (info, Some(u32::from(retransmitted))),
+            _ => (TcpInfo::default(), None),
+        };
+        for value in
+            [marked, info.cwnd, info.retransmits, info.min_rtt_us, info.rttvar_us, info.rtt_us]
+        {
+            row.number(value.map(u64::from));
+            row.comma();
+        }
     }
 }
 
@@ -118,13 +137,14 @@ impl Sink for CsvSink {
         let sent = u64::try_from(wall.0).unwrap_or(0);
         let rtt = sample.rtt().map(nanos);
         let mut row = Row::new();
-        if self.with_tcp {
-            tcp_columns(&mut row, sample);
+        if let Some(extra) = &self.extra {
+            extra.write(&mut row, sample);
         }
         row.thousandths(rtt);
         row.comma();
-        // Not read off the wall clock again: the two times differ by the RTT.
-        row.number(rtt.map(|rtt| sent + rtt));
+        // Not read off the wall clock again: the two times are as far apart as
+        // the monotonic clock says.
+        row.number(sample.received().map(|at| sent + nanos(at.since(sample.sent))));
         row.comma();
         row.number(Some(sent));
         row.comma();
@@ -177,7 +197,7 @@ impl Sink for Rc<RefCell<CsvSink>> {
 
 /// A row under construction, on the stack, from its last column to its first:
 /// digits come out of a division in that order.
-struct Row {
+pub struct Row {
     text: [u8; LONGEST_ROW],
     start: usize,
 }
@@ -212,7 +232,7 @@ impl Row {
     }
 
     /// Of any length; a row without it has none of that copying.
-    fn text(&mut self, octets: &[u8]) {
+    pub fn text(&mut self, octets: &[u8]) {
         if !octets.is_empty() {
             let end = self.start;
             self.start -= octets.len();
@@ -220,12 +240,13 @@ impl Row {
         }
     }
 
-    fn comma(&mut self) {
+    /// What stands between columns.
+    pub fn comma(&mut self) {
         self.octets(b",");
     }
 
     /// A number, or nothing where there is none.
-    fn number(&mut self, value: Option<u64>) {
+    pub fn number(&mut self, value: Option<u64>) {
         let Some(mut value) = value else { return };
         while value >= 100 {
             self.octets(pair(value % 100));
@@ -238,7 +259,7 @@ impl Row {
     }
 
     /// Nanoseconds as microseconds with three decimals, or nothing.
-    fn thousandths(&mut self, value: Option<u64>) {
+    pub fn thousandths(&mut self, value: Option<u64>) {
         let Some(value) = value else { return };
         self.octets(pair(value % 100));
         self.octets(&[pair(value / 100 % 10)[1]]);

@@ -28,7 +28,14 @@ impl Sink for DiagnosticsSink {
         let level = match notice {
             Notice::Down { .. } => log::Level::Error,
             Notice::Up { .. } => log::Level::Info,
-            Notice::Overdue { .. } if !self.each_overdue => log::Level::Debug,
+            Notice::Overdue { .. }
+            | Notice::Duplicate { .. }
+            | Notice::Reordered { .. }
+            | Notice::TooLate { .. }
+                if !self.each_overdue =>
+            {
+                log::Level::Debug
+            }
             _ => log::Level::Warn,
         };
         log::log!(level, "{}", text::notice(notice));

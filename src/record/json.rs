@@ -39,7 +39,7 @@ impl Sink for JsonSink {
 
 /// The run as the contract lays it out: every key always there.
 pub fn object(run: &Run, tally: &Tally) -> Object {
-    Object::new()
+    let object = Object::new()
         .text("version", env!("CARGO_PKG_VERSION"))
         .text("command", run.command)
         .text("host", run.host.as_str())
@@ -54,7 +54,15 @@ pub fn object(run: &Run, tally: &Tally) -> Object {
         .object("connections", connections(tally))
         .object("tcp", tcp(tally))
         .object("files", files(run))
-        .array("findings", findings(tally).iter().map(finding))
+        .array("findings", findings(tally).iter().map(finding));
+    let object = match run.protocol {
+        "ping" => object.object("ping", super::ping::object(run, tally)),
+        _ => object,
+    };
+    match &tally.directions {
+        Some(directions) => object.object("twamp", super::twamp::object(directions, tally)),
+        None => object,
+    }
 }
 
 fn finding(finding: &Finding) -> Object {
@@ -63,9 +71,18 @@ fn finding(finding: &Finding) -> Object {
 
 /// Counted from when each packet was due.
 fn response(tally: &Tally) -> Object {
-    PERCENTILES.iter().fold(Object::new(), |object, (key, percent)| {
-        percentile(object, key, &tally.response, *percent)
-    })
+    percentiles(Object::new(), &tally.response)
+}
+
+fn percentiles(object: Object, series: &Summary) -> Object {
+    PERCENTILES
+        .iter()
+        .fold(object, |object, (key, percent)| percentile(object, key, series, *percent))
+}
+
+/// A series with its extremes and percentiles, in microseconds.
+pub(super) fn percentiles_of(series: &Summary) -> Object {
+    percentiles(micros(extremes(series), "stddev", series.stddev()), series)
 }
 
 fn config(run: &Run) -> Object {
@@ -88,7 +105,7 @@ fn packets(run: &Run, tally: &Tally) -> Object {
 }
 
 /// Nanoseconds as microseconds with three decimals.
-fn micros(object: Object, key: &str, nanos: Option<f64>) -> Object {
+pub(super) fn micros(object: Object, key: &str, nanos: Option<f64>) -> Object {
     object.number(key, nanos.map(|nanos| nanos / 1e3), 3)
 }
 
@@ -105,11 +122,7 @@ fn extremes(series: &Summary) -> Object {
 }
 
 pub(super) fn round_trips(tally: &Tally) -> Object {
-    let object = micros(extremes(&tally.rtt), "stddev", tally.rtt.stddev());
-    let object = PERCENTILES
-        .iter()
-        .fold(object, |object, (key, percent)| percentile(object, key, &tally.rtt, *percent));
-    micros(object, "jitter", tally.jitter.mean())
+    micros(percentiles_of(&tally.rtt), "jitter", tally.jitter.mean())
 }
 
 #[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]

@@ -8,10 +8,12 @@ pub mod json;
 pub mod log_file;
 pub mod measurement;
 pub mod object;
+pub mod ping;
 pub mod row_file;
 pub mod terminal;
 pub mod text;
 pub mod timestamp;
+pub mod twamp;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,6 +46,8 @@ pub struct Run {
     pub timeout: Duration,
     /// Whether the kernel is asked about the connection at each reply.
     pub tcp_info: bool,
+    /// How long looking the name up took; `None` for a numeric address.
+    pub look_up: Option<Duration>,
     /// Where the log and the CSV are, if they are written.
     pub files: Option<(PathBuf, PathBuf)>,
 }

@@ -57,6 +57,12 @@ impl Object {
         self.raw(key, &text)
     }
 
+    /// A truth, or not.
+    #[must_use]
+    pub fn boolean(self, key: &str, value: bool) -> Self {
+        self.raw(key, if value { "true" } else { "false" })
+    }
+
     /// An object within.
     #[must_use]
     pub fn object(self, key: &str, value: Self) -> Self {

@@ -49,7 +49,7 @@ impl TerminalSink {
 
 /// A reader that has gone ends the run; nothing else that can befall standard
 /// output is worth losing measurements for.
-fn gone(result: io::Result<()>) -> Result<(), Gone> {
+pub(super) fn gone(result: io::Result<()>) -> Result<(), Gone> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Gone),
         _ => Ok(()),

@@ -3,7 +3,7 @@
 use super::Run;
 use super::format::{Unit, count, duration, seconds, short_seconds};
 use crate::clock::nanos;
-use crate::probe::{Notice, Outcome, Sample, Tally, findings};
+use crate::probe::{Detail, Notice, Outcome, Sample, Tally, findings};
 use crate::stats::Summary;
 
 /// What is about to be done.
@@ -13,25 +13,34 @@ pub fn header(run: &Run) -> String {
     } else {
         format!("one every {}", short_seconds(run.frequency))
     };
+    let what = if run.size == 0 { String::new() } else { format!(" of {} bytes", run.size) };
+    let look_up = run.look_up.map(|span| format!(", name looked up in {}", duration(nanos(span))));
     let packets = if run.count == 0 { "packets".to_owned() } else { count(run.count, "packet") };
     format!(
-        "{} to {} ({}): {packets} of {} bytes, {pace}, timeout {}",
+        "{} to {} ({}): {packets}{what}, {pace}, timeout {}{}",
         run.protocol,
         run.host,
         run.address,
-        run.size,
-        short_seconds(run.timeout)
+        short_seconds(run.timeout),
+        look_up.unwrap_or_default()
     )
 }
 
 /// What became of a packet.
 pub fn sample(sample: &Sample, size: usize) -> String {
+    if matches!(sample.detail, Detail::Ping(_)) {
+        return super::ping::lines(sample).replace('\n', "; ");
+    }
     let number = sample.number;
     match sample.outcome {
         Outcome::Received { late, .. } => {
             let rtt = duration(sample.rtt().map_or(0, nanos));
             let late = if late { " (late)" } else { "" };
-            format!("packet {number}: {size} bytes, rtt {rtt}{late}")
+            let more = match &sample.detail {
+                Detail::Twamp(detail) => super::twamp::packet(sample, detail),
+                _ => String::new(),
+            };
+            format!("packet {number}: {size} bytes, rtt {rtt}{late}{more}")
         }
         Outcome::Lost if !sample.went_out => {
             format!("packet {number}: lost, no connection when it was due")
@@ -59,6 +68,13 @@ pub fn notice(notice: &Notice) -> String {
             seconds(*outage),
             duration(nanos(*connect))
         ),
+        Notice::Duplicate { number, .. } => format!("packet {number}: its reply came twice"),
+        Notice::Reordered { number, .. } => {
+            format!("packet {number}: its reply came after that to a later packet")
+        }
+        Notice::TooLate { number, .. } => {
+            format!("packet {number}: its reply came after the timeout")
+        }
         Notice::Pause { span, .. } => {
             format!("this host stood still for {}; its times then are its own", seconds(*span))
         }
@@ -93,12 +109,35 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
         seconds(tally.elapsed()),
     );
     text.push_str(&round_trips(tally));
-    text.push_str(&connections(tally));
+    if let Some(directions) = &tally.directions {
+        text.push_str(&super::twamp::summary(directions, tally));
+    }
+    if tally.established > 0 || tally.directions.is_none() {
+        text.push_str(&connections(tally));
+    }
+    if run.protocol == "ping" {
+        text.push_str(&connecting(tally));
+    }
     if run.tcp_info {
         text.push_str(&kernel(tally));
     }
     for finding in findings(tally) {
         text += &format!("note: {finding}\n");
+    }
+    text
+}
+
+/// Connecting, where every packet does it, and why packets had no reply.
+fn connecting(tally: &Tally) -> String {
+    let mut text = String::new();
+    if let Some(max) = tally.connect.max() {
+        let unit = Unit::for_largest(max);
+        let figures = percentiles(&tally.connect, unit);
+        text += &format!("connect p50/p90/p99/p99.9 = {figures} {}\n", unit.name());
+    }
+    if !tally.failures.is_empty() {
+        let each = tally.failures.iter().map(|(name, count)| format!("{count} {name}"));
+        text += &format!("not received: {}\n", each.collect::<Vec<_>>().join(", "));
     }
     text
 }

@@ -41,7 +41,7 @@ impl Report {
     /// Compares what was read.
     pub fn new(files: Vec<(Source, Vec<Run>)>) -> Self {
         let (sources, runs): (Vec<Source>, Vec<Vec<Run>>) = files.into_iter().unzip();
-        let runs = runs.concat();
+        let runs: Vec<Run> = runs.into_iter().flatten().collect();
         let differences = compare::all(&runs);
         Self { sources, runs, differences }
     }

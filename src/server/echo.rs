@@ -55,6 +55,7 @@ fn enlarge(buffer: &mut Vec<u8>, size: usize) -> Result<(), TryReserveError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::Settings;
     use std::io::{self, Cursor, Read, Write};
 
     /// Octets in, octets out, and an end.
@@ -85,10 +86,14 @@ mod tests {
         }
     }
 
+    impl Connection for Script {}
+
     fn play(input: &[u8], piece: usize, end: Option<ErrorKind>) -> (Vec<u8>, Account) {
         let input = Cursor::new(input.to_vec());
         let mut script = Script { input, piece, output: Vec::new(), end };
-        let context = Context { peer: "[::1]:4242".parse().unwrap(), stopping: &|| false };
+        let peer = "[::1]:4242".parse().unwrap();
+        let context =
+            Context { peer, local: peer, stopping: &|| false, settings: &Settings::default() };
         let account = serve(&mut script, &context);
         (script.output, account)
     }

@@ -2,7 +2,7 @@
 //! troubles for the others.
 
 use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::Ending;
 use super::seats::{Seat, Seats};
-use super::service::{Context, Service};
+use super::service::{Context, Service, Settings};
 use super::sessions::{Entry, Sessions};
 use super::throttle::Throttle;
 use crate::clock::Mono;
@@ -20,15 +20,13 @@ use crate::os::poll::{self, Interest};
 use crate::os::socket::{self, KeepAlive};
 use crate::os::{clock, signals::Signal, signals::seen};
 
-/// What bounds the server; nothing outside these is taken from a client.
+/// How many clients the server takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Clients served at once.
     pub max_clients: usize,
     /// Clients served at once from one address.
     pub max_per_host: usize,
-    /// Silence after which a client is closed.
-    pub idle_timeout: Option<Duration>,
 }
 
 /// A session needs little stack: its buffers are on the heap.
@@ -61,11 +59,12 @@ pub fn serve(
     listeners: Vec<TcpListener>,
     service: &'static Service,
     limits: &Limits,
+    settings: Settings,
     notifier: Notifier,
 ) -> io::Result<()> {
     let mut server = Server {
         service,
-        idle_timeout: limits.idle_timeout,
+        settings: Arc::new(settings),
         seats: Seats::new(limits.max_clients, limits.max_per_host),
         sessions: Arc::default(),
         refusals: Throttle::default(),
@@ -89,7 +88,7 @@ pub fn serve(
 
 struct Server {
     service: &'static Service,
-    idle_timeout: Option<Duration>,
+    settings: Arc<Settings>,
     seats: Seats,
     sessions: Arc<Sessions>,
     refusals: Throttle,
@@ -131,7 +130,7 @@ impl Server {
         match listener.accept() {
             Ok((stream, peer)) => {
                 self.rest = SHORTEST_REST;
-                self.admit(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+                self.admit(stream, canonical(peer));
             }
             Err(error) => match error.kind() {
                 // The client has gone again, or another process was faster.
@@ -167,13 +166,15 @@ impl Server {
     }
 
     fn start(&mut self, stream: TcpStream, peer: SocketAddr, seat: Seat) {
-        if let Err(error) = prepare(&stream, self.idle_timeout) {
-            log::warn!("{peer}: {error}");
-            return;
-        }
+        let local = match prepare(&stream, self.settings.idle_timeout) {
+            Ok(local) => local,
+            Err(error) => return log::warn!("{peer}: {error}"),
+        };
         let stream = Arc::new(stream);
         let entry = self.sessions.enter(Arc::clone(&stream));
-        let session = Session { service: self.service, stream, peer, entry, _seat: Some(seat) };
+        let settings = Arc::clone(&self.settings);
+        let service = self.service;
+        let session = Session { service, settings, stream, peer, local, entry, _seat: Some(seat) };
         let started = thread::Builder::new().stack_size(STACK).spawn(move || session.run());
         if let Err(error) = started {
             self.take_rest(&format!("{peer} closed: cannot start a thread"), &error);
@@ -181,12 +182,23 @@ impl Server {
     }
 }
 
-fn prepare(stream: &TcpStream, idle_timeout: Option<Duration>) -> io::Result<()> {
+/// IPv4 as such, also on an IPv6 socket.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        // As it is: a link-local address is nothing without its scope.
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// Sets a new connection's options and gives its address on this side.
+fn prepare(stream: &TcpStream, idle_timeout: Option<Duration>) -> io::Result<SocketAddr> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(idle_timeout)?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-    socket::set_keep_alive(stream.as_fd(), &KEEP_ALIVE)
+    socket::set_keep_alive(stream.as_fd(), &KEEP_ALIVE)?;
+    stream.local_addr().map(canonical)
 }
 
 /// Serves the one client of `stream` to its end (inetd).
@@ -197,15 +209,16 @@ fn prepare(stream: &TcpStream, idle_timeout: Option<Duration>) -> io::Result<()>
 pub fn serve_one(
     stream: TcpStream,
     service: &'static Service,
-    idle_timeout: Option<Duration>,
+    settings: Settings,
 ) -> io::Result<()> {
     let peer = stream.peer_addr()?;
-    prepare(&stream, idle_timeout)?;
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let local = prepare(&stream, settings.idle_timeout)?;
+    let peer = canonical(peer);
     let sessions: Arc<Sessions> = Arc::default();
     let stream = Arc::new(stream);
     let entry = sessions.enter(Arc::clone(&stream));
-    Session { service, stream, peer, entry, _seat: None }.run();
+    let settings = Arc::new(settings);
+    Session { service, settings, stream, peer, local, entry, _seat: None }.run();
     Ok(())
 }
 
@@ -229,8 +242,10 @@ fn linger(mut stream: &TcpStream) {
 /// One client, on its own thread.
 struct Session {
     service: &'static Service,
+    settings: Arc<Settings>,
     stream: Arc<TcpStream>,
     peer: SocketAddr,
+    local: SocketAddr,
     entry: Entry,
     /// None where there is but one client.
     _seat: Option<Seat>,
@@ -240,7 +255,13 @@ impl Session {
     fn run(self) {
         let began = clock::now();
         let Self { service, peer, entry, .. } = &self;
-        let context = Context { peer: *peer, stopping: &|| entry.stopping() };
+        let stopping = || entry.stopping();
+        let context = Context {
+            peer: *peer,
+            local: self.local,
+            stopping: &stopping,
+            settings: &self.settings,
+        };
         let serve = || (service.serve)(&mut self.stream.as_ref(), &context);
         // One client's misfortune must not be another's.
         match catch_unwind(AssertUnwindSafe(serve)) {
@@ -280,18 +301,25 @@ mod tests {
         Account { served: String::new(), ending: Ending::PeerClosed }
     }
 
-    static PANICKY: Service =
-        Service { name: "panicky", port: 1, idle_timeout: Duration::ZERO, serve: panic_on_p };
+    static PANICKY: Service = Service {
+        name: "panicky",
+        port: 1,
+        idle_timeout: Duration::ZERO,
+        has_light: false,
+        serve: panic_on_p,
+    };
 
     #[test]
     fn a_session_that_panics_frees_its_seat_and_hurts_nobody() {
-        const LIMITS: Limits = Limits { max_clients: 2, max_per_host: 2, idle_timeout: None };
+        const LIMITS: Limits = Limits { max_clients: 2, max_per_host: 2 };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = socket::listen(&address, false, 16).unwrap();
         let address = listener.local_addr().unwrap();
         // Ends with the test's process.
         thread::Builder::new()
-            .spawn(move || serve(vec![listener], &PANICKY, &LIMITS, Notifier::default()))
+            .spawn(move || {
+                serve(vec![listener], &PANICKY, &LIMITS, Settings::default(), Notifier::default())
+            })
             .unwrap();
         let connect = || {
             let stream = socket::unconnected(&address, &socket::ConnectOptions::default()).unwrap();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::server::Settings;
 use crate::wire::measurement::MAX_SIZE;
 use std::io::{Cursor, Read, Write};
 
@@ -25,10 +26,14 @@ impl Write for Script {
     }
 }
 
+impl Connection for Script {}
+
 fn play(input: &str, piece: usize) -> (String, Account) {
     let input = Cursor::new(input.as_bytes().to_vec());
     let mut script = Script { input, piece, output: Vec::new() };
-    let context = Context { peer: "[::1]:4242".parse().unwrap(), stopping: &|| false };
+    let peer = "[::1]:4242".parse().unwrap();
+    let context =
+        Context { peer, local: peer, stopping: &|| false, settings: &Settings::default() };
     let account = serve(&mut script, &context);
     (String::from_utf8(script.output).unwrap(), account)
 }

@@ -1,24 +1,62 @@
 //! The protocols that the server speaks.
 
-use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::Account;
-use super::{echo, measurement};
+use super::ping::Losses;
+use super::twamp::TwampHost;
+use super::{echo, measurement, ping, twamp};
 
 /// What a session runs over: a socket, or octets in a test.
-pub trait Connection: Read + Write {}
+pub trait Connection: Read + Write {
+    /// How long the reads from now on wait; `None` is for ever. What never
+    /// waits has nothing to set.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    fn wait_at_most(&mut self, span: Option<Duration>) -> io::Result<()> {
+        let _ = span;
+        Ok(())
+    }
+}
 
-impl<T: Read + Write> Connection for T {}
+impl Connection for &TcpStream {
+    fn wait_at_most(&mut self, span: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(span)
+    }
+}
+
+/// What the user chose for all sessions.
+#[derive(Debug)]
+pub struct Settings {
+    /// Silence after which a client is closed.
+    pub idle_timeout: Option<Duration>,
+    /// Which pings are answered `LOST`.
+    pub losses: Losses,
+    /// What TWAMP's control connections share.
+    pub twamp: TwampHost,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { idle_timeout: None, losses: Losses::new(0.0, None), twamp: TwampHost::default() }
+    }
+}
 
 /// What a session is told besides its connection.
 #[derive(Clone, Copy)]
 pub struct Context<'server> {
     /// The client's address, IPv4 as such even on an IPv6 socket.
     pub peer: SocketAddr,
+    /// The server's own address on this connection, likewise.
+    pub local: SocketAddr,
     /// Whether the server is ending its sessions.
     pub stopping: &'server dyn Fn() -> bool,
+    /// What the user chose.
+    pub settings: &'server Settings,
 }
 
 /// One protocol of the server.
@@ -31,17 +69,41 @@ pub struct Service {
     /// Silence after which a client is closed, unless the user chose; zero is
     /// never.
     pub idle_timeout: Duration,
+    /// Whether it reflects datagrams on the same port of UDP too.
+    pub has_light: bool,
     /// Serves one client to its end.
     pub serve: fn(&mut dyn Connection, &Context<'_>) -> Account,
 }
 
 /// Every protocol; the first is the default.
-pub const SERVICES: [Service; 2] = [
-    Service { name: "echo", port: 7, idle_timeout: Duration::ZERO, serve: echo::serve },
+pub const SERVICES: [Service; 4] = [
+    Service {
+        name: "echo",
+        port: 7,
+        idle_timeout: Duration::ZERO,
+        has_light: false,
+        serve: echo::serve,
+    },
     Service {
         name: "measure",
         port: 9900,
         idle_timeout: Duration::from_mins(1),
+        has_light: false,
         serve: measurement::serve,
+    },
+    Service {
+        name: "ping",
+        port: 12001,
+        idle_timeout: Duration::from_mins(1),
+        has_light: false,
+        serve: ping::serve,
+    },
+    Service {
+        name: "twamp",
+        port: 862,
+        // SERVWAIT (RFC 5357, section 3.1).
+        idle_timeout: Duration::from_mins(15),
+        has_light: true,
+        serve: twamp::serve,
     },
 ];

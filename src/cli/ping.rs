@@ -1,0 +1,60 @@
+//! `echotest ping`: a connection for every ping.
+
+use super::Status;
+use super::error::Failure;
+use super::matches::Matches;
+use super::measuring::{self, Orders};
+use super::target::{Target, dialer, family};
+use crate::client::lookup::LookUp;
+use crate::client::ping::{MAX_UNDER_WAY, PingLink, PingOptions};
+use crate::os::clock;
+use crate::probe::{Independent, Plan, Tally, run as run_loop};
+use crate::record::Run;
+use crate::record::files::RunFiles;
+
+/// The ping server's port.
+const PING_PORT: u16 = 12001;
+
+/// Pings the host that the arguments name. No failure of a ping ends it.
+pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
+    let mut target = Target::of(matches, PING_PORT)?;
+    let plan = Plan { reconnect: true, ..measuring::plan(matches) };
+    let dialer = dialer(matches, &mut target, plan.timeout)?;
+    measuring::watch_signals()?;
+    let files = measuring::files(matches, "echo_ping")?;
+    clock::tighten_timers();
+    let anchor = clock::anchor();
+    let handshake_only = matches.flag("connect");
+    let run = Run {
+        command: target.command,
+        protocol: "ping",
+        host: target.host.clone(),
+        address: dialer.addresses[0],
+        local: None,
+        start: anchor.wall,
+        size: 0,
+        frequency: plan.frequency,
+        count: plan.count,
+        timeout: plan.timeout,
+        tcp_info: false,
+        look_up: target.look_up,
+        files: files.as_ref().map(RunFiles::paths),
+    };
+    let mut sinks = measuring::sinks(matches, &run, files);
+    let look_up = match matches.whole("re-resolve") {
+        Some(after) => Some(LookUp::new(target.host, target.port, family(matches)?, after)),
+        None => None,
+    };
+    let options = PingOptions { handshake_only, all_addresses: matches.flag("all-addresses") };
+    let mut link = PingLink::new(dialer, options, look_up, anchor);
+    let start = clock::now();
+    let tally = run_loop(
+        &mut link,
+        &mut Independent::new(plan, start, MAX_UNDER_WAY, false),
+        Tally { start, end: start, ..Tally::default() },
+        anchor,
+        &mut sinks,
+        &mut Orders::new(run),
+    );
+    Ok(measuring::status(matches, &tally))
+}

@@ -1,0 +1,223 @@
+//! `echotest twamp`: TWAMP with a control connection, or light.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use super::Status;
+use super::error::Failure;
+use super::matches::Matches;
+use super::measuring::{self, Orders};
+use super::target::{Target, dialer};
+use crate::client::twamp::{MAX_UNDER_WAY, TwampLink};
+use crate::client::twamp_control::ControlClient;
+use crate::net::{DatagramSocket, Dialer};
+use crate::os::clock;
+use crate::probe::{Directions, Independent, Plan, Tally, run as run_loop};
+use crate::record::Run;
+use crate::record::files::RunFiles;
+use crate::wire::ntp::{ErrorEstimate, Timestamp};
+use crate::wire::stamp::{self, TestResult};
+use crate::wire::twamp_control::Request;
+use crate::wire::twamp_test::SENDER;
+
+/// TWAMP's port: control on TCP, light reflectors on UDP (RFC 8545).
+const TWAMP_PORT: u16 = 862;
+/// Where a reflector's port is asked for, unless the user chose: the range that
+/// reflectors commonly have open.
+const USUAL_PORTS: std::ops::RangeInclusive<u16> = 18760..=19960;
+
+/// A session that is ready to be measured.
+struct Ready {
+    socket: DatagramSocket,
+    /// `None` in light mode.
+    control: Option<ControlClient>,
+    address: SocketAddr,
+    /// How long the control connection's handshake took.
+    connect: Option<Duration>,
+    padding: usize,
+}
+
+/// Measures the path to the reflector that the arguments name.
+pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
+    let mut target = Target::of(matches, TWAMP_PORT)?;
+    let plan = Plan { reconnect: false, ..measuring::plan(matches) };
+    let dialer = dialer(matches, &mut target, plan.timeout)?;
+    measuring::watch_signals()?;
+    let files = measuring::files(matches, "echo_twamp")?;
+    clock::tighten_timers();
+    let light = matches.flag("light");
+    let ready =
+        if light { ready_light(matches, &dialer) } else { negotiate(matches, &target, dialer) };
+    let ready = ready.inspect_err(|_| {
+        if let Some(files) = &files {
+            files.remove();
+        }
+    })?;
+    Ok(measure(matches, &target, plan, ready, files))
+}
+
+/// Octets of padding, and in light mode at least STAMP's.
+fn padding(matches: &Matches) -> usize {
+    let padding = matches.whole("padding").and_then(|padding| usize::try_from(padding).ok());
+    let least = if matches.flag("light") { stamp::BASE - SENDER } else { 0 };
+    padding.unwrap_or(0).max(least)
+}
+
+/// A socket on this side, of the user's ports if there are any.
+fn bind(matches: &Matches, local: IpAddr) -> Result<DatagramSocket, Failure> {
+    let Some(ports) = matches.ports("test-ports") else {
+        return Ok(DatagramSocket::bind(&(local, 0).into())?);
+    };
+    let mut last = None;
+    for port in ports {
+        match DatagramSocket::bind(&(local, port).into()) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = Some(error),
+        }
+    }
+    let error = last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into());
+    Err(error.into())
+}
+
+/// The first address to which there is a way.
+fn ready_light(matches: &Matches, dialer: &Dialer) -> Result<Ready, Failure> {
+    let mut last = None;
+    for &address in &dialer.addresses {
+        let unspecified = match address {
+            SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        };
+        let local = dialer.options.source.map_or(unspecified, |source| source.ip());
+        let socket = bind(matches, local)?;
+        mark(&socket, dialer)?;
+        match socket.connect(address) {
+            Ok(()) => {
+                let padding = padding(matches);
+                return Ok(Ready { socket, control: None, address, connect: None, padding });
+            }
+            Err(error) => last = Some((address, error)),
+        }
+    }
+    let (address, error) = last.unwrap_or_else(|| {
+        (SocketAddr::from(([0; 4], 0)), std::io::ErrorKind::AddrNotAvailable.into())
+    });
+    Err(Failure::NoReply(format!("cannot reach {address}: {error}")))
+}
+
+fn mark(socket: &DatagramSocket, dialer: &Dialer) -> Result<(), Failure> {
+    match dialer.options.dscp {
+        Some(dscp) => Ok(socket.mark(dscp)?),
+        None => Ok(()),
+    }
+}
+
+/// The whole control dialogue up to Start-Sessions.
+fn negotiate(matches: &Matches, target: &Target, mut dialer: Dialer) -> Result<Ready, Failure> {
+    let connected =
+        dialer.connect().map_err(|(address, error)| target.not_connected(address, &error))?;
+    let refused =
+        |error| Failure::NoReply(format!("{} ({}): {error}", target.host, connected.address));
+    let local = connected.stream.local_address()?;
+    let mut own = local;
+    own.set_port(0);
+    let socket = bind(matches, own.ip())?;
+    mark(&socket, &dialer)?;
+    let padding = padding(matches);
+    let sender_port = socket.local_address()?.port();
+    let request = Request {
+        ip_version: if local.is_ipv4() { 4 } else { 6 },
+        sender_port,
+        receiver_port: wished_port(matches, sender_port),
+        // The control connection's own: behind a translator, only the other
+        // side knows them.
+        sender: None,
+        receiver: None,
+        padding: u32::try_from(padding).unwrap_or(u32::MAX),
+        start: Timestamp::default(),
+        timeout: dialer.timeout,
+        dscp: dialer.options.dscp,
+    };
+    let control = ControlClient::set_up(connected.stream, dialer.timeout).map_err(refused)?;
+    let port = control.request(&request).map_err(refused)?;
+    let mut address = connected.address;
+    address.set_port(port);
+    socket.connect(address)?;
+    control.start().map_err(refused)?;
+    let connect = Some(connected.took);
+    Ok(Ready { socket, control: Some(control), address, connect, padding })
+}
+
+/// The reflector's port to ask for, different from run to run.
+fn wished_port(matches: &Matches, sender_port: u16) -> u16 {
+    let ports = matches.ports("test-ports").unwrap_or(USUAL_PORTS);
+    let count = ports.end().saturating_sub(*ports.start()).saturating_add(1);
+    ports.start() + sender_port % count
+}
+
+fn measure(
+    matches: &Matches,
+    target: &Target,
+    plan: Plan,
+    ready: Ready,
+    files: Option<RunFiles>,
+) -> Status {
+    let anchor = clock::anchor();
+    let run = Run {
+        command: target.command,
+        protocol: "twamp",
+        host: target.host.clone(),
+        address: ready.address,
+        local: ready.socket.local_address().ok(),
+        start: anchor.wall,
+        size: SENDER + ready.padding,
+        frequency: plan.frequency,
+        count: plan.count,
+        timeout: plan.timeout,
+        tcp_info: false,
+        look_up: target.look_up,
+        files: files.as_ref().map(RunFiles::paths),
+    };
+    let mut sinks = measuring::sinks(matches, &run, files);
+    let mut link = TwampLink::new(ready.socket, ready.padding, anchor);
+    let start = clock::now();
+    let tally = run_loop(
+        &mut link,
+        &mut Independent::new(plan, start, MAX_UNDER_WAY, true),
+        empty_tally(start, ready.connect, ready.control.is_none()),
+        anchor,
+        &mut sinks,
+        &mut Orders::new(run),
+    );
+    if matches.flag("send-result")
+        && let Err(error) = link.send_result(&result(&tally))
+    {
+        log::warn!("the result could not be sent: {error}");
+    }
+    if let Some(Err(error)) = ready.control.map(ControlClient::stop) {
+        log::warn!("the session could not be ended: {error}");
+    }
+    measuring::status(matches, &tally)
+}
+
+fn empty_tally(start: crate::clock::Mono, connect: Option<Duration>, light: bool) -> Tally {
+    let trust = clock::trust();
+    // As it goes over the wire, so that both sides' estimates are alike.
+    let error = ErrorEstimate::new(trust.synchronised, trust.error).error();
+    let directions = Directions::new(trust.synchronised, error, light);
+    let tally = match connect {
+        Some(took) => Tally::new(start, took),
+        None => Tally { start, end: start, ..Tally::default() },
+    };
+    Tally { directions: Some(Box::new(directions)), ..tally }
+}
+
+fn result(tally: &Tally) -> TestResult {
+    let count = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    let span = |value: Option<u64>| Duration::from_nanos(value.unwrap_or(0));
+    let mean = Duration::from_secs_f64(tally.rtt.mean().unwrap_or(0.0).max(0.0) / 1e9);
+    TestResult {
+        sent: count(tally.sent),
+        received: count(tally.received),
+        round_trips: [span(tally.rtt.min()), mean, span(tally.rtt.max())],
+    }
+}

@@ -1,0 +1,220 @@
+//! The Session-Sender of TWAMP and STAMP: a link over UDP.
+
+use std::io;
+use std::time::Duration;
+
+use crate::clock::{Anchor, Mono, Wall};
+use crate::net::{Datagram, DatagramSocket};
+use crate::os::clock::{self, Trust};
+use crate::probe::link::TcpTotals;
+use crate::probe::{Arrival, Detail, Ended, Link, Reopened, Single, TwampDetail, What};
+use crate::wire::ntp::{ErrorEstimate, Timestamp};
+use crate::wire::stamp::{self, TestResult};
+use crate::wire::twamp_test::{LARGEST, ReflectorPacket, SENDER, SenderPacket};
+
+/// Packets under way at once. The kernel's queue for replies is shorter.
+pub const MAX_UNDER_WAY: usize = 1 << 16;
+/// How often the two clocks are compared, and the kernel's opinion of its own is
+/// asked: one-way delays follow a wall clock that is being slewed.
+const COMPARE: Duration = Duration::from_secs(1);
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct TwampLink {
+    socket: DatagramSocket,
+    /// The packet to send; its padding stays as it is.
+    packet: Vec<u8>,
+    buffer: Vec<u8>,
+    anchor: Anchor,
+    compare_at: Mono,
+    error: ErrorEstimate,
+    at: Mono,
+    /// The latest packet sent.
+    last: u64,
+    /// Something about the socket that is said once.
+    complained: bool,
+}
+
+impl TwampLink {
+    /// A link over a socket that is connected to the reflector. Packets have
+    /// `padding` octets of zeros after their header.
+    pub fn new(socket: DatagramSocket, padding: usize, anchor: Anchor) -> Self {
+        let at = clock::now();
+        Self {
+            socket,
+            packet: vec![0; SENDER + padding],
+            buffer: vec![0; LARGEST],
+            anchor,
+            compare_at: at + COMPARE,
+            error: estimate(clock::trust()),
+            at,
+            last: 0,
+            complained: false,
+        }
+    }
+
+    /// Tells the reflector the result, in one more packet.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn send_result(&mut self, result: &TestResult) -> io::Result<()> {
+        let number = self.last + 1;
+        self.write(number, clock::now());
+        let mut packet = self.packet.clone();
+        packet.resize(stamp::BASE, 0);
+        packet.extend(result.emit());
+        // Packets as long as those before it pass where they passed.
+        let rest = self.packet.len().saturating_sub(packet.len());
+        packet.extend(std::iter::repeat_n(0, rest));
+        self.socket.send(&packet)
+    }
+
+    /// Writes the fields of packet `number`, to be sent at `at`.
+    #[inline]
+    fn write(&mut self, number: u64, at: Mono) {
+        let fields = SenderPacket {
+            sequence: sequence(number),
+            sent: Timestamp::from_unix_nanos(self.anchor.wall(at).0),
+            error: self.error,
+        };
+        if let Some(head) = self.packet.first_chunk_mut::<SENDER>() {
+            *head = fields.emit();
+        }
+    }
+
+    /// Looks at the clocks now and then, between packets.
+    fn compare_clocks(&mut self) {
+        if self.at >= self.compare_at {
+            self.compare_at = self.at + COMPARE;
+            self.anchor = clock::anchor();
+            self.error = estimate(clock::trust());
+        }
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.complained, true) {
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused => log::warn!(
+                    "the host answers that nothing listens on this UDP port (ICMP port unreachable)"
+                ),
+                _ => log::warn!("UDP: {error}; it is tried on"),
+            }
+        }
+    }
+
+    /// What a datagram means, if it is a reply to one of ours.
+    #[inline]
+    fn reply(&self, datagram: &Datagram) -> Option<Single> {
+        let octets = self.buffer.get(..datagram.length)?;
+        let reply = ReflectorPacket::read(octets)?;
+        let number = number(reply.sender.sequence, self.last)?;
+        let time = |stamp: Timestamp| {
+            Wall(if reply.error.is_ptp() {
+                stamp.ptp_to_unix_nanos()
+            } else {
+                stamp.to_unix_nanos()
+            })
+        };
+        let detail = TwampDetail {
+            received: time(reply.received),
+            sent: time(reply.sent),
+            arrived: self.anchor.wall(datagram.at),
+            sequence: reply.sequence,
+            ttl: reply.ttl,
+            reply_ttl: datagram.ttl,
+            error: reply.error.error(),
+            synchronised: reply.error.synchronised(),
+        };
+        Some(Single { number, sent: None, ended: Ended::Received, detail: Detail::Twamp(detail) })
+    }
+}
+
+fn estimate(trust: Trust) -> ErrorEstimate {
+    ErrorEstimate::new(trust.synchronised, trust.error)
+}
+
+/// Packets count from 0 on the wire, and begin again after 2^32.
+#[allow(clippy::cast_possible_truncation, reason = "that is what begins again means")]
+fn sequence(number: u64) -> u32 {
+    number.wrapping_sub(1) as u32
+}
+
+/// The packet of this number on the wire that was sent last; `None` if none was.
+fn number(on_wire: u32, last: u64) -> Option<u64> {
+    let back = sequence(last).wrapping_sub(on_wire);
+    last.checked_sub(u64::from(back)).filter(|&number| number > 0)
+}
+
+impl Link for TwampLink {
+    #[inline]
+    fn send(&mut self, number: u64) -> Mono {
+        let at = clock::now();
+        self.write(number, at);
+        self.last = number;
+        self.at = at;
+        if let Err(error) = self.socket.send(&self.packet) {
+            self.complain(&error);
+        }
+        at
+    }
+
+    #[inline]
+    fn receive(&mut self, until: Mono) -> Arrival {
+        let what = match self.socket.receive(&mut self.buffer, self.at, until) {
+            Ok(Some(datagram)) => {
+                self.at = datagram.at;
+                let reply = self.reply(&datagram);
+                if reply.is_none() {
+                    log::debug!("a datagram of {} octets is no reply", datagram.length);
+                }
+                reply.map_or(What::Nothing, What::Single)
+            }
+            Ok(None) => {
+                self.at = clock::now();
+                What::Nothing
+            }
+            Err(error) => {
+                self.at = clock::now();
+                self.complain(&error);
+                What::Nothing
+            }
+        };
+        let at = self.at;
+        self.compare_clocks();
+        Arrival { at, what }
+    }
+
+    fn pause(&mut self, until: Mono) -> Mono {
+        self.at = clock::sleep_until(until);
+        self.at
+    }
+
+    /// There is no connection.
+    fn reopen(&mut self, _until: Mono) -> Reopened {
+        Reopened::Pending { at: clock::now() }
+    }
+
+    fn anchor(&mut self) -> Anchor {
+        clock::anchor()
+    }
+
+    fn tcp(&self) -> Option<TcpTotals> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_find_back_from_the_wire_also_after_they_began_again() {
+        assert_eq!(number(sequence(1), 1), Some(1));
+        assert_eq!(number(sequence(7), 9), Some(7));
+        assert_eq!(number(9, 9), None, "not sent yet");
+        let late = (1 << 32) + 5;
+        assert_eq!(number(sequence(late - 6), late), Some(late - 6));
+        assert_eq!(number(sequence(late), late), Some(late));
+    }
+}

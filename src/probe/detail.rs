@@ -1,0 +1,152 @@
+//! What is known of a probe beyond its times, protocol by protocol.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::{Mono, Wall, nanos};
+use crate::os::tcp_info::TcpInfo;
+use crate::wire::icmp::IcmpError;
+
+/// What else is known of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// Nothing.
+    #[default]
+    None,
+    /// The kernel's view of the connection when the reply was in.
+    Tcp {
+        /// Its figures.
+        info: TcpInfo,
+        /// Whether this host sent a segment again while the probe was
+        /// outstanding: its round-trip time holds the wait for that.
+        retransmitted: bool,
+    },
+    /// A TCP ping's own connection.
+    Ping(PingDetail),
+    /// The reflector's side of a TWAMP or STAMP test packet.
+    Twamp(TwampDetail),
+}
+
+/// What became of a TCP ping's own connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PingDetail {
+    /// When connecting began.
+    pub began: Mono,
+    /// How long the handshake took, if it was completed.
+    pub connect: Option<Duration>,
+    /// From the beginning until the outcome was known.
+    pub known_after: Duration,
+    /// The time of day in its message; none if only the handshake is timed.
+    pub stamped: Option<Wall>,
+    /// Why there is no reply, if there is none.
+    pub failure: Option<Failure>,
+}
+
+/// Why a ping has no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The server answered `LOST`.
+    Declared,
+    /// Nothing came in time. What routers said meanwhile, if anything.
+    TimedOut(Option<IcmpError>),
+    /// The host refused the connection with a reset.
+    Refused,
+    /// The connection was reset after it stood.
+    Reset,
+    /// The peer closed without an answer.
+    Closed,
+    /// An ICMP error ended it.
+    Icmp(IcmpError),
+    /// This host could not send, by the system's error number.
+    Local(i32),
+    /// Something else, by the system's error number.
+    Other(i32),
+    /// The run ended first.
+    Stopped,
+}
+
+impl Failure {
+    /// A short name for files and programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Declared => "lost",
+            Self::TimedOut(_) => "timeout",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::Closed => "closed",
+            Self::Icmp(_) => "icmp",
+            Self::Local(_) => "local",
+            Self::Other(_) => "error",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// What the network said, if it did.
+    pub fn icmp(&self) -> Option<IcmpError> {
+        match self {
+            Self::Icmp(error) => Some(*error),
+            Self::TimedOut(error) => *error,
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let system = |number: i32| std::io::Error::from_raw_os_error(number);
+        match self {
+            Self::Declared => f.write_str("the server answered LOST"),
+            Self::TimedOut(None) => f.write_str("timed out"),
+            Self::TimedOut(Some(icmp)) => write!(f, "timed out; meanwhile: {icmp}"),
+            Self::Refused => {
+                f.write_str("connection refused: the host answers, nothing listens on this port")
+            }
+            Self::Reset => f.write_str("connection reset by the peer or something on the path"),
+            Self::Closed => f.write_str("closed by the peer without an answer"),
+            Self::Icmp(icmp) => icmp.fmt(f),
+            Self::Local(number) => write!(f, "this host could not send: {}", system(*number)),
+            Self::Other(number) => write!(f, "{}", system(*number)),
+            Self::Stopped => f.write_str("the run ended first"),
+        }
+    }
+}
+
+/// What a reflector told of a test packet (RFC 5357, section 4.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TwampDetail {
+    /// T2: when the packet reached the reflector, by its clock.
+    pub received: Wall,
+    /// T3: when its reply left, by the same clock.
+    pub sent: Wall,
+    /// T4: when the reply was in, by this host's clock at that time.
+    pub arrived: Wall,
+    /// The reflector's own sequence number, from 0.
+    pub sequence: u32,
+    /// The time to live that the packet reached the reflector with.
+    pub ttl: u8,
+    /// The time to live that the reply came with, where the kernel tells.
+    pub reply_ttl: Option<u8>,
+    /// The reflector's error estimate: how far its clock may be off.
+    pub error: Duration,
+    /// Whether the reflector says that its clock is synchronised to UTC.
+    pub synchronised: bool,
+}
+
+impl TwampDetail {
+    /// The delays out and back in nanoseconds, each with the difference of the
+    /// two hosts' clocks in it: T2 - T1 and T4 - T3. T1 is reckoned back from T4
+    /// over the round trip of `gross`, which no clock step can touch.
+    pub fn one_way(&self, gross: Duration) -> (i64, i64) {
+        let gross = i64::try_from(nanos(gross)).unwrap_or(i64::MAX);
+        let left = self.arrived.0.saturating_sub(gross);
+        (self.received.0.saturating_sub(left), self.arrived.0.saturating_sub(self.sent.0))
+    }
+
+    /// How long the reflector held the packet; `None` where its two times
+    /// cannot be true, because they run backwards or span more than the whole
+    /// round trip of `gross`.
+    pub fn processing(&self, gross: Duration) -> Option<Duration> {
+        let nanos = u64::try_from(self.sent.0.checked_sub(self.received.0)?).ok()?;
+        Some(Duration::from_nanos(nanos)).filter(|held| *held <= gross)
+    }
+}

@@ -1,0 +1,304 @@
+//! What a reflector's time stamps and sequence numbers add to round trips:
+//! each direction's delay, jitter and losses (RFC 5357, RFC 8762).
+
+use std::time::Duration;
+
+use super::detail::{Detail, TwampDetail};
+use super::sample::Sample;
+use crate::clock::nanos;
+use crate::stats::{Jitter, Summary};
+
+/// The figures of one direction. Delays hold the difference of the two hosts'
+/// clocks, so they may be negative and are kept from the smallest up.
+#[derive(Debug, Clone, Default)]
+pub struct Direction {
+    /// One-way delays above `base`, in nanoseconds.
+    delays: Summary,
+    /// The value that `delays` counts from, in nanoseconds.
+    base: i64,
+    /// Delay variation of neighbouring packets, in nanoseconds. The clocks'
+    /// difference falls out of it.
+    pub jitter: Jitter,
+    /// Packets lost in this direction, as far as sequence numbers tell.
+    pub lost: u64,
+}
+
+/// The clocks' difference may drift this far over a run before delays are cut
+/// off at the low end: 100 ms.
+const HEADROOM: i64 = 100_000_000;
+
+impl Direction {
+    fn record(&mut self, delay: i64) {
+        if self.delays.count() == 0 {
+            // Positive delays of less than a minute stay as they are.
+            self.base = if (0..60_000_000_000).contains(&delay) { 0 } else { delay - HEADROOM };
+        }
+        let above = u64::try_from(delay.saturating_sub(self.base)).unwrap_or(0);
+        self.delays.record(above);
+        self.jitter.record(above);
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "figures for people and JSON")]
+    fn lift(&self, above: Option<f64>) -> Option<f64> {
+        above.map(|above| above + self.base as f64)
+    }
+
+    /// The smallest delay in nanoseconds.
+    #[allow(clippy::cast_precision_loss, reason = "figures for people and JSON")]
+    pub fn min(&self) -> Option<f64> {
+        self.lift(self.delays.min().map(|value| value as f64))
+    }
+
+    /// The mean delay in nanoseconds.
+    pub fn mean(&self) -> Option<f64> {
+        self.lift(self.delays.mean())
+    }
+
+    /// The largest delay in nanoseconds.
+    #[allow(clippy::cast_precision_loss, reason = "figures for people and JSON")]
+    pub fn max(&self) -> Option<f64> {
+        self.lift(self.delays.max().map(|value| value as f64))
+    }
+
+    /// A percentile of the delays in nanoseconds.
+    #[allow(clippy::cast_precision_loss, reason = "figures for people and JSON")]
+    pub fn percentile(&self, percent: f64) -> Option<f64> {
+        self.lift(self.delays.percentile(percent).map(|value| value as f64))
+    }
+}
+
+/// Where in their seconds packets came, in nanoseconds: here, and by the
+/// reflector's clock.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fractions {
+    /// The earliest and the latest here.
+    here: Option<(i64, i64)>,
+    /// The latest there.
+    there: i64,
+}
+
+impl Fractions {
+    /// 10^9 units of 2^-32 s.
+    const NANOSECONDS: i64 = 232_830_644;
+    /// A clock that runs cannot stay below that while ours goes so far.
+    const SPREAD: i64 = 500_000_000;
+
+    fn take(&mut self, detail: &TwampDetail) {
+        let within = |nanos: i64| nanos.rem_euclid(1_000_000_000);
+        let here = within(detail.arrived.0);
+        let (low, high) = self.here.unwrap_or((here, here));
+        self.here = Some((low.min(here), high.max(here)));
+        self.there = self.there.max(within(detail.received.0));
+    }
+
+    fn are_nanoseconds(&self) -> bool {
+        let spread = self.here.map_or(0, |(low, high)| high - low);
+        spread >= Self::SPREAD && self.there <= Self::NANOSECONDS
+    }
+}
+
+/// Both directions of a run, and the reflector between them.
+#[derive(Debug, Clone, Default)]
+pub struct Directions {
+    /// From this host to the reflector: T2 - T1.
+    pub outbound: Direction,
+    /// From the reflector to this host: T4 - T3.
+    pub inbound: Direction,
+    /// How long the reflector held packets, in nanoseconds: T3 - T2.
+    pub processing: Summary,
+    /// Packets whose two reflector times cannot be true.
+    pub untrue_times: u64,
+    /// The largest error that both clocks' estimates allow.
+    pub error: Duration,
+    /// Packets with the reflector's word that its clock is synchronised.
+    pub synchronised: u64,
+    /// Packets that came back.
+    pub received: u64,
+    fractions: Fractions,
+    /// Whether this host's clock is synchronised, as its kernel says.
+    pub here_synchronised: bool,
+    /// This host's own error estimate.
+    pub here_error: Duration,
+    /// The reflector may only copy our sequence numbers (STAMP, stateless).
+    pub may_copy: bool,
+    /// Lost since the last packet that came back.
+    gap: u64,
+    /// The next sequence number of the reflector, if nothing is lost.
+    expected: u32,
+    /// Every packet so far had the reflector's sequence number equal to ours.
+    counted_alike: Option<bool>,
+}
+
+impl Directions {
+    /// None yet. This host's clock is synchronised or not, with an error of at
+    /// most `error`; the reflector may only copy our sequence numbers, or not.
+    pub fn new(synchronised: bool, error: Duration, may_copy: bool) -> Self {
+        Self { here_synchronised: synchronised, here_error: error, may_copy, ..Self::default() }
+    }
+
+    /// Takes in a probe.
+    pub fn sample(&mut self, sample: &Sample) {
+        if let (Some(at), Detail::Twamp(detail)) = (sample.received(), &sample.detail) {
+            self.delays(at.since(sample.sent), detail);
+            self.losses(sample.number, detail.sequence);
+        } else {
+            self.gap += 1;
+            self.outbound.jitter.gap();
+            self.inbound.jitter.gap();
+        }
+    }
+
+    fn delays(&mut self, gross: Duration, detail: &TwampDetail) {
+        self.received += 1;
+        self.fractions.take(detail);
+        self.synchronised += u64::from(detail.synchronised);
+        self.error = self.error.max(detail.error + self.here_error);
+        let Some(held) = detail.processing(gross) else {
+            self.untrue_times += 1;
+            return;
+        };
+        let (out, back) = detail.one_way(gross);
+        self.processing.record(nanos(held));
+        self.outbound.record(out);
+        self.inbound.record(back);
+    }
+
+    /// A reflector that counts its own packets has counted those that were lost
+    /// on their way back.
+    fn losses(&mut self, number: u64, sequence: u32) {
+        let alike = number.checked_sub(1).and_then(|own| u32::try_from(own).ok()) == Some(sequence);
+        self.counted_alike = Some(alike && self.counted_alike.unwrap_or(true));
+        let gap = std::mem::take(&mut self.gap);
+        let unseen = u64::from(sequence.wrapping_sub(self.expected));
+        // Reordered packets run backwards, which looks like a huge step.
+        let inbound = if unseen > u64::from(u32::MAX / 2) { 0 } else { unseen.min(gap) };
+        self.inbound.lost += inbound;
+        self.outbound.lost += gap - inbound;
+        self.expected = self.expected.max(sequence.wrapping_add(1));
+    }
+
+    /// Losses by direction: outbound, inbound, not to be told.
+    pub fn lost(&self) -> (u64, u64, u64) {
+        // Nothing came after the last ones.
+        let unknown = self.gap;
+        if self.may_copy && self.counted_alike == Some(true) {
+            return (0, 0, self.outbound.lost + self.inbound.lost + unknown);
+        }
+        (self.outbound.lost, self.inbound.lost, unknown)
+    }
+
+    /// Whether the reflector seems to write nanoseconds where the NTP fraction
+    /// of a second belongs, as some do: its times then run 4.3 times too slow
+    /// within each second.
+    pub fn counts_nanoseconds(&self) -> bool {
+        self.fractions.are_nanoseconds()
+    }
+
+    /// Whether one-way delays mean what they say: both hosts claim that their
+    /// clocks are synchronised.
+    pub fn valid(&self) -> bool {
+        self.here_synchronised && self.received > 0 && self.synchronised == self.received
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Anchor, Mono, Wall};
+    use crate::probe::Outcome;
+
+    const ANCHOR: Anchor = Anchor { mono: Mono(0), wall: Wall(1_000_000_000_000) };
+
+    /// A packet that took 3 ms out, was held for 1 ms, and took 2 ms back, as
+    /// seen by a reflector whose clock is `off` ahead.
+    fn received(number: u64, sequence: u32, off: i64) -> Sample {
+        let sent = Mono(number * 10_000_000);
+        let detail = TwampDetail {
+            received: Wall(ANCHOR.wall(sent).0 + 3_000_000 + off),
+            sent: Wall(ANCHOR.wall(sent).0 + 4_000_000 + off),
+            arrived: ANCHOR.wall(Mono(sent.0 + 6_000_000)),
+            sequence,
+            ttl: 255,
+            reply_ttl: None,
+            error: Duration::from_millis(1),
+            synchronised: false,
+        };
+        let at = Mono(sent.0 + 6_000_000);
+        let outcome = Outcome::Received { at, late: false };
+        Sample { number, due: sent, sent, went_out: true, outcome, detail: Detail::Twamp(detail) }
+    }
+
+    fn lost(number: u64) -> Sample {
+        let sample = received(number, 0, 0);
+        Sample { outcome: Outcome::Lost, detail: Detail::None, ..sample }
+    }
+
+    #[test]
+    fn the_round_trip_is_without_the_reflectors_time_and_the_ways_are_apart() {
+        assert_eq!(received(1, 0, 0).rtt(), Some(Duration::from_millis(5)));
+        for off in [0, 7_000_000_000_000, -7_000_000_000] {
+            let mut directions = Directions::default();
+            directions.sample(&received(1, 0, off));
+            #[allow(clippy::cast_precision_loss, reason = "small enough")]
+            let off = off as f64;
+            let off_by = |value: Option<f64>, wanted: f64| (value.unwrap() - wanted).abs();
+            assert!(off_by(directions.outbound.mean(), 3e6 + off) < 1e3, "{off}");
+            assert!(off_by(directions.inbound.mean(), 2e6 - off) < 1e3, "{off}");
+            assert_eq!(directions.processing.min(), Some(1_000_000));
+        }
+    }
+
+    #[test]
+    fn the_reflectors_count_tells_which_way_packets_were_lost() {
+        let mut directions = Directions::default();
+        directions.sample(&received(1, 0, 0));
+        // 2 and 3 never arrived, 5 did and its reply was lost.
+        for number in [2, 3] {
+            directions.sample(&lost(number));
+        }
+        directions.sample(&received(4, 1, 0));
+        directions.sample(&lost(5));
+        directions.sample(&received(6, 3, 0));
+        directions.sample(&lost(7));
+        assert_eq!(directions.lost(), (2, 1, 1));
+    }
+
+    #[test]
+    fn a_reflector_that_copies_our_count_tells_nothing() {
+        let mut directions = Directions { may_copy: true, ..Directions::default() };
+        directions.sample(&received(1, 0, 0));
+        directions.sample(&lost(2));
+        directions.sample(&received(3, 2, 0));
+        assert_eq!(directions.lost(), (0, 0, 1));
+    }
+
+    #[test]
+    fn nanoseconds_in_place_of_fractions_are_noticed() {
+        let play = |shrink: i64| {
+            let mut directions = Directions::default();
+            for number in 1..=70 {
+                let mut sample = received(number, 0, 0);
+                if let Detail::Twamp(detail) = &mut sample.detail {
+                    let nanos = detail.received.0 % 1_000_000_000;
+                    detail.received.0 += nanos / shrink - nanos;
+                }
+                directions.sample(&sample);
+            }
+            directions.counts_nanoseconds()
+        };
+        assert!(play(5));
+        assert!(!play(1));
+    }
+
+    #[test]
+    fn times_that_cannot_be_true_leave_the_plain_round_trip() {
+        let mut sample = received(1, 0, 0);
+        if let Detail::Twamp(detail) = &mut sample.detail {
+            detail.sent = Wall(detail.received.0 - 1);
+        }
+        assert_eq!(sample.rtt(), Some(Duration::from_millis(6)));
+        let mut directions = Directions::default();
+        directions.sample(&sample);
+        assert_eq!((directions.untrue_times, directions.outbound.mean()), (1, None));
+    }
+}

@@ -1,0 +1,143 @@
+//! TCP ping on the terminal, in the words of the exercise that it comes from,
+//! and its part of the CSV and the JSON.
+
+use std::io::{self, Write};
+
+use super::Run;
+use super::csv::{Extra, Row};
+use super::format::duration;
+use super::json::{micros, percentiles_of};
+use super::object::Object;
+use super::terminal::gone;
+use super::text;
+use super::timestamp::rfc3339;
+use crate::clock::{Anchor, nanos};
+use crate::probe::{Detail, Failure, Gone, Outcome, PingDetail, Sample, Sink, Tally};
+use crate::wire::ping;
+
+/// Two lines for each ping, and the summary.
+pub struct PingTerminal {
+    run: Run,
+}
+
+impl PingTerminal {
+    /// Prints the header.
+    pub fn new(run: Run) -> Self {
+        // A reader that has gone is noticed at the first ping.
+        let _ = writeln!(io::stdout(), "{}", text::header(&run));
+        Self { run }
+    }
+}
+
+/// What is said of a ping.
+pub fn lines(sample: &Sample) -> String {
+    let number = sample.number;
+    let Detail::Ping(detail) = &sample.detail else {
+        return format!("Packet {number} lost: {}", Failure::Stopped);
+    };
+    match (&sample.outcome, detail.failure) {
+        (Outcome::Received { .. }, _) => {
+            let response = detail.stamped.map_or_else(String::new, |stamped| {
+                let request = ping::request(number, &rfc3339(stamped));
+                let reply = ping::reply(request.trim_ascii_end());
+                format!("Response received is: {}\n", String::from_utf8_lossy(&reply))
+            });
+            let rtt = milliseconds(sample.rtt().map_or(0, nanos));
+            format!("{response}RTT (in milliseconds) of packet {number} is {rtt}")
+        }
+        (Outcome::Corrupt, _) => {
+            format!("Packet {number} corrupt: the answer is not what was sent in upper case")
+        }
+        (Outcome::Lost, failure) => {
+            let failure = failure.unwrap_or(Failure::Stopped);
+            format!(
+                "Packet {number} lost: {failure}; known after {}",
+                duration(nanos(detail.known_after))
+            )
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
+fn milliseconds(nanos: u64) -> String {
+    format!("{:.6}", nanos as f64 / 1e6)
+}
+
+/// The figures at the end, as the exercise prints them.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a mean of nanoseconds, rounded for people"
+)]
+pub fn closing(tally: &Tally) -> String {
+    let rtt = &tally.rtt;
+    let figure = |value: Option<u64>| value.map_or("-".to_owned(), milliseconds);
+    format!(
+        "Maximum RTT (in milliseconds) = {}\n\
+         Minimum RTT (in milliseconds) = {}\n\
+         Average RTT (in milliseconds) = {}\n\
+         Packet loss rate: {:.6}%\n",
+        figure(rtt.max()),
+        figure(rtt.min()),
+        figure(rtt.mean().map(|mean| mean as u64)),
+        tally.loss_percent().unwrap_or(0.0),
+    )
+}
+
+impl Sink for PingTerminal {
+    fn sample(&mut self, sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
+        gone(writeln!(io::stdout(), "{}", lines(sample)))
+    }
+
+    fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
+        let _ = write!(io::stdout(), "{}{}", closing(tally), text::summary(&self.run, tally, 0));
+    }
+}
+
+/// Ping's columns of the CSV.
+pub struct PingColumns;
+
+impl Extra for PingColumns {
+    fn header(&self) -> &'static [&'static str] {
+        &["connect_us", "cause", "icmp_type", "icmp_code", "icmp_from"]
+    }
+
+    fn write(&self, row: &mut Row, sample: &Sample) {
+        let detail: Option<&PingDetail> = match &sample.detail {
+            Detail::Ping(detail) => Some(detail),
+            _ => None,
+        };
+        let failure = detail.and_then(|detail| detail.failure);
+        let icmp = failure.and_then(|failure| failure.icmp());
+        let from = icmp.and_then(|icmp| icmp.from).map(|from| from.to_string());
+        row.text(from.unwrap_or_default().as_bytes());
+        row.comma();
+        row.number(icmp.map(|icmp| u64::from(icmp.code)));
+        row.comma();
+        row.number(icmp.map(|icmp| u64::from(icmp.kind)));
+        row.comma();
+        let cause = match sample.outcome {
+            Outcome::Received { .. } => "",
+            Outcome::Corrupt => "corrupt",
+            Outcome::Lost => failure.unwrap_or(Failure::Stopped).name(),
+        };
+        row.text(cause.as_bytes());
+        row.comma();
+        row.thousandths(detail.and_then(|detail| detail.connect).map(nanos));
+        row.comma();
+    }
+}
+
+/// Ping's part of the JSON: connecting as a series of its own, and why pings
+/// had no reply.
+#[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
+pub(super) fn object(run: &Run, tally: &Tally) -> Object {
+    let causes = tally
+        .failures
+        .iter()
+        .fold(Object::new(), |object, (name, count)| object.whole(name, *count));
+    let look_up = run.look_up.map(|span| nanos(span) as f64);
+    micros(Object::new(), "look_up_us", look_up)
+        .object("connect_us", percentiles_of(&tally.connect))
+        .object("causes", causes)
+}

@@ -1,0 +1,165 @@
+//! What a reflector adds to a run: columns of the CSV, lines of the summary, a
+//! part of the JSON.
+
+use std::time::Duration;
+
+use super::csv::{Extra, Row};
+use super::format::{Unit, duration, seconds};
+use super::json::{micros, percentiles_of};
+use super::object::Object;
+use crate::clock::nanos;
+use crate::probe::{Detail, Direction, Directions, Sample, Tally, TwampDetail};
+
+/// TWAMP's columns of the CSV. The reflector's times are by its own clock.
+pub struct TwampColumns;
+
+impl Extra for TwampColumns {
+    fn header(&self) -> &'static [&'static str] {
+        &["reflector_receive_ns", "reflector_send_ns", "reflector_sequence", "ttl"]
+    }
+
+    fn write(&self, row: &mut Row, sample: &Sample) {
+        let detail = match &sample.detail {
+            Detail::Twamp(detail) => Some(detail),
+            _ => None,
+        };
+        let columns = [
+            detail.map(|detail| u64::from(detail.ttl)),
+            detail.map(|detail| u64::from(detail.sequence)),
+            detail.map(|detail| u64::try_from(detail.sent.0).unwrap_or(0)),
+            detail.map(|detail| u64::try_from(detail.received.0).unwrap_or(0)),
+        ];
+        for value in columns {
+            row.number(value);
+            row.comma();
+        }
+    }
+}
+
+/// What is said of one packet besides its round-trip time.
+#[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
+pub fn packet(sample: &Sample, detail: &TwampDetail) -> String {
+    let gross = sample.received().map(|at| at.since(sample.sent)).unwrap_or_default();
+    let Some(held) = detail.processing(gross) else {
+        return ", the reflector's times cannot be true".to_owned();
+    };
+    let (out, back) = detail.one_way(gross);
+    let unit = Unit::for_largest(out.unsigned_abs().max(back.unsigned_abs()));
+    format!(
+        ", outbound/inbound {} {}, reflector {}, ttl {}",
+        unit.numbers(&[Some(out as f64), Some(back as f64)]),
+        unit.name(),
+        duration(nanos(held)),
+        detail.ttl
+    )
+}
+
+/// The summary's lines on both directions.
+pub fn summary(directions: &Directions, tally: &Tally) -> String {
+    let (outbound, inbound, unknown) = directions.lost();
+    let mut text = String::new();
+    text += &line("outbound", &directions.outbound);
+    text += &line("inbound", &directions.inbound);
+    if let Some(max) = directions.processing.max() {
+        let unit = Unit::for_largest(max);
+        let percentile = |percent| as_float(directions.processing.percentile(percent));
+        let figures = [50.0, 90.0, 99.0].map(percentile);
+        text += &format!(
+            "reflector held packets for p50/p90/p99/max = {}/{} {}\n",
+            unit.numbers(&figures),
+            unit.numbers(&[as_float(Some(max))]),
+            unit.name()
+        );
+    }
+    text += &format!(
+        "lost outbound {outbound}, inbound {inbound}, direction unknown {unknown}; \
+         {} duplicate, {} reordered\n",
+        tally.duplicates, tally.reordered
+    );
+    if directions.received > 0 {
+        text += &format!("{}\n", clocks(directions));
+    }
+    text
+}
+
+#[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
+fn as_float(value: Option<u64>) -> Option<f64> {
+    value.map(|value| value as f64)
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a magnitude of nanoseconds, for choosing a unit"
+)]
+fn line(name: &str, direction: &Direction) -> String {
+    let (Some(min), Some(max)) = (direction.min(), direction.max()) else {
+        return String::new();
+    };
+    let unit = Unit::for_largest(min.abs().max(max.abs()) as u64);
+    let figures = [
+        Some(min),
+        direction.percentile(50.0),
+        direction.percentile(99.0),
+        Some(max),
+        direction.jitter.mean(),
+    ];
+    format!("{name} min/p50/p99/max/jitter = {} {}\n", unit.numbers(&figures), unit.name())
+}
+
+/// A span as people read it, in seconds from one on.
+fn seconds_or_less(span: Duration) -> String {
+    if span < Duration::from_secs(1) { duration(nanos(span)) } else { seconds(span) }
+}
+
+/// What one-way delays are worth.
+fn clocks(directions: &Directions) -> String {
+    let word = |synchronised| if synchronised { "is" } else { "is not" };
+    let reflector = directions.synchronised == directions.received;
+    let said = format!(
+        "this host's clock {} synchronised, the reflector's {}; together they may be off by {}",
+        word(directions.here_synchronised),
+        word(reflector),
+        seconds_or_less(directions.error)
+    );
+    if directions.valid() {
+        format!("one-way delays hold within the clocks' error: {said}")
+    } else {
+        format!("one-way delays hold the clocks' difference, not only the path: {said}")
+    }
+}
+
+fn direction(direction: &Direction) -> Object {
+    let object = micros(Object::new(), "min", direction.min());
+    let object = micros(object, "mean", direction.mean());
+    let object = micros(object, "max", direction.max());
+    let object = [("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99_9", 99.9)]
+        .iter()
+        .fold(object, |object, (key, percent)| micros(object, key, direction.percentile(*percent)));
+    micros(object, "jitter", direction.jitter.mean())
+}
+
+/// TWAMP's part of the JSON.
+#[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
+pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
+    let (outbound, inbound, unknown) = directions.lost();
+    let lost = Object::new()
+        .whole("outbound", outbound)
+        .whole("inbound", inbound)
+        .whole("unknown", unknown);
+    let clocks = Object::new().boolean("here_synchronised", directions.here_synchronised).boolean(
+        "reflector_synchronised",
+        directions.received > 0 && directions.synchronised == directions.received,
+    );
+    let clocks = micros(clocks, "error_us", Some(nanos(directions.error) as f64));
+    Object::new()
+        .object("outbound_us", direction(&directions.outbound))
+        .object("inbound_us", direction(&directions.inbound))
+        .object("reflector_us", percentiles_of(&directions.processing))
+        .object("lost", lost)
+        .whole("duplicates", tally.duplicates)
+        .whole("reordered", tally.reordered)
+        .whole("untrue_times", directions.untrue_times)
+        .boolean("one_way_valid", directions.valid())
+        .object("clocks", clocks)
+}

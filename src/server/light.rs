@@ -1,0 +1,305 @@
+//! The reflector without a control connection: for TWAMP Light and STAMP
+//! senders, stateful while there is room in its table, and for the text
+//! datagrams of `TinyTwamp`.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use super::rate::Bucket;
+use super::reflector::{Arrived, BUFFER, Reply, read, reflect, stamp_departure};
+use super::throttle::Throttle;
+use crate::clock::Mono;
+use crate::net::{Datagram, DatagramSocket};
+use crate::os::clock;
+use crate::wire::ntp::ErrorEstimate;
+use crate::wire::stamp::{self, TestResult};
+
+/// Senders remembered at once, about 100 octets each. Further ones are served
+/// without a count of their own until some have gone silent.
+const MAX_SENDERS: usize = 4096;
+/// How often silent senders are looked for, and the clock's state is asked.
+const CHORES: Duration = Duration::from_secs(1);
+/// Stack of a reflecting thread: its buffer is on the heap.
+const STACK: usize = 64 * 1024;
+/// What the text datagrams of `TinyTwamp` begin with: its tests, and its result.
+const TEXTS: [&[u8]; 3] = [b"TWAMP", b"Timestamp:", RESULT_TEXT];
+const RESULT_TEXT: &[u8] = b"Round-trip time";
+/// What a reply to them begins with: unlike a test, so that no two reflectors
+/// can talk to each other for ever.
+const ANSWER_TEXT: &[u8] = b"Reply to ";
+
+/// What bounds the light reflector.
+#[derive(Debug, Clone, Copy)]
+pub struct LightLimits {
+    /// Silence after which a sender is forgotten (REFWAIT).
+    pub ref_wait: Duration,
+    /// Packets a second that one sender has answered; the same for all senders
+    /// that there is no room for together.
+    pub rate: u64,
+}
+
+/// Reflects what comes on `socket`, on a thread of its own, as long as the
+/// process lives.
+///
+/// # Errors
+///
+/// What the kernel says of the socket, or that there is no thread.
+pub fn start(socket: UdpSocket, limits: LightLimits) -> io::Result<()> {
+    let socket = DatagramSocket::new(socket)?;
+    let mut light = Light::new(limits, socket.local_address()?.port());
+    thread::Builder::new().name("light".to_owned()).stack_size(STACK).spawn(move || {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            light.turn(&socket, &mut buffer);
+        }
+    })?;
+    Ok(())
+}
+
+/// A sender is told apart by address, port and session identifier.
+type Key = (SocketAddr, u16);
+
+#[derive(Debug)]
+struct Sender {
+    /// The number of the next reply.
+    next: u32,
+    packets: u64,
+    last: Mono,
+    bucket: Bucket,
+}
+
+struct Light {
+    limits: LightLimits,
+    port: u16,
+    senders: HashMap<Key, Sender>,
+    /// For senders that there is no room for.
+    others: Bucket,
+    error: ErrorEstimate,
+    chores_at: Mono,
+    refusals: Throttle,
+    news: Throttle,
+    troubles: Throttle,
+}
+
+impl Light {
+    fn new(limits: LightLimits, port: u16) -> Self {
+        Self {
+            limits,
+            port,
+            senders: HashMap::new(),
+            others: Bucket::new(limits.rate, clock::now()),
+            error: error_estimate(),
+            chores_at: clock::now() + CHORES,
+            refusals: Throttle::default(),
+            news: Throttle::default(),
+            troubles: Throttle::default(),
+        }
+    }
+
+    fn turn(&mut self, socket: &DatagramSocket, buffer: &mut [u8]) {
+        let now = match socket.wait(buffer) {
+            Ok(Some(datagram)) => {
+                self.take(socket, buffer, &datagram);
+                datagram.at
+            }
+            Ok(None) => clock::now(),
+            // An ICMP error about a reply, or no memory just now.
+            Err(error) => {
+                let now = clock::now();
+                if self.troubles.admit(now).is_some() {
+                    log::debug!("reflecting: {error}");
+                }
+                now
+            }
+        };
+        if now >= self.chores_at {
+            self.chores(now);
+        }
+    }
+
+    fn take(&mut self, socket: &DatagramSocket, buffer: &mut [u8], datagram: &Datagram) {
+        let (length, now) = (datagram.length, datagram.at);
+        let Some(from) = datagram.from else { return };
+        let packet = &buffer[..length];
+        if TEXTS.iter().any(|text| packet.starts_with(text)) {
+            return self.text(socket, packet, datagram, from);
+        }
+        let ssid = stamp::ssid(packet);
+        // A reply of another reflector comes from such a port too, but never
+        // with STAMP's zeros. Answering it would go on for ever.
+        let Some(sent) = read(packet).filter(|_| from.port() != self.port || ssid.is_some()) else {
+            return self.refuse(from, now, "no test packet");
+        };
+        let key = (from, ssid.unwrap_or(0));
+        let Some(sequence) = self.admit(key, sent.sequence, now) else {
+            return self.refuse(from, now, "more packets a second than allowed");
+        };
+        let arrived = Arrived {
+            at: datagram.stamp.unwrap_or_else(clock::wall),
+            ttl: datagram.ttl.unwrap_or(u8::MAX),
+            sequence,
+            error: self.error,
+        };
+        let Some(Reply { length, result }) = reflect(buffer, length, &arrived) else { return };
+        let reply = &mut buffer[..length];
+        stamp_departure(reply, clock::wall());
+        let answered = socket.answer(datagram, reply);
+        log::debug!(
+            "received test packet from {from}: number {}, {} octets, time to live {}; {}",
+            sent.sequence,
+            datagram.length,
+            arrived.ttl,
+            if answered.is_ok() { "sent response" } else { "could not send a response" }
+        );
+        if let Some(result) = result {
+            log_result(from, &result);
+        }
+    }
+
+    /// The number of the reply (`None` copies the sender's), if there is to be
+    /// one.
+    #[allow(clippy::option_option, reason = "no reply, a copied number, a number of its own")]
+    fn admit(&mut self, key: Key, sent: u32, now: Mono) -> Option<Option<u32>> {
+        if !self.senders.contains_key(&key) {
+            if self.senders.len() >= MAX_SENDERS {
+                return self.others.admit(now).then_some(None);
+            }
+            self.welcome(key, now);
+        }
+        let sender = self.senders.get_mut(&key)?;
+        sender.last = now;
+        if !sender.bucket.admit(now) {
+            return None;
+        }
+        // A new run of a sender that keeps its port.
+        if sent == 0 {
+            sender.next = 0;
+        }
+        let number = sender.next;
+        sender.next = number.wrapping_add(1);
+        sender.packets += 1;
+        Some(Some(number))
+    }
+
+    fn welcome(&mut self, key: Key, now: Mono) {
+        let bucket = Bucket::new(self.limits.rate, now);
+        self.senders.insert(key, Sender { next: 0, packets: 0, last: now, bucket });
+        if let Some(others) = self.news.admit(now) {
+            log::info!("{} light session begins ({others} others since the last such line)", key.0);
+        }
+    }
+
+    fn refuse(&mut self, from: SocketAddr, now: Mono, why: &str) {
+        if let Some(others) = self.refusals.admit(now) {
+            log::warn!("{from} not reflected: {why} ({others} others since the last such line)");
+        }
+    }
+
+    /// `TinyTwamp` takes any datagram for a reply. It gets one that is no longer
+    /// than what it sent.
+    fn text(
+        &mut self,
+        socket: &DatagramSocket,
+        packet: &[u8],
+        datagram: &Datagram,
+        from: SocketAddr,
+    ) {
+        if !self.others.admit(datagram.at) {
+            return self.refuse(from, datagram.at, "more packets a second than allowed");
+        }
+        let mut reply = [ANSWER_TEXT, packet].concat();
+        reply.truncate(packet.len());
+        let answered = socket.answer(datagram, &reply);
+        if self.news.admit(datagram.at).is_some() {
+            let text = packet[..packet.len().min(200)].escape_ascii();
+            if packet.starts_with(RESULT_TEXT) {
+                log::info!("Test result for client [{}]: {text}", from.ip());
+            } else {
+                log::info!("Received test packet from [{}]: \"{text}\"", from.ip());
+            }
+            if answered.is_ok() {
+                log::info!("Sent response to [{}]", from.ip());
+            }
+        }
+    }
+
+    fn chores(&mut self, now: Mono) {
+        self.chores_at = now + CHORES;
+        self.error = error_estimate();
+        let ref_wait = self.limits.ref_wait;
+        self.senders.retain(|(address, _), sender| {
+            let stays = now.since(sender.last) < ref_wait;
+            if !stays {
+                let packets = sender.packets;
+                log::info!("{address} light session ends: {packets} packets reflected");
+            }
+            stays
+        });
+        if let Some(count) = self.refusals.overdue(now) {
+            log::warn!("{count} more packets not reflected");
+        }
+    }
+}
+
+/// What this host's clock is worth just now.
+pub(super) fn error_estimate() -> ErrorEstimate {
+    let trust = clock::trust();
+    ErrorEstimate::new(trust.synchronised, trust.error)
+}
+
+/// What a sender has found out, in its reflector's log.
+pub(super) fn log_result(from: SocketAddr, result: &TestResult) {
+    let [min, mean, max] = result.round_trips.map(|span| span.as_secs_f64() * 1e3);
+    let lost = result.sent.saturating_sub(result.received);
+    let percent = 100.0 * f64::from(lost) / f64::from(result.sent.max(1));
+    log::info!(
+        "Test result for client [{}]: round-trip time min/avg/max = {min:.3}/{mean:.3}/{max:.3} ms, \
+         loss {percent:.1}% ({lost} of {})",
+        from.ip(),
+        result.sent
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: LightLimits = LightLimits { ref_wait: Duration::from_secs(9), rate: 1000 };
+
+    fn key(number: usize) -> Key {
+        let number = u16::try_from(number).unwrap();
+        (SocketAddr::from(([10, 0, 0, 1], number)), number)
+    }
+
+    #[test]
+    fn senders_have_counts_of_their_own_until_the_table_is_full() {
+        let mut light = Light::new(LIMITS, 862);
+        let now = clock::now();
+        for number in 0..MAX_SENDERS {
+            assert_eq!(light.admit(key(number), 5, now), Some(Some(0)));
+            assert_eq!(light.admit(key(number), 6, now), Some(Some(1)));
+        }
+        assert_eq!(light.admit(key(MAX_SENDERS), 77, now), Some(None));
+        assert_eq!(light.admit(key(3), 7, now), Some(Some(2)));
+        assert_eq!(light.admit(key(3), 0, now), Some(Some(0)), "a new run begins");
+        light.chores(now + Duration::from_secs(10));
+        assert!(light.senders.is_empty());
+    }
+
+    #[test]
+    fn strangers_in_a_crowd_share_one_rate() {
+        let mut light = Light::new(LIMITS, 862);
+        let now = clock::now();
+        for number in 0..MAX_SENDERS {
+            light.admit(key(number), 0, now);
+        }
+        let answered = (0..10_000).filter(|number| {
+            let port = u16::try_from(number % 60_000).unwrap();
+            light.admit((SocketAddr::from(([10, 0, 0, 2], port)), 0), 0, now).is_some()
+        });
+        assert!(answered.count() <= 1001);
+    }
+}

@@ -1,0 +1,210 @@
+//! A test session that a control connection has made: a UDP port, a thread that
+//! reflects, and its bounds (RFC 5357, section 4.2).
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::light::{error_estimate, log_result};
+use super::rate::Bucket;
+use super::reflector::{Arrived, BUFFER, Reply, reflect, stamp_departure};
+use super::seats::Seat;
+use super::throttle::Throttle;
+use crate::clock::Mono;
+use crate::net::{Datagram, DatagramSocket};
+use crate::os::clock;
+use crate::wire::ntp::ErrorEstimate;
+
+/// Stack of a reflecting thread: its buffer is on the heap.
+const STACK: usize = 64 * 1024;
+/// How often the clock's state is asked.
+const CHORES: Duration = Duration::from_secs(1);
+
+/// What a session may do.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Whose packets are reflected; port 0 is any.
+    pub sender: SocketAddr,
+    /// How long packets are reflected after the stop.
+    pub timeout: Duration,
+    /// Silence after which it ends (REFWAIT).
+    pub ref_wait: Duration,
+    /// Packets a second.
+    pub rate: u64,
+}
+
+/// What the control connection and the reflecting thread tell each other:
+/// monotonic nanoseconds, [`Mono::NEVER`] until known.
+#[derive(Debug)]
+struct Shared {
+    /// From when on packets are reflected.
+    from: AtomicU64,
+    /// Until when.
+    until: AtomicU64,
+    /// The last packet that was reflected.
+    last: AtomicU64,
+}
+
+/// A session, as its control connection holds it. Dropping it stops it.
+#[derive(Debug)]
+pub struct TestSession {
+    shared: Arc<Shared>,
+    timeout: Duration,
+}
+
+impl TestSession {
+    /// Begins to listen on `socket`; nothing is reflected yet.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no thread to give.
+    pub fn open(socket: DatagramSocket, terms: Terms, seat: Seat) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            from: AtomicU64::new(Mono::NEVER.0),
+            until: AtomicU64::new(Mono::NEVER.0),
+            last: AtomicU64::new(clock::now().0),
+        });
+        let session = Self { shared: Arc::clone(&shared), timeout: terms.timeout };
+        let reflecting = Reflecting { socket, terms, shared, next: 0, refused: 0, seat };
+        thread::Builder::new()
+            .name("twamp".to_owned())
+            .stack_size(STACK)
+            .spawn(move || reflecting.run())?;
+        Ok(session)
+    }
+
+    /// Packets are reflected from now on.
+    pub fn start(&self) {
+        self.shared.from.store(clock::now().0, Ordering::Relaxed);
+    }
+
+    /// Packets are reflected for the agreed time more.
+    pub fn stop(&self) {
+        let until = clock::now() + self.timeout;
+        self.shared.until.fetch_min(until.0, Ordering::Relaxed);
+    }
+
+    /// When the last packet was reflected.
+    pub fn last_packet(&self) -> Mono {
+        Mono(self.shared.last.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for TestSession {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The thread's side of a session.
+struct Reflecting {
+    socket: DatagramSocket,
+    terms: Terms,
+    shared: Arc<Shared>,
+    next: u32,
+    refused: u64,
+    /// Free for another session when this one has ended.
+    #[allow(dead_code, reason = "held, not read")]
+    seat: Seat,
+}
+
+impl Reflecting {
+    fn run(mut self) {
+        let began = clock::now();
+        let mut bucket = Bucket::new(self.terms.rate, began);
+        let mut buffer = vec![0; BUFFER];
+        let mut error = error_estimate();
+        let mut chores_at = began + CHORES;
+        let mut troubles = Throttle::default();
+        let why = loop {
+            let now = match self.socket.wait(&mut buffer) {
+                Ok(Some(datagram)) => {
+                    self.take(&mut buffer, &datagram, &mut bucket, error);
+                    datagram.at
+                }
+                Ok(None) => clock::now(),
+                Err(trouble) => {
+                    let now = clock::now();
+                    if troubles.admit(now).is_some() {
+                        log::debug!("{} twamp: {trouble}", self.terms.sender);
+                    }
+                    now
+                }
+            };
+            if now >= Mono(self.shared.until.load(Ordering::Relaxed)) {
+                break "stopped";
+            }
+            if now.since(Mono(self.shared.last.load(Ordering::Relaxed))) >= self.terms.ref_wait {
+                break "silent for too long";
+            }
+            if now >= chores_at {
+                chores_at = now + CHORES;
+                error = error_estimate();
+            }
+        };
+        let more = match self.refused {
+            0 => String::new(),
+            refused => format!(", {refused} not reflected"),
+        };
+        log::info!(
+            "{} twamp session ends: {} packets reflected{more} in {:.3} s, {why}",
+            self.terms.sender,
+            self.next,
+            clock::now().since(began).as_secs_f64()
+        );
+    }
+
+    fn take(
+        &mut self,
+        buffer: &mut [u8],
+        datagram: &Datagram,
+        bucket: &mut Bucket,
+        error: ErrorEstimate,
+    ) {
+        let now = datagram.at;
+        let in_time = now.0 >= self.shared.from.load(Ordering::Relaxed)
+            && now.0 < self.shared.until.load(Ordering::Relaxed);
+        let Some(from) = datagram.from.filter(|from| self.agreed(*from) && in_time) else {
+            self.refused += 1;
+            return;
+        };
+        if !bucket.admit(now) {
+            self.refused += 1;
+            return;
+        }
+        let arrived = Arrived {
+            at: datagram.stamp.unwrap_or_else(clock::wall),
+            ttl: datagram.ttl.unwrap_or(u8::MAX),
+            sequence: Some(self.next),
+            error,
+        };
+        let Some(Reply { length, result }) = reflect(buffer, datagram.length, &arrived) else {
+            self.refused += 1;
+            return;
+        };
+        let reply = &mut buffer[..length];
+        stamp_departure(reply, clock::wall());
+        let answered = self.socket.answer(datagram, reply);
+        self.shared.last.store(now.0, Ordering::Relaxed);
+        log::debug!(
+            "received test packet from {from}: {} octets, time to live {}; {} {}",
+            datagram.length,
+            arrived.ttl,
+            if answered.is_ok() { "sent response" } else { "could not send response" },
+            self.next
+        );
+        self.next = self.next.wrapping_add(1);
+        if let Some(result) = result {
+            log_result(from, &result);
+        }
+    }
+
+    fn agreed(&self, from: SocketAddr) -> bool {
+        let wanted = self.terms.sender;
+        from.ip().to_canonical() == wanted.ip().to_canonical()
+            && (wanted.port() == 0 || from.port() == wanted.port())
+    }
+}
