@@ -20,22 +20,30 @@ pub(super) fn text(runs: &[Run], style: Style) -> String {
             text.push('\n');
         }
         let part = first..(first + at_once).min(runs.len());
-        let labels = runs[part.clone()].iter().map(|run| run.label.as_str());
-        text.push_str(&line("", labels));
+        text.push_str(&head(&runs[part.clone()]));
         for fact in &facts {
-            let values = fact.values[part.clone()].iter().map(String::as_str);
+            let values = fact.values[part.clone()].iter().cloned();
             text.push_str(&line(&fact.name, values));
         }
     }
     text
 }
 
-fn line<'cell>(name: &str, cells: impl Iterator<Item = &'cell str>) -> String {
+/// Labels, in as many lines as the longest needs.
+fn head(runs: &[Run]) -> String {
+    let letters: Vec<Vec<char>> = runs.iter().map(|run| run.label.chars().collect()).collect();
+    let lines = letters.iter().map(|label| label.len().div_ceil(VALUES)).max().unwrap_or(0);
+    let pieces = |at: usize| {
+        letters
+            .iter()
+            .map(move |label| label.chunks(VALUES).nth(at).unwrap_or_default().iter().collect())
+    };
+    (0..lines).map(|at| line("", pieces(at))).collect()
+}
+
+fn line(name: &str, cells: impl Iterator<Item = String>) -> String {
     let mut line = fitted(name, NAMES);
     for cell in cells {
-        // The end of a label that is too long tells it from its neighbours.
-        let surplus = cell.chars().count().saturating_sub(VALUES);
-        let cell: String = cell.chars().skip(surplus).collect();
         line += &format!("{:GAP$}{cell:>VALUES$}", "");
     }
     format!("{}\n", line.trim_end())
