@@ -15,6 +15,7 @@
 //! | 4 | [`record`] | a sink a destination: CSV, log file, terminal, JSON |
 //! | 5 | [`client`] | the links that the loop drives |
 //! | 5 | [`server`] | accepting, seats, a session a protocol |
+//! | 5 | [`report`] | CSV files to figures, plots, comparisons, a page |
 //! | 6 | [`cli`] | option tables, parsing, and each command |
 //!
 //! One probe travels so: [`cli`] reads the options, opens the sinks and has
@@ -29,6 +30,7 @@ pub mod net;
 pub mod os;
 pub mod probe;
 pub mod record;
+pub mod report;
 pub mod server;
 pub mod stats;
 pub mod wire;

@@ -4,9 +4,9 @@ use super::error::Failure;
 use super::matches::Matches;
 use super::options::{
     ADDRESS, COMMON, CONNECTION, FILES, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, PINGS, PLAYED_LOSS,
-    REFLECTING, RESULTS, SCHEDULE, SERIES, SERVICE, TEST_PACKETS,
+    REFLECTING, REPORT, RESULTS, SCHEDULE, SERIES, SERVICE, TEST_PACKETS,
 };
-use super::{Status, client, loopback, measure, ping, server, twamp};
+use super::{Status, client, loopback, measure, ping, report, server, twamp};
 
 /// One command.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Command {
 }
 
 /// Every command, in the order of the overview.
-pub const COMMANDS: [Command; 6] = [
+pub const COMMANDS: [Command; 7] = [
     Command {
         name: "client",
         about: "time every round trip of one TCP connection to an echo service",
@@ -121,6 +121,27 @@ pub const COMMANDS: [Command; 6] = [
         notes: "Checks an installation and shows this host's own floor, below which no\n\
                 round trip to another host can come.\n",
         run: loopback::run,
+    },
+    Command {
+        name: "report",
+        about: "look at what a run measured, or compare several",
+        positionals: &["TIMINGS…"],
+        groups: &[REPORT, COMMON],
+        defaults: &[],
+        notes: "TIMINGS are CSV files of this tool, or of any other with the same five columns;\n\
+                - is standard input. For one file: summary, histogram and time line. For several:\n\
+                a table side by side, and how each differs from the first.\n\
+                \n\
+                An outage is two or more packets lost in a row. The width is that of COLUMNS or\n\
+                the terminal, else 80; in a locale that is not UTF-8 the plots are ASCII.\n\
+                \n\
+                Exit status: 0 there is a round trip in the files; 1 there is none; 2 anything\n\
+                else, such as a file that cannot be read.\n\
+                \n\
+                Examples:\n  \
+                echotest report logs/echo_client_20261120_192001_timings.csv\n  \
+                echotest report a.csv b.csv --label direct --label balancer --html report.html\n",
+        run: report::run,
     },
 ];
 

@@ -321,6 +321,33 @@ pub const ADDRESS: Group = Group { title: "Connection", rows: &[IPV4, IPV6, SOUR
 /// What the measurement client leaves behind.
 pub const FILES: Group = Group { title: "Output", rows: &[LOG_DIR, NO_FILES, JSON] };
 
+/// What a report shows, and where.
+pub const REPORT: Group = Group {
+    title: "Output",
+    rows: &[
+        Opt {
+            repeatable: true,
+            ..option(
+                "label",
+                None,
+                "NAME",
+                Kind::Text,
+                None,
+                "what to call the file, repeatable: the first is for the first file",
+            )
+        },
+        option(
+            "html",
+            None,
+            "FILE",
+            Kind::File,
+            None,
+            "write the report as one self-contained page as well",
+        ),
+        flag("json", None, "print one JSON object instead of tables and plots"),
+    ],
+};
+
 /// When pings are made, and of what.
 pub const PINGS: Group = Group {
     title: "Pings",
