@@ -85,8 +85,8 @@ pub fn trust() -> Trust {
 #[allow(clippy::cast_possible_wrap, reason = "both parts are below 2^63 by the division")]
 pub(super) fn timespec(at: Mono) -> libc::timespec {
     libc::timespec {
-        tv_sec: (at.0 / NANOS_PER_SECOND.unsigned_abs()) as libc::time_t,
-        tv_nsec: (at.0 % NANOS_PER_SECOND.unsigned_abs()) as libc::c_long,
+        tv_sec: (at.0 / NANOS_PER_SECOND.unsigned_abs()) as _,
+        tv_nsec: (at.0 % NANOS_PER_SECOND.unsigned_abs()) as _,
     }
 }
 
