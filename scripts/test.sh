@@ -43,6 +43,8 @@ tools=(
   'xinetd|xinetd|tests against its internal echo, and of our server under it'
   'ncat|ncat|tests against a foreign echo server'
   'nc|netcat-openbsd|tests with a foreign client (the OpenBSD nc)'
+  'promtool|prometheus|tests of the metrics and of the alert rules'
+  'script|bsdutils|tests of what a terminal shows'
   'socat|socat|tests with foreign clients and servers'
   'tcpdump|tcpdump|tests that capture packets'
   'tshark|tshark|tests that compare with another reader of captures'

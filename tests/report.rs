@@ -402,7 +402,7 @@ proptest! {
             run.file = 1;
         }
         let report = Report::new(vec![whole, (source, runs)]);
-        let style = Style::new(Some(width), "C");
+        let style = Style::new(Some(width), false);
         prop_assert!(terminal::text(&report, style).is_ascii());
         prop_assert!(!json::text(&report).contains("NaN") && !html::page(&report).contains("NaN"));
         text.push_str(&odd);

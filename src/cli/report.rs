@@ -11,6 +11,7 @@ use super::error::Failure;
 use super::matches::Matches;
 use super::page_file::PageFile;
 use crate::os::terminal::columns;
+use crate::record::terminal::speaks_unicode;
 use crate::report::error::Problem;
 use crate::report::terminal::{self, Style};
 use crate::report::{Error, Reader, Report, html, json, run as rows};
@@ -85,9 +86,7 @@ fn labels(paths: &[String], given: &[String]) -> Vec<String> {
 
 /// What the terminal can show.
 fn style() -> Style {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let given = variable("COLUMNS").and_then(|columns| columns.parse().ok());
+    let given = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let width = given.or_else(|| columns(io::stdout().as_fd()));
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable);
-    Style::new(width, &locale.unwrap_or_default())
+    Style::new(width, speaks_unicode())
 }

@@ -5,6 +5,7 @@ pub mod diagnostics;
 pub mod files;
 pub mod format;
 pub mod json;
+pub mod live;
 pub mod log_file;
 pub mod measurement;
 pub mod metrics;

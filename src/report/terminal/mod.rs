@@ -24,13 +24,10 @@ const NARROWEST: usize = 40;
 const WIDEST: usize = 250;
 
 impl Style {
-    /// What an environment asks for: the width, and the locale's name.
-    pub fn new(width: Option<usize>, locale: &str) -> Self {
-        let locale = locale.to_ascii_lowercase();
-        Self {
-            width: width.unwrap_or(80).clamp(NARROWEST, WIDEST),
-            unicode: locale.contains("utf-8") || locale.contains("utf8"),
-        }
+    /// A terminal of this width, or of the usual one, that shows more than
+    /// ASCII or not.
+    pub fn new(width: Option<usize>, unicode: bool) -> Self {
+        Self { width: width.unwrap_or(80).clamp(NARROWEST, WIDEST), unicode }
     }
 }
 
