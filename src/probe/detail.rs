@@ -1,6 +1,7 @@
 //! What is known of a probe beyond its times, protocol by protocol.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::clock::{Mono, Wall};
@@ -30,6 +31,10 @@ pub enum Detail {
 /// What became of a TCP ping's own connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PingDetail {
+    /// Where it went.
+    pub address: IpAddr,
+    /// Whether the name has other addresses too.
+    pub one_of_many: bool,
     /// When connecting began.
     pub began: Mono,
     /// How long the handshake took, if it was completed.
