@@ -102,6 +102,16 @@ impl Flight {
         (at, Single { number: self.number, sent: Some(sent), ended, detail })
     }
 
+    /// Why nothing came, as far as it is known.
+    fn timed_out(&self) -> Failure {
+        match (&self.stage, self.icmp) {
+            (Stage::Waiting { stream, .. }, None) => {
+                stream.trouble().map_or(Failure::TimedOut(None), Failure::Told)
+            }
+            (_, icmp) => Failure::TimedOut(icmp),
+        }
+    }
+
     fn failed(&self, at: Mono, failure: Failure) -> (Mono, Single) {
         let sent = match &self.stage {
             Stage::Waiting { sent, .. } => *sent,
@@ -320,7 +330,7 @@ impl PingLink {
     fn expire(&mut self, now: Mono) {
         while let Some(place) = self.flights.iter().position(|flight| flight.deadline <= now) {
             let flight = self.flights.remove(place);
-            let failure = Failure::TimedOut(flight.icmp);
+            let failure = flight.timed_out();
             if matches!(flight.stage, Stage::Dialing(_)) {
                 self.look_elsewhere(&flight);
             }
