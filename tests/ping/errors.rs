@@ -44,51 +44,49 @@ fn times_out(routed: &Routed, address: &str) {
 #[test]
 fn a_router_with_an_unreachable_route_is_named() {
     let Some(routed) = Routed::new() else { return };
-    let [router, router6] = ROUTER;
+    let [v4, v6] = ROUTER;
     // The second has no route there at all.
     is_told(
         &routed,
         NOWHERE[0],
-        &format!("Destination Network Unreachable, from {router} (ICMP type 3 code 0)"),
+        &format!("Destination Network Unreachable, from {v4} (ICMP type 3 code 0)"),
     );
     routed
         .ip(Host::Router, "route add unreachable 10.207.9.0/24\nroute add unreachable fd07:9::/64");
     is_told(
         &routed,
         NOWHERE[0],
-        &format!("Destination Host Unreachable, from {router} (ICMP type 3 code 1)"),
+        &format!("Destination Host Unreachable, from {v4} (ICMP type 3 code 1)"),
     );
     is_told(
         &routed,
         NOWHERE[1],
-        &format!(
-            "Destination Network Unreachable (no route), from {router6} (ICMPv6 type 1 code 0)"
-        ),
+        &format!("Destination Network Unreachable (no route), from {v6} (ICMPv6 type 1 code 0)"),
     );
 }
 
 #[test]
 fn a_router_that_prohibits_is_named_and_a_blackhole_is_silence() {
     let Some(routed) = Routed::new() else { return };
-    let [router, router6] = ROUTER;
+    let [v4, v6] = ROUTER;
     routed.ip(Host::Router, "route add prohibit 10.207.9.0/24\nroute add prohibit fd07:9::/64");
     is_told(
         &routed,
         NOWHERE[0],
-        &format!("communication administratively prohibited, from {router} (ICMP type 3 code 13)"),
+        &format!("communication administratively prohibited, from {v4} (ICMP type 3 code 13)"),
     );
     is_told(
         &routed,
         NOWHERE[1],
-        &format!(
-            "communication administratively prohibited, from {router6} (ICMPv6 type 1 code 1)"
-        ),
+        &format!("communication administratively prohibited, from {v6} (ICMPv6 type 1 code 1)"),
     );
     routed.ip(
         Host::Router,
         "route replace blackhole 10.207.9.0/24\nroute replace blackhole fd07:9::/64",
     );
-    NOWHERE.iter().for_each(|address| times_out(&routed, address));
+    for address in NOWHERE {
+        times_out(&routed, address);
+    }
 }
 
 #[test]
@@ -176,7 +174,9 @@ fn each_way_of_a_firewall_to_reject_has_its_line() {
         is_told(&routed, SERVER[place], &reason.replace('R', ROUTER[place]));
     }
     routed.rule(Host::Router, "forward", "tcp dport 12001 drop");
-    SERVER.iter().for_each(|address| times_out(&routed, address));
+    for address in SERVER {
+        times_out(&routed, address);
+    }
 }
 
 #[test]
@@ -192,7 +192,9 @@ fn a_reset_is_a_refusal_with_its_round_trip() {
         }
     }
     routed.rule(Host::Router, "forward", "tcp dport 12001 reject with tcp reset");
-    SERVER.iter().for_each(|address| is_told(&routed, address, REFUSED));
+    for address in SERVER {
+        is_told(&routed, address, REFUSED);
+    }
 }
 
 #[test]
@@ -203,12 +205,12 @@ fn a_hop_too_many_is_told_by_the_router_at_which_it_ended() {
         "output",
         "tcp dport 12001 ip ttl set 1; tcp dport 12001 ip6 hoplimit set 1",
     );
-    let [router, router6] = ROUTER;
-    is_told(&routed, SERVER[0], &format!("TTL exceeded, from {router} (ICMP type 11 code 0)"));
+    let [v4, v6] = ROUTER;
+    is_told(&routed, SERVER[0], &format!("TTL exceeded, from {v4} (ICMP type 11 code 0)"));
     is_told(
         &routed,
         SERVER[1],
-        &format!("TTL exceeded (hop limit), from {router6} (ICMPv6 type 3 code 0)"),
+        &format!("TTL exceeded (hop limit), from {v6} (ICMPv6 type 3 code 0)"),
     );
 }
 
@@ -220,11 +222,11 @@ fn a_dead_host_on_the_link_is_known_when_nobody_answered_for_its_address() {
     thread::scope(|scope| {
         for (addresses, tellers) in [(NOBODY, near), (behind, far)] {
             for user in USERS {
-                let [teller, teller6] = tellers;
+                let [v4, v6] = tellers;
                 for (address, reason) in addresses.into_iter().zip([
-                    format!("Destination Host Unreachable, from {teller} (ICMP type 3 code 1)"),
+                    format!("Destination Host Unreachable, from {v4} (ICMP type 3 code 1)"),
                     format!(
-                        "Destination Host Unreachable (address unreachable), from {teller6} \
+                        "Destination Host Unreachable (address unreachable), from {v6} \
                          (ICMPv6 type 1 code 3)"
                     ),
                 ]) {
@@ -250,18 +252,14 @@ const REQUESTS: &str = "tcp dport 12001 tcp flags & psh == psh";
 #[test]
 fn a_route_that_goes_in_mid_stream_is_told_with_its_router_to_root() {
     let Some(routed) = Routed::new() else { return };
-    routed.ip(
-        Host::Router,
-        "rule add fwmark 1 table 100\nroute add unreachable default table 100\n\
-         rule add from ::/0 fwmark 1 table 100\nroute add unreachable ::/0 table 100",
-    );
+    let both = "rule add fwmark 1 table 100\nroute add unreachable default table 100";
+    routed.ip(Host::Router, both);
+    routed.ip6(Host::Router, both);
     routed.rule(Host::Router, "prerouting", &format!("{REQUESTS} meta mark set 1"));
-    let [router, router6] = ROUTER;
+    let [v4, v6] = ROUTER;
     for (address, reason) in SERVER.into_iter().zip([
-        format!("Destination Host Unreachable, from {router} (ICMP type 3 code 1)"),
-        format!(
-            "Destination Network Unreachable (no route), from {router6} (ICMPv6 type 1 code 0)"
-        ),
+        format!("Destination Host Unreachable, from {v4} (ICMP type 3 code 1)"),
+        format!("Destination Network Unreachable (no route), from {v6} (ICMPv6 type 1 code 0)"),
     ]) {
         let outcome = routed.ping(User::Root, &[address, "-W", "0.5"]);
         assert_eq!(lost(&outcome).0, format!("timed out; meanwhile: {reason}"));
@@ -346,18 +344,16 @@ fn a_rule_of_this_host_may_answer_while_connecting_is_still_at_work() {
     let Some(routed) = Routed::new() else { return };
     // The error is there before `connect` returns.
     routed.rule(Host::Client, "output", "tcp dport 12001 reject with icmpx type admin-prohibited");
-    let [client, client6] = CLIENT;
+    let [v4, v6] = CLIENT;
     is_told(
         &routed,
         SERVER[0],
-        &format!("communication administratively prohibited, from {client} (ICMP type 3 code 13)"),
+        &format!("communication administratively prohibited, from {v4} (ICMP type 3 code 13)"),
     );
     is_told(
         &routed,
         SERVER[1],
-        &format!(
-            "communication administratively prohibited, from {client6} (ICMPv6 type 1 code 1)"
-        ),
+        &format!("communication administratively prohibited, from {v6} (ICMPv6 type 1 code 1)"),
     );
 }
 

@@ -72,7 +72,7 @@ impl Routed {
             ip(&["netns", "add", name], "");
             // Addresses are there at once, and no error is held back. A kernel
             // without one of these needs it less.
-            self.shell(
+            shell(
                 name,
                 "for setting in ipv4/ip_forward=1 ipv6/conf/all/forwarding=1 \
                  ipv6/conf/all/accept_dad=0 ipv6/conf/default/accept_dad=0 \
@@ -109,15 +109,14 @@ impl Routed {
         &self.names[host as usize]
     }
 
-    fn shell(&self, name: &str, script: &str) {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", name, "sh", "-c", script]);
-        assert!(command.status().expect("ip").success(), "{script}");
-    }
-
     /// Settings of a host, one a line, as `ip -batch` reads them.
     pub(crate) fn ip(&self, host: Host, lines: &str) {
         ip(&["-n", self.name(host), "-batch", "-"], lines);
+    }
+
+    /// The same for IPv6, where the lines do not say it.
+    pub(crate) fn ip6(&self, host: Host, lines: &str) {
+        ip(&["-6", "-n", self.name(host), "-batch", "-"], lines);
     }
 
     /// A rule of a host's firewall: in `hook`, at `priority`, nothing else.
@@ -168,6 +167,12 @@ impl Drop for Routed {
             let _ = Command::new("ip").args(["netns", "delete", name]).status();
         }
     }
+}
+
+fn shell(name: &str, script: &str) {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", name, "sh", "-c", script]);
+    assert!(command.status().expect("ip").success(), "{script}");
 }
 
 fn ip(arguments: &[&str], input: &str) {
