@@ -69,7 +69,8 @@ pub fn serve(connection: &mut dyn Connection, context: &Context<'_>) -> Account 
     let ending =
         converse(connection, context, &mut figures).unwrap_or_else(|error| Ending::of_read(&error));
     let Figures { answered, lost } = figures;
-    Account { served: format!("{answered} pings, {lost} of them lost"), ending }
+    let pings = if answered == 1 { "ping" } else { "pings" };
+    Account { served: format!("{answered} {pings}, {lost} of them lost"), ending }
 }
 
 #[derive(Default)]
