@@ -4,7 +4,7 @@
 use std::thread;
 
 use crate::common::{Process, eventually};
-use crate::routed::{CLIENT, Host, NOBODY, NOWHERE, ROUTER, Routed, SERVER, USERS, User, outcome};
+use crate::routed::{CLIENT, Host, NOWHERE, ROUTER, Routed, SERVER, USERS, User, outcome};
 
 /// Far below any time-out, far above what a busy machine needs.
 const AT_ONCE: f64 = 700.0;
@@ -217,26 +217,26 @@ fn a_hop_too_many_is_told_by_the_router_at_which_it_ended() {
 #[test]
 fn a_dead_host_on_the_link_is_known_when_nobody_answered_for_its_address() {
     let Some(routed) = Routed::new() else { return };
-    let behind = ["10.207.2.77", "fd07:2::77"];
-    let (near, far) = (CLIENT, ROUTER);
+    // A host for each user: the kernel's error may miss one of two that wait for
+    // the same neighbour, and its next comes only with the next three questions.
     thread::scope(|scope| {
-        for (addresses, tellers) in [(NOBODY, near), (behind, far)] {
-            for user in USERS {
-                let [v4, v6] = tellers;
-                for (address, reason) in addresses.into_iter().zip([
-                    format!("Destination Host Unreachable, from {v4} (ICMP type 3 code 1)"),
-                    format!(
-                        "Destination Host Unreachable (address unreachable), from {v6} \
-                         (ICMPv6 type 1 code 3)"
-                    ),
-                ]) {
+        for (host, user) in (77..).zip(USERS) {
+            for (side, [v4, v6]) in (1..).zip([CLIENT, ROUTER]) {
+                let told4 = format!("Destination Host Unreachable, from {v4} (ICMP type 3 code 1)");
+                let told6 = format!(
+                    "Destination Host Unreachable (address unreachable), from {v6} (ICMPv6 type 1 \
+                     code 3)"
+                );
+                for (address, reason) in [
+                    (format!("10.207.{side}.{host}"), told4),
+                    (format!("fd07:{side}::{host}"), told6),
+                ] {
                     let routed = &routed;
                     scope.spawn(move || {
-                        let outcome = routed.ping(user, &[address, "-W", "9"]);
+                        let outcome = routed.ping(user, &[&address, "-W", "20"]);
                         let (told, after) = lost(&outcome);
                         assert_eq!(told, reason, "{user:?}");
-                        // Three questions of a second each.
-                        assert!((1000.0..6000.0).contains(&after), "{outcome:?}");
+                        assert!((1000.0..19_000.0).contains(&after), "{outcome:?}");
                     });
                 }
             }

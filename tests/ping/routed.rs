@@ -14,8 +14,7 @@ pub(crate) const ROUTER: [&str; 2] = ["10.207.1.254", "fd07:1::fe"];
 pub(crate) const CLIENT: [&str; 2] = ["10.207.1.1", "fd07:1::1"];
 /// The server's.
 pub(crate) const SERVER: [&str; 2] = ["10.207.2.1", "fd07:2::1"];
-/// Where no host is: on the client's link, and behind the router.
-pub(crate) const NOBODY: [&str; 2] = ["10.207.1.77", "fd07:1::77"];
+/// A network that no route leads to, unless a test adds one.
 pub(crate) const NOWHERE: [&str; 2] = ["10.207.9.1", "fd07:9::1"];
 
 /// Which of the three.
