@@ -221,7 +221,8 @@ fn twenty_clients_at_once_do_not_wait_for_a_slow_one() {
     let server = server(&["--loss", "0"]);
     let mut slow = server.connect();
     slow.write_all(b"ping 1 never ends").unwrap();
-    // One that sends an octet at a time, and one that takes no answer.
+    // One that stays in the middle of a message, and one that sends an octet at a
+    // time.
     let mut slower = server.connect();
     let trickle = thread::spawn(move || {
         for octet in b"ping 77 at last\n" {

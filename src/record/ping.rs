@@ -12,6 +12,7 @@ use super::text;
 use super::timestamp::rfc3339;
 use crate::clock::{Anchor, nanos};
 use crate::probe::{Detail, Failure, Gone, Outcome, PingDetail, Sample, Sink, Tally};
+use crate::wire::icmp::IcmpError;
 use crate::wire::ping;
 
 /// Two lines for each ping, and the summary.
@@ -147,4 +148,18 @@ pub(super) fn object(run: &Run, tally: &Tally) -> Object {
     micros(Object::new(), "look_up", look_up)
         .object("connect_us", percentiles_of(&tally.connect))
         .object("causes", causes)
+        .array("icmp", tally.reports.iter().map(|(report, times)| told(report, *times)))
+}
+
+/// An ICMP error, and how often it came.
+fn told(report: &IcmpError, times: u64) -> Object {
+    let from = report.from.map(|from| from.to_string());
+    Object::new()
+        .text("says", report.text())
+        .text("from", from.as_deref())
+        .whole("version", if report.version6 { 6 } else { 4 })
+        .whole("type", u64::from(report.kind))
+        .whole("code", u64::from(report.code))
+        .whole("mtu", report.mtu.map(u64::from))
+        .whole("count", times)
 }

@@ -358,7 +358,7 @@ fn a_rule_of_this_host_may_answer_while_connecting_is_still_at_work() {
 }
 
 #[test]
-fn errors_are_in_the_csv_too() {
+fn errors_are_in_the_csv_the_json_and_the_summary_too() {
     let Some(routed) = Routed::new() else { return };
     let rule = "tcp dport 12001 reject with icmp type host-prohibited";
     routed.rule(Host::Router, "forward", rule);
@@ -374,4 +374,14 @@ fn errors_are_in_the_csv_too() {
     assert!(known_after > 0.0 && known_after < AT_ONCE * 1e3, "{row:?}");
     assert_eq!(row.more[..3], [SERVER[0], "", "icmp"]);
     assert_eq!(row.more[4..], ["3", "10", ROUTER[0]]);
+    let ended = routed.start(User::Root, &[SERVER[0], "-c", "2", "-i", "0", "--json"]).finish();
+    let told = format!(
+        "\"icmp\":[{{\"says\":\"destination host administratively prohibited\",\"from\":\"{}\",\
+         \"version\":4,\"type\":3,\"code\":10,\"mtu\":null,\"count\":2}}]",
+        ROUTER[0]
+    );
+    assert!(ended.stdout.contains(&told), "{ended:?}");
+    let ended = routed.start(User::Root, &[SERVER[0], "-c", "2", "-i", "0"]).finish();
+    let told = "the network said, 2 times: destination host administratively prohibited, from ";
+    assert!(ended.stdout.contains(told), "{ended:?}");
 }

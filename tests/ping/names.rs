@@ -62,6 +62,7 @@ fn every_address_of_a_name_is_pinged_in_turn() {
     assert!(ended.stdout.contains("3 received, 3 lost"), "{ended:?}");
     let header = ended.stdout.lines().next().unwrap();
     assert!(header.contains("name looked up in "), "{header}");
+    assert_eq!(ended.stdout.matches("looked up").count(), 1, "{ended:?}");
 }
 
 #[test]
