@@ -3,9 +3,9 @@
 //! impaired path, and under attack.
 #![allow(clippy::disallowed_methods, reason = "tests use std's clock, sockets and threads")]
 
-mod common;
 #[path = "twamp/attack.rs"]
 mod attack;
+mod common;
 #[path = "twamp/figures.rs"]
 mod figures;
 #[path = "twamp/interop.rs"]
@@ -46,7 +46,8 @@ fn foreign(arguments: &[&str]) -> Foreign {
     let mut port = None;
     eventually("the reference listens", || {
         let text = process.stdout();
-        port = text.lines().next().and_then(|line| line.strip_prefix("listening ").map(str::to_owned));
+        port =
+            text.lines().next().and_then(|line| line.strip_prefix("listening ").map(str::to_owned));
         port.is_some()
     });
     Foreign { process, port: port.expect("a port") }
