@@ -59,6 +59,9 @@ pub fn sleep_until(until: Mono) -> Mono {
     now()
 }
 
+/// The error of a clock of which nothing is known: the kernel's own limit.
+const UNKNOWN_ERROR: Duration = Duration::from_secs(16);
+
 /// How far the wall clock can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trust {
@@ -78,7 +81,9 @@ pub fn trust() -> Trust {
     let synchronised = result != -1 && result != libc::TIME_ERROR;
     #[allow(clippy::unnecessary_cast, reason = "the field's width differs between targets")]
     let micros = (state.maxerror as i64).unsigned_abs();
-    Trust { synchronised, error: Duration::from_micros(micros) }
+    // What may not be asked for is as bad as the kernel ever says it is.
+    let error = if result == -1 { UNKNOWN_ERROR } else { Duration::from_micros(micros) };
+    Trust { synchronised, error }
 }
 
 /// A monotonic moment as the kernel takes it; "never" becomes centuries.
