@@ -13,6 +13,7 @@
 //! | 2 | [`net`] | resolving, connecting, listening; how to wait |
 //! | 3 | [`probe`] | the timed loop: schedule, tracker, samples, figures |
 //! | 4 | [`record`] | a sink a destination: CSV, log file, terminal, JSON |
+//! | 5 | [`analyze`] | captures: connections, steps, round trips on the wire |
 //! | 5 | [`client`] | the links that the loop drives |
 //! | 5 | [`server`] | accepting, seats, a session a protocol |
 //! | 5 | [`report`] | CSV files to figures, plots, comparisons, a page |
@@ -23,6 +24,7 @@
 //! the [`probe::Link`] do it; every sample goes once to each [`probe::Sink`] and
 //! to the tally. A sample never goes back.
 
+pub mod analyze;
 pub mod cli;
 pub mod client;
 pub mod clock;

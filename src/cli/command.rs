@@ -3,10 +3,10 @@
 use super::error::Failure;
 use super::matches::Matches;
 use super::options::{
-    ADDRESS, COMMON, CONNECTION, FILES, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, PINGS, PLAYED_LOSS,
-    REFLECTING, REPORT, RESULTS, SCHEDULE, SERIES, SERVICE, TEST_PACKETS,
+    ADDRESS, CAPTURED, COMMON, CONNECTION, FILES, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, PINGS,
+    PLAYED_LOSS, REFLECTING, REPORT, RESULTS, SCHEDULE, SERIES, SERVICE, TEST_PACKETS,
 };
-use super::{Status, client, loopback, measure, ping, report, server, twamp};
+use super::{Status, analyze, client, loopback, measure, ping, report, server, twamp};
 
 /// One command.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Command {
 }
 
 /// Every command, in the order of the overview.
-pub const COMMANDS: [Command; 7] = [
+pub const COMMANDS: [Command; 8] = [
     Command {
         name: "client",
         about: "time every round trip of one TCP connection to an echo service",
@@ -121,6 +121,24 @@ pub const COMMANDS: [Command; 7] = [
         notes: "Checks an installation and shows this host's own floor, below which no\n\
                 round trip to another host can come.\n",
         run: loopback::run,
+    },
+    Command {
+        name: "analyze",
+        about: "explain a packet capture: what happened, and how long it took on the wire",
+        positionals: &["CAPTURE"],
+        groups: &[CAPTURED, COMMON],
+        defaults: &[],
+        notes: "CAPTURE is a pcap or pcapng file, or - for standard input. Each TCP connection is\n\
+                told step by step; of long ones the ordinary middle is left out, unless with\n\
+                --verbose. Sequence numbers are judged by Wireshark's rules.\n\
+                \n\
+                Exit status: 0 read to its end; 2 anything else, after what could be read.\n\
+                \n\
+                Examples:\n  \
+                echotest analyze capture.pcap\n  \
+                tcpdump -i any -w - tcp port 7 | echotest analyze -\n  \
+                echotest analyze capture.pcap --csv logs/echo_client_20261120_192001_timings.csv\n",
+        run: analyze::run,
     },
     Command {
         name: "report",

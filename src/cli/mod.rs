@@ -1,6 +1,7 @@
 //! The command line: one row per option, from which arguments are parsed and
 //! help is printed; then what each command means.
 
+pub mod analyze;
 pub mod client;
 pub mod command;
 pub mod completions;

@@ -479,3 +479,27 @@ pub const TEST_PACKETS: Group = Group {
         flag("send-result", None, "tell the reflector the result, for its log"),
     ],
 };
+
+/// What of a capture is looked at, and with what it is compared.
+pub const CAPTURED: Group = Group {
+    title: "Capture",
+    rows: &[
+        option(
+            "port",
+            None,
+            "N",
+            Kind::Number { least: 1, most: 65535 },
+            None,
+            "connections with this port alone",
+        ),
+        option(
+            "csv",
+            None,
+            "TIMINGS",
+            Kind::File,
+            None,
+            "the client's own file, to be compared packet by packet",
+        ),
+        JSON,
+    ],
+};
