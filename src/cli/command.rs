@@ -3,9 +3,10 @@
 use super::error::Failure;
 use super::matches::Matches;
 use super::options::{
-    ADDRESS, CAPTURED, COMMON, CONNECTION, FILES, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, PINGS,
-    PLAYED_LOSS, REFLECTING, REPORT, RESULTS, SCHEDULE, SERIES, SERVICE, TEST_PACKETS,
+    ADDRESS, CAPTURED, COMMON, CONNECTION, FILES, Group, MESSAGE, OUTPUT, PINGS, REPORT, RESULTS,
+    SCHEDULE, SERIES, TEST_PACKETS,
 };
+use super::service_options::{LIMITS, LISTEN, PLAYED_LOSS, REFLECTING, SERVICE};
 use super::{Status, analyze, client, loopback, measure, ping, report, server, twamp};
 
 /// One command.

@@ -18,6 +18,7 @@ pub mod page_file;
 pub mod ping;
 pub mod report;
 pub mod server;
+pub mod service_options;
 mod target;
 pub mod twamp;
 pub mod value;

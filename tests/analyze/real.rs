@@ -145,3 +145,37 @@ fn loss_and_reordering_on_a_real_path_are_told_as_tshark_tells_them() {
     assert!(sum(&json, "retransmissions") > 20, "{json}");
     assert!(sum(&json, "duplicate_acks") > 20, "{json}");
 }
+
+#[test]
+fn the_script_captures_measures_and_compares() {
+    if !possible() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let scratch = Scratch::new();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/capture.sh");
+    let directory = scratch.path().to_string_lossy().into_owned();
+    for name in ["capture.pcap", "capture_2.pcap"] {
+        let mut command = Command::new("bash");
+        command.arg(&script).args(["--binary", env!("CARGO_BIN_EXE_echotest")]);
+        command.args(["127.0.0.1", &server.port(), "--", "-c", "5", "-i", "0.02"]);
+        let ended = Process::start(command.args(["--log-dir", &directory])).finish();
+        assert_eq!(ended.status, 0, "{ended:?}");
+        assert!(ended.stdout.contains("5 received"), "{ended:?}");
+        assert!(ended.stdout.contains("5 packets found in both, 0 of the file"), "{ended:?}");
+        assert!(scratch.entries().contains(&name.to_owned()), "{:?}", scratch.entries());
+        // The next run's file is another second's, so that it is the newest.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    if !have("setpriv") {
+        return;
+    }
+    // An ordinary user without the right is told how to get it.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--clear-groups", "--bounding-set=-all", "bash"]);
+    command.arg(&script).args(["--binary", "/bin/true", "127.0.0.1", &server.port()]);
+    command.args(["--", "--log-dir", "/tmp"]);
+    let ended = Process::start(&mut command).finish();
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.stderr.contains("setcap") || ended.stderr.contains("denied"), "{ended:?}");
+}
