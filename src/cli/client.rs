@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::Status;
 use super::error::Failure;
+use super::floor;
 use super::matches::Matches;
 use super::measuring::{self, Orders};
 use super::target::{Target, dialer};
@@ -14,6 +15,7 @@ use crate::os::clock;
 use crate::probe::{Plan, Tally, Tracker, run as run_loop};
 use crate::record::Run;
 use crate::record::files::RunFiles;
+use crate::record::manifest::Manifest;
 
 /// The echo service's port (RFC 862).
 const ECHO_PORT: u16 = 7;
@@ -37,11 +39,19 @@ pub(super) fn measure(matches: &Matches, target: &mut Target) -> Result<Status, 
         Some(_) => None,
         None => measuring::files(matches, "echo_client")?,
     };
+    let floor = match (matches.flag("floor"), message.is_some()) {
+        (true, false) => floor::measure(&plan, size(matches), measuring::extras(matches))?,
+        _ => None,
+    };
     let connected = measuring::connect(target, &mut dialer, files.as_ref())?;
     match message {
         Some(text) => exchange(&connected, &text, &plan),
-        None => probe(matches, target, plan, dialer, connected, files),
+        None => probe(matches, target, plan, dialer, connected, files, floor),
     }
+}
+
+fn size(matches: &Matches) -> usize {
+    matches.whole("size").and_then(|size| usize::try_from(size).ok()).unwrap_or(1)
 }
 
 fn exchange(connected: &Connected, text: &str, plan: &Plan) -> Result<Status, Failure> {
@@ -74,9 +84,13 @@ fn probe(
     dialer: Dialer,
     connected: Connected,
     files: Option<RunFiles>,
+    floor: Option<(u64, u64)>,
 ) -> Result<Status, Failure> {
-    let size = matches.whole("size").and_then(|size| usize::try_from(size).ok()).unwrap_or(1);
+    let size = size(matches);
     clock::tighten_timers();
+    let extras = measuring::extras(matches);
+    let manifest =
+        Manifest::gather(connected.stream.tcp_info(), connected.stream.congestion_control());
     let anchor = clock::anchor();
     let run = Run {
         command: target.command,
@@ -90,24 +104,21 @@ fn probe(
         frequency: plan.frequency,
         count: plan.count,
         timeout: plan.timeout,
-        tcp_info: matches.flag("tcp-info"),
+        tcp_info: extras.tcp_info,
+        floor,
+        manifest,
         look_up: target.look_up,
         files: files.as_ref().map(RunFiles::paths),
     };
     let metrics = measuring::metrics(matches, &run, files.as_ref())?;
     let mut sinks = measuring::sinks(matches, &run, files, metrics);
     let connect = connected.took;
-    let mut link =
-        StreamLink::new(EchoCodec::new(size), dialer, connected, matches.flag("tcp-info"));
+    let mut link = StreamLink::new(EchoCodec::new(size), dialer, connected, extras);
     let start = clock::now();
+    let kernel = extras.kernel_stamps.then(Box::default);
+    let tally = Tally { kernel, ..Tally::new(start, connect) };
     let mut orders = Orders::new(run);
-    let tally = run_loop(
-        &mut link,
-        &mut Tracker::new(plan, start),
-        Tally::new(start, connect),
-        anchor,
-        &mut sinks,
-        &mut orders,
-    );
+    let tally =
+        run_loop(&mut link, &mut Tracker::new(plan, start), tally, anchor, &mut sinks, &mut orders);
     Ok(measuring::status(matches, &tally))
 }

@@ -3,8 +3,8 @@
 use super::error::Failure;
 use super::matches::Matches;
 use super::options::{
-    ADDRESS, CAPTURED, COMMON, CONNECTION, FILES, Group, MESSAGE, OUTPUT, PINGS, REPORT, RESULTS,
-    SCHEDULE, SERIES, TEST_PACKETS,
+    ACCURACY, ADDRESS, CAPTURED, COMMON, CONNECTION, FILES, Group, MESSAGE, OUTPUT, PINGS, REPORT,
+    RESULTS, SCHEDULE, SERIES, TEST_PACKETS,
 };
 use super::service_options::{LIMITS, LISTEN, PLAYED_LOSS, REFLECTING, SERVICE};
 use super::{Status, analyze, client, loopback, measure, ping, report, server, twamp};
@@ -34,7 +34,7 @@ pub const COMMANDS: [Command; 8] = [
         name: "client",
         about: "time every round trip of one TCP connection to an echo service",
         positionals: &["HOST", "[PORT]"],
-        groups: &[SCHEDULE, CONNECTION, OUTPUT, MESSAGE, COMMON],
+        groups: &[SCHEDULE, CONNECTION, ACCURACY, OUTPUT, MESSAGE, COMMON],
         defaults: &[],
         notes: "PORT is 7 if not given. Times are seconds, or have a suffix: 500ms, 250us, 2m, 1h.\n\
                 Ctrl-C ends the run with a summary, Ctrl-\\ shows one and goes on.\n\
@@ -117,7 +117,7 @@ pub const COMMANDS: [Command; 8] = [
         name: "loopback",
         about: "measure this host alone: server and client in one process",
         positionals: &[],
-        groups: &[SCHEDULE, CONNECTION, OUTPUT, MESSAGE, COMMON],
+        groups: &[SCHEDULE, CONNECTION, ACCURACY, OUTPUT, MESSAGE, COMMON],
         defaults: &[("count", "10"), ("frequency", "0.1")],
         notes: "Checks an installation and shows this host's own floor, below which no\n\
                 round trip to another host can come.\n",

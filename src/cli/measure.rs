@@ -10,8 +10,8 @@ use super::error::Failure;
 use super::matches::Matches;
 use super::measuring::{self, Orders};
 use super::target::{Target, dialer};
-use crate::client::StreamLink;
 use crate::client::measurement::{MeasurementCodec, SetupError, set_up, terminate};
+use crate::client::{Extras, StreamLink};
 use crate::net::Dialer;
 use crate::net::dial::Connected;
 use crate::os::{clock, signals};
@@ -20,6 +20,7 @@ use crate::record::csv::CsvSink;
 use crate::record::diagnostics::DiagnosticsSink;
 use crate::record::files::RunFiles;
 use crate::record::log_file::LogFileSink;
+use crate::record::manifest::Manifest;
 use crate::record::measurement::{Series, SeriesSink, TABLE_HEAD};
 use crate::record::object::Object;
 use crate::record::{Run, json};
@@ -102,6 +103,11 @@ impl<'a> Measuring<'a> {
             count: matches.whole("probes").unwrap_or(0),
             timeout,
             tcp_info: false,
+            floor: None,
+            manifest: Manifest::gather(
+                connected.stream.tcp_info(),
+                connected.stream.congestion_control(),
+            ),
             look_up: target.look_up,
             files: files.as_ref().map(RunFiles::paths),
         };
@@ -162,7 +168,7 @@ impl<'a> Measuring<'a> {
         let mut sinks = self.sinks(setup, &throughput);
         let connect = connected.took;
         let codec = MeasurementCodec::new(setup.size);
-        let mut link = StreamLink::new(codec, dialer.clone(), connected, false);
+        let mut link = StreamLink::new(codec, dialer.clone(), connected, Extras::default());
         let start = clock::now();
         let tally = run_loop(
             &mut link,

@@ -9,12 +9,13 @@ use super::Status;
 use super::error::Failure;
 use super::matches::Matches;
 use super::target::Target;
-use crate::net::Dialer;
+use crate::client::Extras;
 use crate::net::dial::Connected;
+use crate::net::{Dialer, Waiting};
 use crate::os::clock;
 use crate::os::signals::{self, Signal};
 use crate::probe::{Control, Order, Plan, Sink, Tally};
-use crate::record::csv::{CsvSink, Extra, TcpColumns};
+use crate::record::csv::{CsvSink, Extra, StreamColumns};
 use crate::record::diagnostics::DiagnosticsSink;
 use crate::record::files::RunFiles;
 use crate::record::json::JsonSink;
@@ -36,6 +37,24 @@ pub(super) fn plan(matches: &Matches) -> Plan {
         duration: matches.seconds("duration"),
         timeout: matches.seconds("timeout").unwrap_or_default(),
         reconnect: !matches.flag("no-reconnect"),
+    }
+}
+
+/// How the options ask for waits to be made.
+pub(super) fn waiting(matches: &Matches) -> Waiting {
+    match (matches.flag("busy-poll"), matches.flag("precise")) {
+        (true, _) => Waiting::Spin,
+        (false, true) => Waiting::Precise,
+        (false, false) => Waiting::Sleep,
+    }
+}
+
+/// What the options ask of a link.
+pub(super) fn extras(matches: &Matches) -> Extras {
+    Extras {
+        tcp_info: matches.flag("tcp-info"),
+        kernel_stamps: matches.text("timestamps").is_some(),
+        waiting: waiting(matches),
     }
 }
 
@@ -124,8 +143,11 @@ fn extra_columns(matches: &Matches, run: &Run) -> Option<Box<dyn Extra>> {
     match run.protocol {
         "ping" => Some(Box::new(PingColumns)),
         "twamp" => Some(Box::new(TwampColumns)),
-        _ if matches.flag("tcp-info") => Some(Box::new(TcpColumns)),
-        _ => None,
+        _ => {
+            let Extras { tcp_info, kernel_stamps, .. } = extras(matches);
+            let columns = StreamColumns { tcp_info, kernel_stamps };
+            (tcp_info || kernel_stamps).then(|| Box::new(columns) as Box<dyn Extra>)
+        }
     }
 }
 

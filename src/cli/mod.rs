@@ -6,6 +6,7 @@ pub mod client;
 pub mod command;
 pub mod completions;
 pub mod error;
+mod floor;
 pub mod help;
 pub mod logging;
 pub mod loopback;

@@ -363,3 +363,24 @@ pub const CAPTURED: Group = Group {
         JSON,
     ],
 };
+
+/// How exactly a client measures, and what that costs.
+pub const ACCURACY: Group = Group {
+    title: "Accuracy",
+    rows: &[
+        option(
+            "timestamps",
+            None,
+            "WHOSE",
+            Kind::Choice(&["kernel"]),
+            None,
+            "kernel: split each round trip by the kernel's own stamps",
+        ),
+        flag("precise", None, "look at the clock for the last 100 us before each send"),
+        BUSY_POLL,
+        flag("floor", None, "measure this host over loopback first, and show that beside"),
+    ],
+};
+
+pub(super) const BUSY_POLL: Opt =
+    flag("busy-poll", None, "look for octets all the time instead of sleeping; costs a core");

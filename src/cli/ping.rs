@@ -11,6 +11,7 @@ use crate::os::clock;
 use crate::probe::{Independent, Plan, Tally, run as run_loop};
 use crate::record::Run;
 use crate::record::files::RunFiles;
+use crate::record::manifest::Manifest;
 
 /// The ping server's port.
 const PING_PORT: u16 = 12001;
@@ -38,6 +39,8 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
         count: plan.count,
         timeout: plan.timeout,
         tcp_info: false,
+        floor: None,
+        manifest: Manifest::gather(None, None),
         look_up: target.look_up,
         files: files.as_ref().map(RunFiles::paths),
     };

@@ -175,7 +175,12 @@ fn settings(matches: &Matches, service: &Service) -> Result<Settings, Failure> {
     let idle = matches.seconds("idle-timeout").unwrap_or(service.idle_timeout);
     let losses = Losses::new(matches.percent("loss").unwrap_or(USUAL_LOSS), matches.whole("seed"));
     let idle_timeout = Some(idle).filter(|span| !span.is_zero());
-    Ok(Settings { idle_timeout, losses, twamp: twamp_host(matches) })
+    Ok(Settings {
+        idle_timeout,
+        busy_poll: matches.flag("busy-poll"),
+        losses,
+        twamp: twamp_host(matches),
+    })
 }
 
 /// What the options say of test sessions.

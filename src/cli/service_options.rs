@@ -1,6 +1,6 @@
 //! The server's rows.
 
-use super::options::{Group, Opt, SECONDS, SECONDS_OR_ZERO, flag, option};
+use super::options::{BUSY_POLL, Group, Opt, SECONDS, SECONDS_OR_ZERO, flag, option};
 use super::value::Kind;
 
 const LIMIT: Kind = Kind::Number { least: 1, most: 1 << 20 };
@@ -77,6 +77,7 @@ pub const SERVICE: Group = Group {
             "written once listening, removed on a clean stop",
         ),
         flag("inetd", None, "serve the one connected socket on standard input, then exit"),
+        BUSY_POLL,
     ],
 };
 

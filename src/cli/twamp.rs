@@ -15,6 +15,7 @@ use crate::os::clock;
 use crate::probe::{Directions, Independent, Plan, Tally, run as run_loop};
 use crate::record::Run;
 use crate::record::files::RunFiles;
+use crate::record::manifest::Manifest;
 use crate::wire::ntp::{ErrorEstimate, Timestamp};
 use crate::wire::stamp::{self, TestResult};
 use crate::wire::twamp_control::Request;
@@ -175,6 +176,8 @@ fn measure(
         count: plan.count,
         timeout: plan.timeout,
         tcp_info: false,
+        floor: None,
+        manifest: Manifest::gather(None, None),
         look_up: target.look_up,
         files: files.as_ref().map(RunFiles::paths),
     };

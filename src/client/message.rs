@@ -65,9 +65,11 @@ fn pull(
     Ok(match heard? {
         Heard::Octets(count) => ControlFlow::Continue(count),
         Heard::End => ControlFlow::Break(()),
-        Heard::Nothing | Heard::Room if at >= until || signals::stop_requests() > 0 => {
+        Heard::Nothing | Heard::Room | Heard::Stamps
+            if at >= until || signals::stop_requests() > 0 =>
+        {
             ControlFlow::Break(())
         }
-        Heard::Nothing | Heard::Room => ControlFlow::Continue(0),
+        Heard::Nothing | Heard::Room | Heard::Stamps => ControlFlow::Continue(0),
     })
 }

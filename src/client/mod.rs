@@ -2,6 +2,7 @@
 //! Pacing, statistics and files are not its business.
 
 pub mod echo;
+pub mod kernel_stamps;
 pub mod lookup;
 pub mod measurement;
 pub mod message;
@@ -11,4 +12,4 @@ pub mod twamp;
 pub mod twamp_control;
 
 pub use echo::EchoCodec;
-pub use stream::{Codec, Decoded, StreamLink};
+pub use stream::{Codec, Decoded, Extras, StreamLink};

@@ -298,7 +298,7 @@ impl PingLink {
                 }
             }
             Ok(Heard::End) => self.fail(&flight, at, Failure::Closed),
-            Ok(Heard::Nothing | Heard::Room) => self.flights.push(flight),
+            Ok(Heard::Nothing | Heard::Room | Heard::Stamps) => self.flights.push(flight),
             // A report in mid-stream; the kernel goes on trying, and so do we.
             Err(error) if socket::is_unreachable(&error) => self.flights.push(flight),
             Err(error) => {

@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 
+use super::kernel_stamps::KernelStamps;
 use crate::clock::{Anchor, Mono};
 use crate::net::dial::Connected;
-use crate::net::{Dial, Dialer, Heard, Stream};
+use crate::net::{Dial, Dialer, Heard, Stream, Waiting};
 use crate::os::clock;
 use crate::os::tcp_info::TcpInfo;
 use crate::probe::link::TcpTotals;
@@ -51,6 +52,17 @@ pub trait Codec {
     }
 }
 
+/// What a link does besides sending and receiving.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extras {
+    /// Ask the kernel about the connection at every reply.
+    pub tcp_info: bool,
+    /// Ask the kernel when octets left and came.
+    pub kernel_stamps: bool,
+    /// How to wait.
+    pub waiting: Waiting,
+}
+
 /// Octets taken from the kernel at a time. Only the pages that replies reach
 /// become memory.
 const BUFFER: usize = 256 * 1024;
@@ -80,16 +92,17 @@ pub struct StreamLink<C> {
     /// Why writing failed. Reading may still find replies before the end.
     write_error: Option<io::Error>,
     refusal: Option<String>,
-    want_tcp_info: bool,
+    extras: Extras,
+    /// The kernel's stamps, where it gives them.
+    stamps: Option<KernelStamps>,
     retransmits: Retransmits,
     /// Figures of the connections before this one.
     former: TcpTotals,
 }
 
 impl<C: Codec> StreamLink<C> {
-    /// A link over a connection that stands. `want_tcp_info` asks the kernel
-    /// at every reply.
-    pub fn new(codec: C, dialer: Dialer, connected: Connected, want_tcp_info: bool) -> Self {
+    /// A link over a connection that stands.
+    pub fn new(codec: C, dialer: Dialer, connected: Connected, extras: Extras) -> Self {
         let mut link = Self {
             codec,
             dialer,
@@ -103,7 +116,8 @@ impl<C: Codec> StreamLink<C> {
             offset: 0,
             write_error: None,
             refusal: None,
-            want_tcp_info,
+            extras,
+            stamps: None,
             retransmits: Retransmits::default(),
             former: TcpTotals::default(),
         };
@@ -123,7 +137,9 @@ impl<C: Codec> StreamLink<C> {
 
     fn take(&mut self, connected: Connected) {
         self.at = connected.at;
-        self.stream = Some(connected.stream);
+        let mut stream = connected.stream.waiting(self.extras.waiting);
+        self.stamps = if self.extras.kernel_stamps { KernelStamps::ask(&mut stream) } else { None };
+        self.stream = Some(stream);
         self.unsent = NONE_SENT;
         self.offset = 0;
         self.undecoded = 0..0;
@@ -153,10 +169,16 @@ impl<C: Codec> StreamLink<C> {
             let rest = octets.get(self.offset..).unwrap_or_default();
             let (at, result) = stream.send(rest);
             first.get_or_insert(at);
+            if let (Some(stamps), Ok(sent)) = (&mut self.stamps, &result) {
+                stamps.on_written(*sent);
+            }
             match result {
                 Ok(sent) if sent == rest.len() => {
                     self.unsent.start += 1;
                     self.offset = 0;
+                    if let Some(stamps) = &mut self.stamps {
+                        stamps.on_request();
+                    }
                 }
                 Ok(sent) => self.offset += sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -187,13 +209,21 @@ impl<C: Codec> StreamLink<C> {
     }
 
     fn reply(&mut self) -> Detail {
-        let Some(info) = self.tcp_info() else { return Detail::None };
-        Detail::Tcp { info, retransmitted: self.retransmits.on_reply(&info) }
+        if !(self.extras.tcp_info || self.extras.kernel_stamps) {
+            return Detail::None;
+        }
+        let kernel = match (&mut self.stamps, &self.stream) {
+            (Some(stamps), Some(stream)) => stamps.on_reply(stream, self.at),
+            _ => None,
+        };
+        let info = self.tcp_info();
+        let retransmitted = info.is_some_and(|info| self.retransmits.on_reply(&info));
+        Detail::Tcp { info, retransmitted, kernel }
     }
 
     /// The kernel's view, if it is to be asked for each probe.
     fn tcp_info(&self) -> Option<TcpInfo> {
-        self.stream.as_ref().filter(|_| self.want_tcp_info).and_then(Stream::tcp_info)
+        self.stream.as_ref().filter(|_| self.extras.tcp_info).and_then(Stream::tcp_info)
     }
 
     /// Reads once, and says what it means unless octets came.
@@ -213,6 +243,12 @@ impl<C: Codec> StreamLink<C> {
                 None
             }
             Ok(Heard::Nothing) => Some(What::Nothing),
+            Ok(Heard::Stamps) => {
+                if let (Some(stamps), Some(stream)) = (&mut self.stamps, &self.stream) {
+                    stamps.fetch(stream);
+                }
+                Some(What::Nothing)
+            }
             Ok(Heard::Room) => {
                 let before = (self.unsent.start, self.offset);
                 self.push();
@@ -316,6 +352,9 @@ impl<C: Codec> Link for StreamLink<C> {
         // Behind octets that do not fit, a probe is on its way from now on.
         let sent = if waiting { None } else { self.push() };
         self.at = sent.unwrap_or_else(clock::now);
+        if let Some(stamps) = &mut self.stamps {
+            stamps.on_send(self.at);
+        }
         if let Some(info) = self.tcp_info() {
             self.retransmits.on_send(&info);
         }
@@ -329,7 +368,7 @@ impl<C: Codec> Link for StreamLink<C> {
     }
 
     fn pause(&mut self, until: Mono) -> Mono {
-        self.at = clock::sleep_until(until);
+        self.at = self.extras.waiting.pause(until);
         self.at
     }
 

@@ -164,10 +164,10 @@ impl ControlClient {
             match heard? {
                 Heard::Octets(count) => filled += count,
                 Heard::End => return Err(ControlError::Closed(what)),
-                Heard::Nothing | Heard::Room if now >= until => {
+                Heard::Nothing | Heard::Room | Heard::Stamps if now >= until => {
                     return Err(ControlError::Silent(what));
                 }
-                Heard::Nothing | Heard::Room => {}
+                Heard::Nothing | Heard::Room | Heard::Stamps => {}
             }
         }
         Ok(message)

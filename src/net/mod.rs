@@ -11,4 +11,4 @@ pub mod syslog;
 
 pub use datagram::{Datagram, DatagramSocket};
 pub use dial::{Dial, Dialer};
-pub use stream::{Heard, Stream};
+pub use stream::{Heard, Stream, Waiting};

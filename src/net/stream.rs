@@ -1,14 +1,15 @@
 //! One TCP connection for measuring: every read and write gives its time.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::clock::Mono;
+use crate::clock::{Mono, Wall};
 use crate::os::poll::{self, Interest};
 use crate::os::tcp_info::{self, TcpInfo};
-use crate::os::{clock, socket};
+use crate::os::{clock, message, socket, stamps};
 
 /// No single wait is longer: a signal that lands between the look at its
 /// counter and the wait is then seen within this time.
@@ -19,6 +20,46 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// So reads block while the deadline is more than two of these away, and the
 /// rest is waited for exactly.
 pub(super) const BLOCKING_SLICE: Duration = Duration::from_millis(250);
+
+/// How waits are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Waiting {
+    /// The thread sleeps until the kernel wakes it.
+    #[default]
+    Sleep,
+    /// It sleeps until shortly before its deadline, and looks at the clock from
+    /// then on.
+    Precise,
+    /// It never sleeps: it looks for octets until they are there.
+    Spin,
+}
+
+/// A sleep may end so much too late; from then on a precise wait looks.
+const LOOK_FROM: Duration = Duration::from_micros(100);
+
+impl Waiting {
+    /// Waits until `until` and listens to nothing.
+    pub fn pause(self, until: Mono) -> Mono {
+        let sleep_until = match self {
+            Self::Sleep => return clock::sleep_until(until),
+            Self::Precise => until - LOOK_FROM,
+            Self::Spin => Mono(0),
+        };
+        let mut now = clock::now();
+        if now < sleep_until {
+            now = clock::sleep_until(sleep_until);
+            if now < sleep_until {
+                // A signal.
+                return now;
+            }
+        }
+        while now < until {
+            std::hint::spin_loop();
+            now = clock::now();
+        }
+        now
+    }
+}
 
 /// What a wait for the peer brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +72,18 @@ pub enum Heard {
     Room,
     /// The peer has closed its side.
     End,
+    /// Nothing but stamps of departures, to be fetched.
+    Stamps,
 }
 
 /// A connected TCP socket without Nagle's delay.
 #[derive(Debug)]
 pub struct Stream {
     socket: TcpStream,
+    waiting: Waiting,
+    /// Whether the kernel stamps octets, and when it had those read last.
+    stamped: bool,
+    arrived: Cell<Option<Wall>>,
 }
 
 impl Stream {
@@ -49,7 +96,8 @@ impl Stream {
         socket.set_nonblocking(false)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(BLOCKING_SLICE))?;
-        Ok(Self { socket })
+        let arrived = Cell::new(None);
+        Ok(Self { socket, waiting: Waiting::default(), stamped: false, arrived })
     }
 
     /// The address and port on this side.
@@ -59,6 +107,34 @@ impl Stream {
     /// What the kernel says.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+
+    /// The same with waits made another way.
+    #[must_use]
+    pub fn waiting(self, waiting: Waiting) -> Self {
+        Self { waiting, ..self }
+    }
+
+    /// Has the kernel stamp what is sent and received from now on.
+    ///
+    /// # Errors
+    ///
+    /// It does not.
+    pub fn ask_for_stamps(&mut self) -> io::Result<()> {
+        stamps::ask(self.socket.as_fd())?;
+        self.stamped = true;
+        Ok(())
+    }
+
+    /// The next departure that was stamped: the last octet of a write, counted
+    /// modulo 2^32, and when it left.
+    pub fn departure(&self) -> Option<(u32, Wall)> {
+        stamps::departure(self.socket.as_fd())
+    }
+
+    /// When the kernel had the octets that were read last, if it stamps them.
+    pub fn arrived(&self) -> Option<Wall> {
+        self.arrived.get()
     }
 
     /// Writes what fits without waiting. The time is the last moment before
@@ -80,38 +156,72 @@ impl Stream {
         until: Mono,
         for_room: bool,
     ) -> (Mono, io::Result<Heard>) {
+        if self.waiting == Waiting::Spin && !for_room {
+            return self.look(buffer, until.min(now + LONGEST_WAIT));
+        }
         if !for_room && until > now + BLOCKING_SLICE * 2 {
             return self.read(buffer);
         }
+        let precise = self.waiting == Waiting::Precise && !for_room;
+        let sleep_until = if precise { until - LOOK_FROM } else { until };
         let mut interests = [Interest::read(self.socket.as_fd())];
         if for_room {
             interests = [Interest::both(self.socket.as_fd())];
         }
-        match poll::wait(&mut interests, until.min(now + LONGEST_WAIT)) {
+        match poll::wait(&mut interests, sleep_until.min(now + LONGEST_WAIT)) {
             Err(error) => (clock::now(), Err(error)),
+            Ok(()) if interests.iter().any(|found| found.reported) && self.stamped => {
+                (clock::now(), Ok(Heard::Stamps))
+            }
             Ok(()) if interests.iter().any(|found| found.readable) => self.read(buffer),
             Ok(()) if interests.iter().any(|found| found.writable) => {
                 (clock::now(), Ok(Heard::Room))
             }
+            Ok(()) if precise => self.look(buffer, until),
             Ok(()) => (clock::now(), Ok(Heard::Nothing)),
         }
+    }
+
+    /// Looks for octets until they are there, or until `until`.
+    #[inline]
+    fn look(&self, buffer: &mut [u8], until: Mono) -> (Mono, io::Result<Heard>) {
+        loop {
+            let result = if self.stamped {
+                self.read_stamped(buffer, false)
+            } else {
+                socket::receive_now(self.socket.as_fd(), buffer)
+            };
+            let at = clock::now();
+            match heard(result) {
+                Ok(Heard::Nothing) if at < until => std::hint::spin_loop(),
+                heard => return (at, heard),
+            }
+        }
+    }
+
+    /// Reads octets together with the kernel's stamp of the last of them.
+    fn read_stamped(&self, buffer: &mut [u8], wait: bool) -> io::Result<usize> {
+        let socket = self.socket.as_fd();
+        let received = if wait {
+            message::wait_and_receive(socket, buffer)
+        } else {
+            message::receive(socket, buffer, false)
+        };
+        let received = received?;
+        self.arrived.set(received.software_stamp());
+        Ok(received.length)
     }
 
     /// Reads what is there; waits for a quarter of a second at most where
     /// nothing is. The time is the first moment after the system call.
     #[inline]
     pub fn read(&self, buffer: &mut [u8]) -> (Mono, io::Result<Heard>) {
-        let result = (&self.socket).read(buffer);
-        let at = clock::now();
-        let heard = match result {
-            Ok(0) => Ok(Heard::End),
-            Ok(count) => Ok(Heard::Octets(count)),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(Heard::Nothing),
-                _ => Err(error),
-            },
+        let result = if self.stamped {
+            self.read_stamped(buffer, true)
+        } else {
+            (&self.socket).read(buffer)
         };
-        (at, heard)
+        (clock::now(), heard(result))
     }
 
     /// What the kernel was told of the path while it went on trying, by the
@@ -139,5 +249,18 @@ impl Stream {
     pub fn finish_sending(&self) {
         // An error means that the connection is gone, which is seen on reading.
         let _ = self.socket.shutdown(std::net::Shutdown::Write);
+    }
+}
+
+/// What a read brought.
+#[inline]
+fn heard(result: io::Result<usize>) -> io::Result<Heard> {
+    match result {
+        Ok(0) => Ok(Heard::End),
+        Ok(count) => Ok(Heard::Octets(count)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(Heard::Nothing),
+            _ => Err(error),
+        },
     }
 }

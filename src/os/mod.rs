@@ -15,6 +15,7 @@ pub mod message;
 pub mod poll;
 pub mod signals;
 pub mod socket;
+pub mod stamps;
 pub mod tcp_info;
 pub mod terminal;
 

@@ -14,22 +14,24 @@ pub struct Interest<'fd> {
     pub readable: bool,
     /// Octets can be put into it, or a connect has ended.
     pub writable: bool,
+    /// Afterwards: there is nothing but something in its error queue.
+    pub reported: bool,
 }
 
 impl<'fd> Interest<'fd> {
     /// Interest in what can be read.
     pub fn read(fd: BorrowedFd<'fd>) -> Self {
-        Self { fd, readable: true, writable: false }
+        Self { fd, readable: true, writable: false, reported: false }
     }
 
     /// Interest in room to write.
     pub fn write(fd: BorrowedFd<'fd>) -> Self {
-        Self { fd, readable: false, writable: true }
+        Self { fd, readable: false, writable: true, reported: false }
     }
 
     /// Interest in both.
     pub fn both(fd: BorrowedFd<'fd>) -> Self {
-        Self { fd, readable: true, writable: true }
+        Self { fd, readable: true, writable: true, reported: false }
     }
 
     fn to_poll(&self) -> libc::pollfd {
@@ -40,6 +42,7 @@ impl<'fd> Interest<'fd> {
     }
 
     fn found(&mut self, events: libc::c_short) {
+        self.reported = events == libc::POLLERR;
         let ended = libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
         self.readable &= events & (libc::POLLIN | ended) != 0;
         self.writable &= events & (libc::POLLOUT | ended) != 0;

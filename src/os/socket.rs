@@ -187,6 +187,19 @@ pub fn send_now(socket: BorrowedFd<'_>, octets: &[u8]) -> io::Result<usize> {
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
+/// Takes octets out of a blocking socket without waiting.
+///
+/// # Errors
+///
+/// What `recv` says; `WouldBlock` where there are none.
+#[inline]
+pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: `buffer` is valid for writing its whole length.
+    let count = unsafe { libc::recv(socket.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
 /// Listens on `address` without blocking. An IPv6 wildcard takes IPv4 as well
 /// unless `ipv6_only`.
 ///

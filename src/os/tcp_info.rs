@@ -21,6 +21,9 @@ pub struct TcpInfo {
     pub cwnd: Option<u32>,
     /// Largest segment that is sent, in octets.
     pub mss: Option<u32>,
+    /// The options that both ends agreed on, a bit each: 1 time stamps, 2 SACK,
+    /// 4 window scaling, 8 ECN.
+    pub options: Option<u8>,
 }
 
 /// Octets of `struct tcp_info` that are read: up to and with `tcpi_min_rtt`.
@@ -29,6 +32,7 @@ const LENGTH: usize = 152;
 /// Where the fields lie in `struct tcp_info` (`linux/tcp.h`). The structure
 /// only ever grows at its end.
 mod field {
+    pub(super) const OPTIONS: usize = 5;
     pub(super) const SND_MSS: usize = 16;
     pub(super) const RTT: usize = 68;
     pub(super) const RTTVAR: usize = 72;
@@ -99,6 +103,7 @@ fn parse(filled: &[u8]) -> TcpInfo {
         retransmits: number(field::TOTAL_RETRANS),
         cwnd: number(field::SND_CWND),
         mss: number(field::SND_MSS),
+        options: filled.get(field::OPTIONS).copied(),
     }
 }
 

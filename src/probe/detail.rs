@@ -17,16 +17,31 @@ pub enum Detail {
     None,
     /// The kernel's view of the connection when the reply was in.
     Tcp {
-        /// Its figures.
-        info: TcpInfo,
+        /// Its figures, where they were asked for.
+        info: Option<TcpInfo>,
         /// Whether this host sent a segment again while the probe was
         /// outstanding: its round-trip time holds the wait for that.
         retransmitted: bool,
+        /// The parts of the round trip by the kernel's stamps, where they were
+        /// asked for and given.
+        kernel: Option<KernelTimes>,
     },
     /// A TCP ping's own connection.
     Ping(PingDetail),
     /// The reflector's side of a TWAMP or STAMP test packet.
     Twamp(TwampDetail),
+}
+
+/// A round trip in three parts, in nanoseconds: their sum is what the program
+/// saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelTimes {
+    /// From the program's send to the kernel's: this host.
+    pub send: u64,
+    /// From the kernel's send to the kernel's receipt: network and peer.
+    pub round_trip: u64,
+    /// From the kernel's receipt to the program's: this host.
+    pub receive: u64,
 }
 
 /// What became of a TCP ping's own connection.

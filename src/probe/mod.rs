@@ -13,7 +13,7 @@ pub mod sink;
 pub mod tally;
 pub mod tracker;
 
-pub use detail::{Detail, Failure, PingDetail, TwampDetail};
+pub use detail::{Detail, Failure, KernelTimes, PingDetail, TwampDetail};
 pub use directions::{Direction, Directions};
 pub use finding::{Finding, findings};
 pub use independent::Independent;
@@ -22,5 +22,5 @@ pub use run::{Control, Machine, Order, run};
 pub use sample::{Cause, Notice, Outcome, Sample};
 pub use schedule::Plan;
 pub use sink::{Gone, Sink};
-pub use tally::Tally;
+pub use tally::{KernelTally, Tally};
 pub use tracker::{Event, Step, Tracker};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::detail::Detail;
+use super::detail::{Detail, KernelTimes};
 use super::directions::Directions;
 use super::link::TcpTotals;
 use super::sample::{Notice, Outcome, Sample};
@@ -35,6 +35,8 @@ pub struct Tally {
     pub failures: BTreeMap<&'static str, u64>,
     /// What routers said of pings, and how often; [`MAX_REPORTS`] kinds at most.
     pub reports: BTreeMap<IcmpError, u64>,
+    /// The parts of round trips by the kernel's stamps, where they are asked for.
+    pub kernel: Option<Box<KernelTally>>,
     /// Each direction's own figures, where a reflector tells them.
     pub directions: Option<Box<Directions>>,
     /// Probes whose reply was not what had been sent.
@@ -70,6 +72,31 @@ pub struct Tally {
     pub start: Mono,
     /// When the run ended, or how far it is.
     pub end: Mono,
+}
+
+/// Round trips in parts, by the kernel's stamps, in nanoseconds.
+#[derive(Debug, Clone, Default)]
+pub struct KernelTally {
+    /// From the program's send to the kernel's.
+    pub send: Summary,
+    /// From the kernel's send to the kernel's receipt.
+    pub round_trip: Summary,
+    /// From the kernel's receipt to the program's.
+    pub receive: Summary,
+    /// Replies without all stamps.
+    pub missing: u64,
+}
+
+impl KernelTally {
+    fn record(&mut self, times: Option<&KernelTimes>) {
+        let Some(times) = times else {
+            self.missing += 1;
+            return;
+        };
+        self.send.record(times.send);
+        self.round_trip.record(times.round_trip);
+        self.receive.record(times.receive);
+    }
 }
 
 /// How often and how long this host stood still.
@@ -132,8 +159,11 @@ impl Tally {
     #[inline]
     fn detail(&mut self, sample: &Sample) {
         match &sample.detail {
-            Detail::Tcp { retransmitted, .. } => {
+            Detail::Tcp { retransmitted, kernel, .. } => {
                 self.retransmitted += u64::from(*retransmitted);
+                if let Some(tally) = &mut self.kernel {
+                    tally.record(kernel.as_ref());
+                }
             }
             Detail::Ping(ping) => {
                 if let Some(connect) = ping.connect {

@@ -9,7 +9,6 @@ use csv::{QuoteStyle, Writer, WriterBuilder};
 use super::row_file::RowFile;
 use super::timestamp::Stamper;
 use crate::clock::{Anchor, Mono, nanos};
-use crate::os::tcp_info::TcpInfo;
 use crate::probe::{Detail, Gone, Sample, Sink, Tally};
 
 /// The columns that every run has.
@@ -19,20 +18,35 @@ pub const COLUMNS: [&str; 5] =
 /// Columns after those that every run has.
 pub trait Extra {
     /// Their names.
-    fn header(&self) -> &'static [&'static str];
+    fn header(&self) -> Vec<&'static str>;
 
     /// Puts them into a row, the last first, each with a comma before it.
     fn write(&self, row: &mut Row, sample: &Sample);
 }
 
-/// The columns that the kernel's view adds.
-pub struct TcpColumns;
+/// The columns that the kernel's view of a connection adds.
+pub struct StreamColumns {
+    /// Its figures at each reply.
+    pub tcp_info: bool,
+    /// Its stamps of departure and arrival.
+    pub kernel_stamps: bool,
+}
+
+const TCP_COLUMNS: [&str; 6] = [
+    "tcp_rtt_us",
+    "tcp_rttvar_us",
+    "tcp_min_rtt_us",
+    "tcp_retransmits",
+    "tcp_cwnd",
+    "retransmitted",
+];
+const KERNEL_COLUMNS: [&str; 3] = ["kernel_rtt_us", "host_send_us", "host_receive_us"];
 
 /// Rows gathered before they go to the file.
 const BUFFER: usize = 64 * 1024;
-/// The longest row: nine numbers of at most 20 digits, a time, separators: 192,
-/// and some room.
-const LONGEST_ROW: usize = 256;
+/// The longest row: thirteen numbers of at most 20 digits, a time, separators:
+/// 300, and some room.
+const LONGEST_ROW: usize = 384;
 /// Octets of the columns before all others.
 const LONGEST_SERIES: usize = 48;
 /// How old a gathered row may grow.
@@ -66,8 +80,8 @@ impl CsvSink {
             .quote_style(QuoteStyle::Never)
             .buffer_capacity(BUFFER)
             .from_writer(file);
-        let more = extra.as_ref().map_or(&[][..], |extra| extra.header());
-        let header: Vec<&str> = series.iter().chain(&COLUMNS).chain(more).copied().collect();
+        let more = extra.as_ref().map(|extra| extra.header()).unwrap_or_default();
+        let header: Vec<&str> = series.iter().chain(&COLUMNS).chain(&more).copied().collect();
         let mut sink = Self {
             writer,
             stamper: Stamper::new(),
@@ -105,28 +119,34 @@ impl CsvSink {
     }
 }
 
-impl Extra for TcpColumns {
-    fn header(&self) -> &'static [&'static str] {
-        &[
-            "tcp_rtt_us",
-            "tcp_rttvar_us",
-            "tcp_min_rtt_us",
-            "tcp_retransmits",
-            "tcp_cwnd",
-            "retransmitted",
-        ]
+impl Extra for StreamColumns {
+    fn header(&self) -> Vec<&'static str> {
+        let tcp = TCP_COLUMNS.iter().filter(|_| self.tcp_info);
+        tcp.chain(KERNEL_COLUMNS.iter().filter(|_| self.kernel_stamps)).copied().collect()
     }
 
     fn write(&self, row: &mut Row, sample: &Sample) {
-        let (info, marked) = match sample.detail {
-            Detail::Tcp { info, retransmitted } => (info, Some(u32::from(retransmitted))),
-            _ => (TcpInfo::default(), None),
+        let (info, marked, kernel) = match sample.detail {
+            Detail::Tcp { info, retransmitted, kernel } => {
+                (info, info.map(|_| u32::from(retransmitted)), kernel)
+            }
+            _ => (None, None, None),
         };
-        for value in
-            [marked, info.cwnd, info.retransmits, info.min_rtt_us, info.rttvar_us, info.rtt_us]
-        {
-            row.number(value.map(u64::from));
-            row.comma();
+        if self.kernel_stamps {
+            let parts = kernel.map(|kernel| [kernel.receive, kernel.send, kernel.round_trip]);
+            for place in 0..3 {
+                row.thousandths(parts.map(|parts| parts[place]));
+                row.comma();
+            }
+        }
+        if self.tcp_info {
+            let info = info.unwrap_or_default();
+            for value in
+                [marked, info.cwnd, info.retransmits, info.min_rtt_us, info.rttvar_us, info.rtt_us]
+            {
+                row.number(value.map(u64::from));
+                row.comma();
+            }
         }
     }
 }

@@ -53,7 +53,10 @@ pub fn object(run: &Run, tally: &Tally) -> Object {
         .object("send_lateness_us", lateness(&tally.lateness))
         .object("connections", connections(tally))
         .object("tcp", tcp(tally))
+        .raw("kernel", &kernel(tally))
+        .raw("floor_us", &floor(run))
         .object("files", files(run))
+        .object("manifest", run.manifest.object(run))
         .array("findings", findings(tally).iter().map(finding));
     let object = match run.protocol {
         "ping" => object.object("ping", super::ping::object(run, tally)),
@@ -138,6 +141,24 @@ fn connections(tally: &Tally) -> Object {
         .whole("drops", tally.drops)
         .number("outage_s", tally.outage.as_secs_f64(), 6)
         .object("connect_us", extremes(&tally.connect))
+}
+
+/// Round trips in parts by the kernel's stamps, or `null`.
+fn kernel(tally: &Tally) -> String {
+    let Some(kernel) = &tally.kernel else { return "null".to_owned() };
+    Object::new()
+        .object("rtt_us", percentiles_of(&kernel.round_trip))
+        .object("host_send_us", percentiles_of(&kernel.send))
+        .object("host_receive_us", percentiles_of(&kernel.receive))
+        .whole("missing", kernel.missing)
+        .finish()
+}
+
+#[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
+fn floor(run: &Run) -> String {
+    let Some((p50, p99)) = run.floor else { return "null".to_owned() };
+    let object = micros(Object::new(), "p50", Some(p50 as f64));
+    micros(object, "p99", Some(p99 as f64)).finish()
 }
 
 fn tcp(tally: &Tally) -> Object {

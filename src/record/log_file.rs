@@ -25,6 +25,9 @@ impl LogFileSink {
         let start = sink.run.start;
         let version = env!("CARGO_PKG_VERSION");
         sink.line(start, "INFO", &format!("echotest {version} {}", sink.run.command));
+        for line in sink.run.manifest.lines() {
+            sink.line(start, "INFO", &line);
+        }
         sink.line(start, "INFO", header);
         if let Some(local) = sink.run.local {
             let connected = format!("connected from {local} to {}", sink.run.address);

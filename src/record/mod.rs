@@ -7,6 +7,7 @@ pub mod format;
 pub mod json;
 pub mod live;
 pub mod log_file;
+pub mod manifest;
 pub mod measurement;
 pub mod metrics;
 pub mod object;
@@ -21,6 +22,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::manifest::Manifest;
 use crate::clock::Wall;
 
 /// What a run is, as its records name it.
@@ -50,6 +52,11 @@ pub struct Run {
     pub timeout: Duration,
     /// Whether the kernel is asked about the connection at each reply.
     pub tcp_info: bool,
+    /// This host's own floor: p50 and p99 of a short loopback run before, in
+    /// nanoseconds.
+    pub floor: Option<(u64, u64)>,
+    /// What the run was made with.
+    pub manifest: Manifest,
     /// How long looking the name up took; `None` for a numeric address.
     pub look_up: Option<Duration>,
     /// Where the log and the CSV are, if they are written.

@@ -100,8 +100,16 @@ impl Sink for PingTerminal {
 pub struct PingColumns;
 
 impl Extra for PingColumns {
-    fn header(&self) -> &'static [&'static str] {
-        &["address", "connect_us", "cause", "known_after_us", "icmp_type", "icmp_code", "icmp_from"]
+    fn header(&self) -> Vec<&'static str> {
+        vec![
+            "address",
+            "connect_us",
+            "cause",
+            "known_after_us",
+            "icmp_type",
+            "icmp_code",
+            "icmp_from",
+        ]
     }
 
     fn write(&self, row: &mut Row, sample: &Sample) {

@@ -109,6 +109,11 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
         seconds(tally.elapsed()),
     );
     text.push_str(&round_trips(tally));
+    text.push_str(&parts(tally));
+    if let Some((p50, p99)) = run.floor {
+        let (p50, p99) = (duration(p50), duration(p99));
+        text += &format!("floor: this host alone, over loopback, p50 {p50}, p99 {p99}\n");
+    }
     if let Some(directions) = &tally.directions {
         text.push_str(&super::twamp::summary(directions, tally));
     }
@@ -125,6 +130,24 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
         text += &format!("note: {finding}\n");
     }
     text
+}
+
+/// Round trips in parts, where the kernel stamped them.
+fn parts(tally: &Tally) -> String {
+    let Some(kernel) = &tally.kernel else { return String::new() };
+    let Some(max) = kernel.round_trip.max() else {
+        return "kernel to kernel: no stamps\n".to_owned();
+    };
+    let unit = Unit::for_largest(max);
+    let name = unit.name();
+    format!(
+        "kernel to kernel p50/p90/p99/p99.9 = {} {name}\n\
+         this host's share, sending {} {name}, receiving {} {name}; {} without stamps\n",
+        percentiles(&kernel.round_trip, unit),
+        percentiles(&kernel.send, unit),
+        percentiles(&kernel.receive, unit),
+        count(kernel.missing, "packet"),
+    )
 }
 
 /// Connecting, where every packet does it, and why packets had no reply.

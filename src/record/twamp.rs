@@ -14,8 +14,8 @@ use crate::probe::{Detail, Direction, Directions, Sample, Tally, TwampDetail};
 pub struct TwampColumns;
 
 impl Extra for TwampColumns {
-    fn header(&self) -> &'static [&'static str] {
-        &["reflector_receive_ns", "reflector_send_ns", "reflector_sequence", "ttl"]
+    fn header(&self) -> Vec<&'static str> {
+        vec!["reflector_receive_ns", "reflector_send_ns", "reflector_sequence", "ttl"]
     }
 
     fn write(&self, row: &mut Row, sample: &Sample) {

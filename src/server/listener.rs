@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Ending;
+use super::busy::Busy;
 use super::seats::{Seat, Seats};
 use super::service::{Context, Service, Settings};
 use super::sessions::{Entry, Sessions};
@@ -262,7 +263,12 @@ impl Session {
             stopping: &stopping,
             settings: &self.settings,
         };
-        let serve = || (service.serve)(&mut self.stream.as_ref(), &context);
+        let serve = || {
+            if self.settings.busy_poll {
+                return (service.serve)(&mut Busy::new(&self.stream), &context);
+            }
+            (service.serve)(&mut self.stream.as_ref(), &context)
+        };
         // One client's misfortune must not be another's.
         match catch_unwind(AssertUnwindSafe(serve)) {
             Ok(mut account) => {

@@ -1,6 +1,7 @@
 //! Accepting clients, and a session a protocol.
 
 pub mod account;
+pub mod busy;
 pub mod echo;
 pub mod light;
 pub mod listener;

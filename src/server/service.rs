@@ -34,6 +34,8 @@ impl Connection for &TcpStream {
 pub struct Settings {
     /// Silence after which a client is closed.
     pub idle_timeout: Option<Duration>,
+    /// Look for octets instead of sleeping, while they keep coming.
+    pub busy_poll: bool,
     /// Which pings are answered `LOST`.
     pub losses: Losses,
     /// What TWAMP's control connections share.
@@ -42,7 +44,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { idle_timeout: None, losses: Losses::new(0.0, None), twamp: TwampHost::default() }
+        Self {
+            idle_timeout: None,
+            busy_poll: false,
+            losses: Losses::new(0.0, None),
+            twamp: TwampHost::default(),
+        }
     }
 }
 

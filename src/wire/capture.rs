@@ -144,7 +144,7 @@ mod tests {
     fn what_is_no_capture_is_named() {
         assert_eq!(Format::recognise(b"GET"), Ok(None));
         let error = Format::recognise(b"GET / HTTP").unwrap_err();
-        assert!(error.to_string().starts_with("not a capture: it begins with 47 45 54 20"));
+        assert!(error.to_string().starts_with("not a capture: it begins with [47, 45, 54, 20]"));
     }
 
     /// Reads whatever there is to its end.
