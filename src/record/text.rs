@@ -84,7 +84,7 @@ pub fn notice(notice: &Notice) -> String {
         #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
         Notice::ClockStep { by, .. } => format!(
             "the wall clock was set by {:+.6} s; round-trip times do not depend on it, \
-             times of day follow it from here on",
+             times of day follow it from here on, and those of the second before may be old",
             *by as f64 / 1e9
         ),
     }
