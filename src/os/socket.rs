@@ -221,6 +221,38 @@ pub fn listen(address: &SocketAddr, ipv6_only: bool, backlog: i32) -> io::Result
     Ok(TcpListener::from(socket))
 }
 
+/// Sends small segments at once instead of waiting for acknowledgements.
+///
+/// # Errors
+///
+/// What `setsockopt` says.
+pub fn set_no_delay(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, &on)
+}
+
+/// How long a read and a write wait at most; `None` is for ever.
+///
+/// # Errors
+///
+/// What `setsockopt` says.
+pub fn set_timeouts(
+    socket: BorrowedFd<'_>,
+    read: Option<Duration>,
+    write: Option<Duration>,
+) -> io::Result<()> {
+    for (name, span) in [(libc::SO_RCVTIMEO, read), (libc::SO_SNDTIMEO, write)] {
+        let span = span.unwrap_or_default();
+        let value = libc::timeval {
+            tv_sec: span.as_secs().try_into().unwrap_or(i32::MAX.into()),
+            // What is shorter than a microsecond must not become for ever.
+            tv_usec: i64::from(span.subsec_nanos().div_ceil(1000)).min(999_999) as _,
+        };
+        set_option(socket, libc::SOL_SOCKET, name, &value)?;
+    }
+    Ok(())
+}
+
 /// How a vanished peer is found.
 #[derive(Debug, Clone, Copy)]
 pub struct KeepAlive {

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -47,6 +47,8 @@ const SHORTEST_REST: Duration = Duration::from_millis(10);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// No wait is longer, so that a signal just before it is seen.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Clients that are taken in after one look at the listening socket.
+const BURST: u32 = 64;
 /// What open sessions get when the server stops, and then to end.
 const GRACE: Duration = Duration::from_secs(2);
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -75,6 +77,9 @@ pub fn serve(
         notifier,
         hang_ups: 0,
     };
+    for listener in &listeners {
+        prepare(listener.as_fd(), server.settings.idle_timeout)?;
+    }
     while seen(Signal::Interrupt) + seen(Signal::Terminate) == 0 {
         server.wait_and_accept(&listeners)?;
     }
@@ -120,26 +125,34 @@ impl Server {
             listeners.iter().map(|listener| Interest::read(listener.as_fd())).collect();
         poll::wait(&mut interests, next_sign.min(now + LONGEST_WAIT))?;
         for (listener, found) in listeners.iter().zip(&interests) {
-            if found.readable {
-                self.accept(listener);
+            // Several at a time: a burst should not wait for a look each.
+            let mut left = BURST;
+            while found.readable && left > 0 && self.accept(listener) {
+                left -= 1;
             }
         }
         Ok(())
     }
 
-    fn accept(&mut self, listener: &TcpListener) {
+    /// Takes one client in; `false` if there is none.
+    fn accept(&mut self, listener: &TcpListener) -> bool {
         match listener.accept() {
             Ok((stream, peer)) => {
                 self.rest = SHORTEST_REST;
                 self.admit(stream, canonical(peer));
+                // Without threads to give there is a rest first.
+                self.rest_until <= clock::now()
             }
-            Err(error) => match error.kind() {
-                // The client has gone again, or another process was faster.
-                io::ErrorKind::WouldBlock
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::Interrupted => {}
-                _ => self.take_rest("cannot accept", &error),
-            },
+            Err(error) => {
+                match error.kind() {
+                    // The client has gone again, or another process was faster.
+                    io::ErrorKind::WouldBlock
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::Interrupted => {}
+                    _ => self.take_rest("cannot accept", &error),
+                }
+                false
+            }
         }
     }
 
@@ -167,8 +180,8 @@ impl Server {
     }
 
     fn start(&mut self, stream: TcpStream, peer: SocketAddr, seat: Seat) {
-        let local = match prepare(&stream, self.settings.idle_timeout) {
-            Ok(local) => local,
+        let local = match stream.local_addr() {
+            Ok(local) => canonical(local),
             Err(error) => return log::warn!("{peer}: {error}"),
         };
         let stream = Arc::new(stream);
@@ -192,14 +205,12 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Sets a new connection's options and gives its address on this side.
-fn prepare(stream: &TcpStream, idle_timeout: Option<Duration>) -> io::Result<SocketAddr> {
-    stream.set_nonblocking(false)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(idle_timeout)?;
-    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-    socket::set_keep_alive(stream.as_fd(), &KEEP_ALIVE)?;
-    stream.local_addr().map(canonical)
+/// Sets the options of a connection, or of a listening socket, whose connections
+/// inherit them: a system call less for each of them at every new client.
+fn prepare(socket: BorrowedFd<'_>, idle_timeout: Option<Duration>) -> io::Result<()> {
+    socket::set_no_delay(socket)?;
+    socket::set_timeouts(socket, idle_timeout, Some(WRITE_TIMEOUT))?;
+    socket::set_keep_alive(socket, &KEEP_ALIVE)
 }
 
 /// Serves the one client of `stream` to its end (inetd).
@@ -213,7 +224,9 @@ pub fn serve_one(
     settings: Settings,
 ) -> io::Result<()> {
     let peer = stream.peer_addr()?;
-    let local = prepare(&stream, settings.idle_timeout)?;
+    stream.set_nonblocking(false)?;
+    prepare(stream.as_fd(), settings.idle_timeout)?;
+    let local = canonical(stream.local_addr()?);
     let peer = canonical(peer);
     let sessions: Arc<Sessions> = Arc::default();
     let stream = Arc::new(stream);
