@@ -37,18 +37,19 @@ while True:
 """
 
 PYTHON_CLIENT = """
-import socket, sys, time
+import csv, datetime, socket, sys, tempfile, time
 one = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 packet = bytes(64); count = 0; end = time.monotonic() + float(sys.argv[2])
-rows = open("/dev/null", "w")
+rows = csv.writer(tempfile.TemporaryFile("w"))
 while time.monotonic() < end:
     sent = time.time_ns(); one.sendall(packet); back = b""
     while len(back) < 64:
         back += one.recv(64 - len(back))
     assert back == packet
     now = time.time_ns(); count += 1
-    rows.write(f"{count},{sent},{now},{(now - sent) / 1e3:.3f}\\n")
+    at = datetime.datetime.fromtimestamp(sent / 1e9, datetime.timezone.utc).isoformat()
+    rows.writerow((count, at, sent, now, f"{(now - sent) / 1e3:.3f}"))
 print(count / float(sys.argv[2]))
 """
 
@@ -366,12 +367,13 @@ def twamp(bench):
 
         tools = {"echotest twamp": ours}
         if bench.have("irtt"):
-            stack.enter_context(server("irtt", "server", "-b", f"127.0.0.1:{irtt}", port=0, udp=True))
+            stack.enter_context(server("irtt", "server", "-i", "1ms", "-b", f"127.0.0.1:{irtt}", port=0, udp=True))
 
             def theirs():
-                done = subprocess.run(["irtt", "client", "-i", "2ms", "-d", f"{bench.seconds}s", "-o", "-", "-q",
+                done = subprocess.run(["irtt", "client", "-i", "2ms", "-d", f"{bench.seconds}s", "-o", "-", "-Q",
                                        f"127.0.0.1:{irtt}"], capture_output=True, text=True)
-                return json.loads(done.stdout)["stats"]["rtt"]["median"] / 1e3
+                # It may say something before.
+                return json.loads(done.stdout[done.stdout.index("{"):])["stats"]["rtt"]["median"] / 1e3
 
             tools["irtt"] = theirs
         bench.compare("p50 RTT over UDP", "us", tools, {"irtt": ("<=", 1)})

@@ -43,6 +43,7 @@ tools=(
   'xinetd|xinetd|tests against its internal echo, and of our server under it'
   'ncat|ncat|tests against a foreign echo server'
   'nc|netcat-openbsd|tests with a foreign client (the OpenBSD nc)'
+  'mandoc|mandoc|tests of the manual, beside man and groff'
   'promtool|prometheus|tests of the metrics and of the alert rules'
   'script|bsdutils|tests of what a terminal shows'
   'socat|socat|tests with foreign clients and servers'

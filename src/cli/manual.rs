@@ -5,11 +5,14 @@ use super::help::capitalised;
 use super::matches::default_of;
 use super::options::{Group, Opt};
 
+/// When this version was made. Not when it is built: two builds are to be alike.
+const RELEASED: &str = "2026-11-21";
+
 /// The whole page, for `man -l`.
 pub fn page() -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut page = format!(
-        ".TH ECHOTEST 1 \"\" \"echotest {version}\" \"User Commands\"\n\
+        ".TH ECHOTEST 1 \"{RELEASED}\" \"echotest {version}\" \"User Commands\"\n\
          .SH NAME\nechotest \\- time every round trip of a long\\-lived TCP connection\n\
          .SH SYNOPSIS\n.B echotest\n.I COMMAND\n[\\fIARGUMENTS\\fR] [\\fIOPTIONS\\fR]\n.br\n\
          .B echotest help\n[\\fICOMMAND\\fR | \\fBman\\fR | \\fBcompletions\\fR \
@@ -57,6 +60,14 @@ pub fn page() -> String {
     page
 }
 
+/// Below a heading a paragraph begins by itself.
+fn begin_paragraph(page: &mut String) {
+    let last = page.lines().next_back().unwrap_or_default();
+    if !last.starts_with(".SH") && !last.starts_with(".SS") {
+        page.push_str(".PP\n");
+    }
+}
+
 fn about(page: &mut String, command: &Command) {
     let arguments = command.positionals.iter().map(|name| format!(" {}", argument(name)));
     let arguments: String = arguments.collect();
@@ -74,7 +85,8 @@ fn argument(name: &str) -> String {
 }
 
 fn options(page: &mut String, command: &Command, group: &Group) {
-    *page += &format!(".PP\n{}:\n", escaped(group.title));
+    begin_paragraph(page);
+    *page += &format!("{}:\n", escaped(group.title));
     for row in group.rows {
         let default = default_of(command, row);
         *page += &format!(".TP\n{}\n{}\n", names(row), escaped(&sentence(row.help, default)));
@@ -103,7 +115,7 @@ fn sentence(help: &str, default: Option<&str>) -> String {
 /// Paragraphs; indented lines stay as they are.
 fn notes(page: &mut String, notes: &str) {
     for part in notes.split("\n\n").filter(|part| !part.is_empty()) {
-        *page += ".PP\n";
+        begin_paragraph(page);
         let mut literal = false;
         for line in part.lines() {
             if line.starts_with(' ') != literal {
@@ -119,7 +131,8 @@ fn notes(page: &mut String, notes: &str) {
 }
 
 fn paragraph(page: &mut String, text: &str) {
-    *page += &format!(".PP\n{}\n", escaped(text));
+    begin_paragraph(page);
+    *page += &format!("{}\n", escaped(text));
 }
 
 /// Text that says to roff what it says to us, in ASCII.

@@ -81,17 +81,25 @@ impl KernelStamps {
 
     /// Fetches what the kernel has stamped meanwhile.
     pub fn fetch(&mut self, stream: &Stream) {
-        while let Some((octet, left)) = stream.departure() {
-            if let Some(request) = self.requests.iter_mut().find(|(last, _)| *last == octet) {
-                request.1 = Some(left);
-            }
+        while self.fetch_one(stream) {}
+    }
+
+    /// `false` if there is nothing more.
+    fn fetch_one(&mut self, stream: &Stream) -> bool {
+        let Some((octet, left)) = stream.departure() else { return false };
+        if let Some(request) = self.requests.iter_mut().find(|(last, _)| *last == octet) {
+            request.1 = Some(left);
         }
+        true
     }
 
     /// The reply to the oldest request was read at `at`. Only now are the stamps of departures fetched: not while a
     /// reply may come.
     pub fn on_reply(&mut self, stream: &Stream, at: Mono) -> Option<KernelTimes> {
-        self.fetch(stream);
+        // With the oldest stamped, to ask for more would mostly be in vain.
+        while self.requests.front().is_some_and(|(_, left)| left.is_none())
+            && self.fetch_one(stream)
+        {}
         let sent = self.sent.pop_front();
         let (_, left) = self.requests.pop_front()?;
         self.without = if left.is_some() { 0 } else { self.without + 1 };
