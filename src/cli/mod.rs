@@ -5,6 +5,7 @@ pub mod client;
 pub mod command;
 pub mod error;
 pub mod help;
+pub mod idle;
 pub mod logging;
 pub mod loopback;
 pub mod matches;
