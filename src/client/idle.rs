@@ -362,12 +362,8 @@ mod tests {
 
     #[test]
     fn what_is_no_echo_service_tests_nothing() {
-        for greeting in [
-            &b"SSH-2.0-x
-"[..],
-            &PROBE[..],
-        ] {
-            let greeting = greeting.to_vec();
+        let twice = [*PROBE, *PROBE].concat();
+        for greeting in [b"SSH-2.0-x\r\n".to_vec(), twice] {
             let ended = fate(move |mut stream| {
                 stream.write_all(&greeting).unwrap();
                 let _ = stream.read_to_end(&mut Vec::new());
