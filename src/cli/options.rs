@@ -469,9 +469,9 @@ pub const GAPS: Group = Group {
             "parallel",
             None,
             "N",
-            Kind::Number { least: 1, most: 64 },
+            Kind::Number { least: 1, most: 62 },
             Some("24"),
-            "connections at once, 1 to 64; more take fewer rounds",
+            "connections at once, 1 to 62; more take fewer rounds",
         ),
         option(
             "timeout",

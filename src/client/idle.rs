@@ -13,12 +13,15 @@ use crate::clock::Mono;
 use crate::net::dial::{Connected, Reported};
 use crate::net::stream::LONGEST_WAIT;
 use crate::net::{Dial, Dialer, Heard, Stream};
+use crate::os::icmp::RawIcmp;
 use crate::os::poll::{self, Interest, MAX_WATCHED};
 use crate::os::{clock, socket};
 use crate::probe::gaps::Fate;
+use crate::wire::icmp::{IcmpError, Quoted};
 
-/// Connections at once: as many as one wait can watch.
-pub const MAX_IDLE: usize = MAX_WATCHED;
+/// Connections at once: as many as one wait can watch, beside the two sockets
+/// that get ICMP errors.
+pub const MAX_IDLE: usize = MAX_WATCHED - 2;
 
 /// What is sent before and after the gap.
 const PROBE: &[u8; 32] = b"echotest: is anybody there? 1 2\n";
@@ -30,6 +33,8 @@ pub struct IdleLink {
     flights: Vec<Flight>,
     /// Ended, and not handed over yet.
     done: VecDeque<Ended>,
+    /// With the right to it: who says that the peer cannot be reached.
+    routers: Option<RawIcmp>,
 }
 
 /// How a connection ended.
@@ -51,6 +56,8 @@ struct Flight {
     /// The first probe's round-trip time.
     usual: Duration,
     came: Vec<u8>,
+    /// What a router said of it.
+    icmp: Option<IcmpError>,
     stage: Stage,
 }
 
@@ -69,6 +76,19 @@ enum Next {
 }
 
 impl Flight {
+    fn new(gap: Duration, deadline: Mono, stage: Stage) -> Self {
+        Self { gap, deadline, usual: Duration::ZERO, came: Vec::new(), icmp: None, stage }
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        match &self.stage {
+            Stage::Dialing(dial) => dial.local_address().ok(),
+            Stage::Greeting { stream, .. }
+            | Stage::Idle { stream, .. }
+            | Stage::Probing { stream, .. } => stream.local_address().ok(),
+        }
+    }
+
     fn interest(&self) -> Interest<'_> {
         match &self.stage {
             Stage::Dialing(dial) => dial.interest(),
@@ -91,6 +111,7 @@ impl Flight {
         match self.stage {
             Stage::Dialing(_) => self.untested("no connection: timed out"),
             Stage::Greeting { .. } => self.untested("the first probe had no answer"),
+            Stage::Probing { .. } if self.icmp.is_some() => self.ends(Fate::Unreachable(self.icmp)),
             Stage::Probing { .. } => self.ends(Fate::Silent),
             Stage::Idle { stream, .. } => {
                 stream.hear_reports();
@@ -162,9 +183,7 @@ impl Flight {
             Stage::Idle { since, .. } if error.kind() == io::ErrorKind::ConnectionReset => {
                 self.seen(at.since(*since), Fate::ResetIdle)
             }
-            Stage::Probing { stream, .. } if unreachable => {
-                self.ends(Fate::Unreachable(stream.report()))
-            }
+            Stage::Probing { .. } if unreachable => self.ends(Fate::Unreachable(self.icmp)),
             Stage::Probing { sent, .. } => match error.kind() {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
                     self.ends(Fate::Reset { after: at.since(*sent), usual: self.usual })
@@ -195,7 +214,7 @@ fn greet(gap: Duration, stream: Stream, timeout: Duration) -> Next {
     let (sent, result) = stream.send(PROBE);
     let stage = Stage::Greeting { stream, sent };
     let deadline = sent + timeout;
-    let flight = Flight { gap, deadline, usual: Duration::ZERO, came: Vec::new(), stage };
+    let flight = Flight::new(gap, deadline, stage);
     match result {
         Ok(count) if count == PROBE.len() => Next::Goes(flight),
         _ => flight.untested("the first probe could not be sent"),
@@ -211,7 +230,9 @@ fn not_opened(gap: Duration, error: &io::Error) -> Ended {
 impl IdleLink {
     /// A link to the dialer's first address.
     pub fn new(dialer: Dialer) -> Self {
-        Self { dialer, flights: Vec::with_capacity(MAX_IDLE), done: VecDeque::new() }
+        let version6 = dialer.addresses.first().is_some_and(SocketAddr::is_ipv6);
+        let routers = RawIcmp::open(version6).ok();
+        Self { dialer, flights: Vec::with_capacity(MAX_IDLE), done: VecDeque::new(), routers }
     }
 
     /// Opens a connection for `gap`.
@@ -224,13 +245,10 @@ impl IdleLink {
                 let next = connected(gap, dial, clock::now(), self.dialer.timeout);
                 self.take(next);
             }
-            Ok(dial) => self.flights.push(Flight {
-                gap,
-                deadline: dial.began() + self.dialer.timeout,
-                usual: Duration::ZERO,
-                came: Vec::new(),
-                stage: Stage::Dialing(dial),
-            }),
+            Ok(dial) => {
+                let deadline = dial.began() + self.dialer.timeout;
+                self.flights.push(Flight::new(gap, deadline, Stage::Dialing(dial)));
+            }
         }
     }
 
@@ -268,12 +286,15 @@ impl IdleLink {
 
     fn watch(&mut self) -> io::Result<()> {
         let mut interests: Vec<Interest<'_>> = self.flights.iter().map(Flight::interest).collect();
+        interests.extend(self.routers.iter().map(|raw| Interest::read(raw.as_fd())));
         let due = self.flights.iter().map(|flight| flight.deadline).min();
         let until = due.unwrap_or(Mono::NEVER).min(clock::now() + LONGEST_WAIT);
         poll::wait(&mut interests, until)?;
         let now = clock::now();
         let ready: Vec<bool> =
             interests.iter().map(|found| found.readable || found.writable).collect();
+        // First: what a router says explains how a connection ends.
+        self.hear_routers();
         let timeout = self.dialer.timeout;
         for (flight, ready) in std::mem::take(&mut self.flights).into_iter().zip(ready) {
             let next = match flight {
@@ -284,6 +305,16 @@ impl IdleLink {
             self.take(next);
         }
         Ok(())
+    }
+
+    fn hear_routers(&mut self) {
+        let Some(raw) = &self.routers else { return };
+        while let Some((error, Quoted { source, .. })) = raw.next_error() {
+            let about = |flight: &&mut Flight| flight.local_address() == Some(source);
+            if let Some(flight) = self.flights.iter_mut().find(about) {
+                flight.icmp = Some(error);
+            }
+        }
     }
 
     fn take(&mut self, next: Next) {

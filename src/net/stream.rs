@@ -9,7 +9,6 @@ use crate::clock::Mono;
 use crate::os::poll::{self, Interest};
 use crate::os::tcp_info::{self, TcpInfo};
 use crate::os::{clock, icmp, socket};
-use crate::wire::icmp::IcmpError;
 
 /// No single wait is longer: a signal that lands between the look at its
 /// counter and the wait is then seen within this time.
@@ -126,11 +125,6 @@ impl Stream {
         let ipv4 = self.socket.local_addr().is_ok_and(|address| address.is_ipv4());
         // Without it a report shows only when the kernel gives up.
         let _ = icmp::keep_errors(self.socket.as_fd(), ipv4, true);
-    }
-
-    /// The report that ended a read.
-    pub fn report(&self) -> Option<IcmpError> {
-        icmp::kept_error(self.socket.as_fd()).map(|(_, icmp)| icmp)
     }
 
     /// The kernel's view of this connection, where it gives one.
