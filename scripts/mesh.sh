@@ -348,12 +348,13 @@ tables() {
     function text(title,   i, j, width, line) {
       width = 10
       for (i = 1; i <= n; i++) if (length(name[i]) > width) width = length(name[i])
-      printf "%s%s\n%-*s", m > 1 ? "\n" : "", title, width, "from \\ to"
+      if (m > 1) print ""
+      printf "%s\n%-*s", title, width, "from \\ to"
       for (j = 1; j <= n; j++) printf "  %*s", width, name[j]
       print ""
       for (i = 1; i <= n; i++) {
         printf "%-*s", width, name[i]
-        for (j = 1; j <= n; j++) printf "  %*s", width, i == j ? "." : shown(cell[name[i], name[j], m], m)
+        for (j = 1; j <= n; j++) printf "  %*s", width, (i == j ? "." : shown(cell[name[i], name[j], m], m))
         print ""
       }
     }
