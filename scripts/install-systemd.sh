@@ -51,13 +51,33 @@ check_number --max-per-host "$max_per_host" 1 1000000
 
 unit=echotest-$protocol
 
+# TWAMP reflects on UDP too: light senders on the same port, sessions on ports of
+# their own, each with a thread. For those it needs a network, and to know
+# whether the clock is synchronised it asks the kernel. The other protocols need
+# nothing but the socket that they are given.
+test_ports=18760-19960
+threads=$max_clients
+datagrams='# No UDP.'
+network='PrivateNetwork=true
+IPAddressDeny=any
+RestrictAddressFamilies=AF_UNIX
+ProtectClock=true'
+more_calls='# No further calls.'
+if [[ $protocol == twamp ]]; then
+  threads=$((max_clients + 1024))
+  datagrams=ListenDatagram=$port
+  network='RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6'
+  more_calls='SystemCallFilter=adjtimex clock_adjtime'
+fi
+
 socket_unit() {
   cat <<EOF
 [Unit]
-Description=echotest $protocol server, TCP port $port
+Description=echotest $protocol server, port $port
 
 [Socket]
 ListenStream=$port
+$datagrams
 BindIPv6Only=both
 Backlog=4096
 NoDelay=true
@@ -82,20 +102,19 @@ Restart=on-failure
 RestartSec=100ms
 TimeoutStopSec=10
 WatchdogSec=30
-TasksMax=$((max_clients + 16))
-LimitNOFILE=$((max_clients + 64))
-MemoryMax=$((64 + max_clients / 3 + 1))M
+TasksMax=$((threads + 16))
+LimitNOFILE=$((threads + 64))
+MemoryMax=$((64 + threads / 3 + 1))M
 LimitMEMLOCK=0
 
-# The port comes from systemd: no user of its own, no capability, no network,
-# nothing to write, and only the calls that serving takes.
+# The port comes from systemd: no user of its own, no capability, no network
+# beyond what the protocol takes, nothing to write, and only the calls that
+# serving takes.
 DynamicUser=true
 CapabilityBoundingSet=
 AmbientCapabilities=
 NoNewPrivileges=true
-PrivateNetwork=true
-IPAddressDeny=any
-RestrictAddressFamilies=AF_UNIX
+$network
 PrivateDevices=true
 DevicePolicy=closed
 PrivateMounts=true
@@ -103,7 +122,6 @@ PrivateTmp=true
 PrivateUsers=true
 ProtectSystem=strict
 ProtectHome=true
-ProtectClock=true
 ProtectControlGroups=true
 ProtectHostname=true
 ProtectKernelLogs=true
@@ -121,6 +139,7 @@ RestrictSUIDSGID=true
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources @obsolete
+$more_calls
 SystemCallErrorNumber=EPERM
 UMask=0077
 
@@ -155,7 +174,11 @@ act systemctl --quiet enable "$unit.socket"
 act systemctl stop "$unit.service"
 act systemctl restart "$unit.socket"
 if [[ $firewall == yes ]]; then
-  open_firewall "$port"
+  open_firewall "$port" tcp
+  if [[ $protocol == twamp ]]; then
+    open_firewall "$port" udp
+    open_firewall "$test_ports" udp
+  fi
 fi
 prove "$port"
 act systemctl --no-pager --lines 0 status "$unit.socket" "$unit.service" || true

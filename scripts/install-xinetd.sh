@@ -62,6 +62,9 @@ fi
 if [[ $internal == yes && ($protocol != echo || $port != 7) ]]; then
   die 2 '--internal is the echo service on port 7; leave out --protocol and --port'
 fi
+if [[ $protocol == twamp ]]; then
+  printf 'xinetd serves the control connection and its sessions; light senders on UDP are served under systemd alone (scripts/install-systemd.sh)\n'
+fi
 if [[ $udp == yes && $internal == no ]]; then
   die 2 '--udp goes with --internal'
 fi
@@ -220,7 +223,7 @@ disable_samples
 add_service_names
 restart_xinetd
 if [[ $firewall == yes ]]; then
-  open_firewall "$port"
+  open_firewall "$port" tcp
 fi
 prove "$port"
 if [[ -d /run/systemd/system ]]; then

@@ -129,23 +129,25 @@ add_service_names() {
   done
 }
 
-# Opens TCP port $1 in whichever firewall is active, and notes what was done in
-# the state directory so that it can be undone.
+# Opens port $1, or range LOW-HIGH, of transport $2 (tcp or udp) in whichever
+# firewall is active, and notes in the state directory what was done, so that it
+# can be undone.
 state=/var/lib/echotest-install
 open_firewall() {
-  local port=$1
+  local ports=$1 transport=$2
   if command -v ufw >/dev/null && ufw status 2>/dev/null | grep -q '^Status: active'; then
-    act ufw allow "$port/tcp" comment echotest
-    note_firewall ufw "$port"
+    act ufw allow "${ports/-/:}/$transport" comment echotest
+    note_firewall ufw "$ports/$transport"
   elif command -v firewall-cmd >/dev/null && firewall-cmd --state >/dev/null 2>&1; then
-    act firewall-cmd --quiet --permanent --add-port "$port/tcp"
-    act firewall-cmd --quiet --add-port "$port/tcp"
-    note_firewall firewalld "$port"
+    act firewall-cmd --quiet --permanent --add-port "$ports/$transport"
+    act firewall-cmd --quiet --add-port "$ports/$transport"
+    note_firewall firewalld "$ports/$transport"
   elif command -v nft >/dev/null && nft list chain inet filter input >/dev/null 2>&1; then
-    if ! nft list chain inet filter input | grep -q "dport $port accept comment \"echotest\""; then
-      act nft insert rule inet filter input tcp dport "$port" accept comment '"echotest"'
+    if ! nft list chain inet filter input |
+      grep -q "$transport dport $ports accept comment \"echotest\""; then
+      act nft insert rule inet filter input "$transport" dport "$ports" accept comment '"echotest"'
     fi
-    note_firewall nftables "$port"
+    note_firewall nftables "$ports/$transport"
     printf 'the nftables rule lasts until the next boot; add it to /etc/nftables.conf to keep it\n'
   else
     printf 'no active firewall found (ufw, firewalld, nftables inet filter input); nothing opened\n'
@@ -154,7 +156,7 @@ open_firewall() {
 
 note_firewall() {
   local line="$1 $2"
-  printf 'opened TCP port %s in %s\n' "$2" "$1"
+  printf 'opened %s in %s\n' "$2" "$1"
   [[ $dry_run == yes ]] && return
   mkdir -p -- "$state"
   grep -qsxF -- "$line" "$state/firewall" || printf '%s\n' "$line" >>"$state/firewall"

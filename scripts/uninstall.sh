@@ -79,18 +79,19 @@ purge_xinetd() {
 }
 
 close_firewall() {
-  local kind port handle
+  local kind port ports transport handle
   [[ -f $state/firewall ]] || return 0
   while read -r kind port; do
+    ports=${port%/*} transport=${port#*/}
     case $kind in
-      ufw) act ufw delete allow "$port/tcp" || true ;;
+      ufw) act ufw delete allow "${ports/-/:}/$transport" || true ;;
       firewalld)
-        act firewall-cmd --quiet --permanent --remove-port "$port/tcp" || true
-        act firewall-cmd --quiet --remove-port "$port/tcp" || true
+        act firewall-cmd --quiet --permanent --remove-port "$port" || true
+        act firewall-cmd --quiet --remove-port "$port" || true
         ;;
       nftables)
         handle=$(nft -a list chain inet filter input 2>/dev/null |
-          sed -n "s/.*dport $port accept comment \"echotest\" # handle //p" | head -n 1)
+          sed -n "s/.*$transport dport $ports accept comment \"echotest\" # handle //p" | head -n 1)
         [[ -z $handle ]] || act nft delete rule inet filter input handle "$handle" || true
         ;;
     esac

@@ -13,8 +13,10 @@
 //! | 2 | [`net`] | resolving, connecting, listening; how to wait |
 //! | 3 | [`probe`] | the timed loop: schedule, tracker, samples, figures |
 //! | 4 | [`record`] | a sink a destination: CSV, log file, terminal, JSON |
+//! | 5 | [`analyze`] | captures: connections, steps, round trips on the wire |
 //! | 5 | [`client`] | the links that the loop drives |
 //! | 5 | [`server`] | accepting, seats, a session a protocol |
+//! | 5 | [`report`] | CSV files to figures, plots, comparisons, a page |
 //! | 6 | [`cli`] | option tables, parsing, and each command |
 //!
 //! One probe travels so: [`cli`] reads the options, opens the sinks and has
@@ -22,6 +24,7 @@
 //! the [`probe::Link`] do it; every sample goes once to each [`probe::Sink`] and
 //! to the tally. A sample never goes back.
 
+pub mod analyze;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -29,6 +32,7 @@ pub mod net;
 pub mod os;
 pub mod probe;
 pub mod record;
+pub mod report;
 pub mod server;
 pub mod stats;
 pub mod wire;

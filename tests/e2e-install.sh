@@ -257,6 +257,25 @@ EOF
   printf '   5,000 clients at once, 50 more are refused in %s lines of log\n' "$lines"
 }
 
+# Its sandbox is another: test sessions need sockets of their own.
+check_other_protocols() {
+  local protocol
+  step 'install-systemd.sh, the other protocols'
+  for protocol in measure ping twamp; do
+    inside /root/echotest/scripts/install-systemd.sh --protocol "$protocol" >"$scratch/out" 2>&1 ||
+      fail "$protocol: $(cat "$scratch/out")"
+    grep -q '^proved: ' "$scratch/out" || fail "$protocol: it proved nothing"
+  done
+  "$binary" measure "$address" --type rtt --size 64 --no-files >/dev/null || fail 'measure from outside'
+  "$binary" ping "$address" -c 20 -i 0.01 --no-files >/dev/null || fail 'ping from outside'
+  "$binary" twamp "$address" -c 20 -i 0.01 --max-loss 0 --no-files >/dev/null || fail 'twamp from outside'
+  "$binary" twamp "$address" --light -c 20 -i 0.01 --max-loss 0 --no-files >/dev/null ||
+    fail 'light twamp from outside'
+  printf '   measure, ping, twamp and light twamp answer from outside\n'
+  inside /root/echotest/scripts/uninstall.sh >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+  is_as_before
+}
+
 check_firewall() {
   step 'opening and closing the firewall'
   inside nft 'add table inet filter; add chain inet filter input { type filter hook input priority 0; policy accept; }; add rule inet filter input tcp dport 7 drop'
@@ -265,7 +284,7 @@ check_firewall() {
     fail 'the firewall of this test lets everything through'
   fi
   inside /root/echotest/scripts/install-systemd.sh --open-firewall >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
-  grep -q 'opened TCP port 7 in nftables' "$scratch/out" || fail "$(cat "$scratch/out")"
+  grep -q 'opened 7/tcp in nftables' "$scratch/out" || fail "$(cat "$scratch/out")"
   answers 7 'answers through the opened firewall'
   inside /root/echotest/scripts/uninstall.sh >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
   if inside nft list ruleset | grep -q echotest; then
@@ -320,6 +339,7 @@ inside /root/echotest/scripts/uninstall.sh >/dev/null
 inside bash -c '! nft list table inet filter >/dev/null 2>&1 || nft delete table inet filter'
 snapshot >"$scratch/before"
 check_taken_port
+check_other_protocols
 check_firewall
 check_systemd
 check_xinetd

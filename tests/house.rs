@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// Each room's floor; a room imports only from floors below its own, or from
 /// itself.
-const FLOORS: [(&str, u32); 11] = [
+const FLOORS: [(&str, u32); 12] = [
     ("clock", 0),
     ("stats", 0),
     ("wire", 0),
@@ -19,6 +19,7 @@ const FLOORS: [(&str, u32); 11] = [
     ("client", 5),
     ("server", 5),
     ("analyze", 5),
+    ("report", 5),
     ("cli", 6),
 ];
 

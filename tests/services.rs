@@ -278,7 +278,7 @@ fn the_units_are_sound_and_need_next_to_nothing() {
         return;
     }
     let scratch = Scratch::new();
-    for protocol in ["echo", "measure"] {
+    for protocol in ["echo", "measure", "ping"] {
         let mut print = script("install-systemd.sh");
         print.args(["--protocol", protocol, "--print-units"]).arg(scratch.path());
         assert_eq!(Process::start(&mut print).finish().status, 0);

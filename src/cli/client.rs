@@ -40,7 +40,7 @@ pub(super) fn measure(matches: &Matches, target: &mut Target) -> Result<Status, 
     let connected = measuring::connect(target, &mut dialer, files.as_ref())?;
     match message {
         Some(text) => exchange(&connected, &text, &plan),
-        None => Ok(probe(matches, target, plan, dialer, connected, files)),
+        None => probe(matches, target, plan, dialer, connected, files),
     }
 }
 
@@ -74,7 +74,7 @@ fn probe(
     dialer: Dialer,
     connected: Connected,
     files: Option<RunFiles>,
-) -> Status {
+) -> Result<Status, Failure> {
     let size = matches.whole("size").and_then(|size| usize::try_from(size).ok()).unwrap_or(1);
     clock::tighten_timers();
     let anchor = clock::anchor();
@@ -82,6 +82,7 @@ fn probe(
         command: target.command,
         protocol: "echo",
         host: target.host.clone(),
+        port: target.port,
         address: connected.address,
         local: connected.stream.local_address().ok(),
         start: anchor.wall,
@@ -93,7 +94,8 @@ fn probe(
         look_up: target.look_up,
         files: files.as_ref().map(RunFiles::paths),
     };
-    let mut sinks = measuring::sinks(matches, &run, files);
+    let metrics = measuring::metrics(matches, &run, files.as_ref())?;
+    let mut sinks = measuring::sinks(matches, &run, files, metrics);
     let connect = connected.took;
     let mut link =
         StreamLink::new(EchoCodec::new(size), dialer, connected, matches.flag("tcp-info"));
@@ -107,5 +109,5 @@ fn probe(
         &mut sinks,
         &mut orders,
     );
-    measuring::status(matches, &tally)
+    Ok(measuring::status(matches, &tally))
 }

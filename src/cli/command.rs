@@ -3,10 +3,11 @@
 use super::error::Failure;
 use super::matches::Matches;
 use super::options::{
-    ADDRESS, COMMON, CONNECTION, FILES, GAPS, Group, LIMITS, LISTEN, MESSAGE, OUTPUT, PINGS,
-    PLAYED_LOSS, REFLECTING, RESULTS, SCHEDULE, SERIES, SERVICE, TEST_PACKETS,
+    ADDRESS, CAPTURED, COMMON, CONNECTION, FILES, GAPS, Group, MESSAGE, OUTPUT, PINGS, REPORT,
+    RESULTS, SCHEDULE, SERIES, TEST_PACKETS,
 };
-use super::{Status, client, idle, loopback, measure, ping, server, twamp};
+use super::service_options::{LIMITS, LISTEN, PLAYED_LOSS, REFLECTING, SERVICE};
+use super::{Status, analyze, client, idle, loopback, measure, ping, report, server, twamp};
 
 /// One command.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub struct Command {
 }
 
 /// Every command, in the order of the overview.
-pub const COMMANDS: [Command; 7] = [
+pub const COMMANDS: [Command; 9] = [
     Command {
         name: "client",
         about: "time every round trip of one TCP connection to an echo service",
@@ -141,6 +142,45 @@ pub const COMMANDS: [Command; 7] = [
         notes: "Checks an installation and shows this host's own floor, below which no\n\
                 round trip to another host can come.\n",
         run: loopback::run,
+    },
+    Command {
+        name: "analyze",
+        about: "explain a packet capture: what happened, and how long it took on the wire",
+        positionals: &["CAPTURE"],
+        groups: &[CAPTURED, COMMON],
+        defaults: &[],
+        notes: "CAPTURE is a pcap or pcapng file, or - for standard input. Each TCP connection is\n\
+                told step by step; of long ones the ordinary middle is left out, unless with\n\
+                --verbose. Sequence numbers are judged by Wireshark's rules.\n\
+                \n\
+                Exit status: 0 read to its end; 2 anything else, after what could be read.\n\
+                \n\
+                Examples:\n  \
+                echotest analyze capture.pcap\n  \
+                tcpdump -i any -w - tcp port 7 | echotest analyze -\n  \
+                echotest analyze capture.pcap --csv logs/echo_client_20261120_192001_timings.csv\n",
+        run: analyze::run,
+    },
+    Command {
+        name: "report",
+        about: "look at what a run measured, or compare several",
+        positionals: &["TIMINGS…"],
+        groups: &[REPORT, COMMON],
+        defaults: &[],
+        notes: "TIMINGS are CSV files of this tool, or of any other with the same five columns;\n\
+                - is standard input. For one file: summary, histogram and time line. For several:\n\
+                a table side by side, and how each differs from the first.\n\
+                \n\
+                An outage is two or more packets lost in a row. The width is that of COLUMNS or\n\
+                the terminal, else 80; in a locale that is not UTF-8 the plots are ASCII.\n\
+                \n\
+                Exit status: 0 there is a round trip in the files; 1 there is none; 2 anything\n\
+                else, such as a file that cannot be read.\n\
+                \n\
+                Examples:\n  \
+                echotest report logs/echo_client_20261120_192001_timings.csv\n  \
+                echotest report a.csv b.csv --label direct --label balancer --html report.html\n",
+        run: report::run,
     },
 ];
 

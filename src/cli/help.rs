@@ -23,6 +23,8 @@ pub fn overview() -> String {
     }
     text.push_str(
         "\n'echotest help COMMAND' or 'echotest COMMAND --help' explains a command.\n\
+         'echotest help man' prints the manual page, 'echotest help completions SHELL' what\n\
+         bash, zsh or fish need to complete a command line.\n\
          Try it here first: echotest loopback\n",
     );
     text
@@ -46,7 +48,8 @@ pub fn of(command: &Command) -> String {
     text
 }
 
-fn capitalised(text: &str) -> String {
+/// A sentence.
+pub(super) fn capitalised(text: &str) -> String {
     let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
     format!("{}{rest}.", first.to_uppercase())
 }

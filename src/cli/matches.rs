@@ -14,6 +14,9 @@ use super::error::UsageError;
 use super::options::Opt;
 use super::value::Value;
 
+/// Ends the name of a last positional argument that takes any number.
+pub const SEVERAL: char = '…';
+
 /// A command line that was understood.
 #[derive(Debug)]
 pub struct Matches {
@@ -133,11 +136,13 @@ impl Matches {
     fn positional(&mut self, value: &OsStr) -> Result<(), UsageError> {
         let place = self.positionals.len();
         let text = value.to_string_lossy();
-        if place >= self.command.positionals.len() {
+        let names = self.command.positionals;
+        let several = names.last().filter(|name| name.ends_with(SEVERAL));
+        let Some(name) = names.get(place).or(several) else {
             return Err(self.usage(format!("unexpected argument {text:?}")));
-        }
+        };
         if text.is_empty() {
-            let name = self.command.positionals[place].trim_matches(['[', ']']);
+            let name = name.trim_matches(['[', ']', SEVERAL]);
             return Err(self.usage(format!("{name} is empty")));
         }
         self.positionals.push(text.into_owned());
@@ -148,7 +153,7 @@ impl Matches {
         let missing = self.command.positionals.get(self.positionals.len());
         match missing {
             Some(name) if !name.starts_with('[') && !self.wants_help() => {
-                Err(self.usage(format!("{name} is missing")))
+                Err(self.usage(format!("{} is missing", name.trim_matches(SEVERAL))))
             }
             _ => Ok(()),
         }
@@ -162,6 +167,11 @@ impl Matches {
     /// The positional argument at `place`, counted from 0.
     pub fn positional_at(&self, place: usize) -> Option<&str> {
         self.positionals.get(place).map(String::as_str)
+    }
+
+    /// All positional arguments.
+    pub fn positionals(&self) -> &[String] {
+        &self.positionals
     }
 
     /// Whether a flag was given.
@@ -231,6 +241,17 @@ impl Matches {
             Value::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// All texts given.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let given = self.given.iter().filter(|(given, _)| *given == name);
+        given
+            .filter_map(|(_, value)| match value {
+                Value::Text(text) => Some(text.clone()),
+                _ => None,
+            })
+            .collect()
     }
 
     /// All addresses given.
@@ -303,6 +324,14 @@ mod tests {
     #[test]
     fn the_last_of_two_values_counts() {
         assert_eq!(parse("client h -c 5 -c 6").unwrap().whole("count"), Some(6));
+    }
+
+    #[test]
+    fn a_last_positional_may_take_any_number() {
+        let matches = parse("report a --label x b --label y c").unwrap();
+        assert_eq!(matches.positionals(), ["a", "b", "c"]);
+        assert_eq!(matches.texts("label"), ["x", "y"]);
+        assert!(parse("report").unwrap_err().to_string().starts_with("TIMINGS is missing"));
     }
 
     #[test]

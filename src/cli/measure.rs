@@ -93,6 +93,7 @@ impl<'a> Measuring<'a> {
             command: target.command,
             protocol: "measure",
             host: target.host.clone(),
+            port: target.port,
             address: connected.address,
             local: connected.stream.local_address().ok(),
             start: clock::wall(),

@@ -19,6 +19,7 @@ use crate::record::diagnostics::DiagnosticsSink;
 use crate::record::files::RunFiles;
 use crate::record::json::JsonSink;
 use crate::record::log_file::LogFileSink;
+use crate::record::metrics::MetricsSink;
 use crate::record::ping::{PingColumns, PingTerminal};
 use crate::record::terminal::TerminalSink;
 use crate::record::twamp::TwampColumns;
@@ -47,6 +48,22 @@ pub(super) fn files(matches: &Matches, program: &str) -> Result<Option<RunFiles>
     Ok(Some(RunFiles::create(Path::new(&directory), program, clock::wall())?))
 }
 
+/// The metrics file, if there is to be one; without it the run's files go again.
+pub(super) fn metrics(
+    matches: &Matches,
+    run: &Run,
+    files: Option<&RunFiles>,
+) -> Result<Option<MetricsSink>, Failure> {
+    let path = matches.text("metrics");
+    let start = |path| MetricsSink::new(Path::new(path), run, clock::now());
+    let metrics = path.as_deref().map(start).transpose().inspect_err(|_| {
+        if let Some(files) = files {
+            files.remove();
+        }
+    });
+    Ok(metrics?)
+}
+
 /// Connects; without a connection the run's files go again.
 pub(super) fn connect(
     target: &Target,
@@ -70,7 +87,12 @@ pub(super) fn watch_signals() -> io::Result<()> {
 
 /// The destinations: files first, so that nothing that happens on a terminal
 /// can cost a row.
-pub(super) fn sinks(matches: &Matches, run: &Run, files: Option<RunFiles>) -> Vec<Box<dyn Sink>> {
+pub(super) fn sinks(
+    matches: &Matches,
+    run: &Run,
+    files: Option<RunFiles>,
+    metrics: Option<MetricsSink>,
+) -> Vec<Box<dyn Sink>> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     if let Some(RunFiles { log, csv, .. }) = files {
         sinks.push(Box::new(CsvSink::new(csv, extra_columns(matches, run))));
@@ -80,6 +102,9 @@ pub(super) fn sinks(matches: &Matches, run: &Run, files: Option<RunFiles>) -> Ve
             &text::header(run),
             matches.flag("verbose"),
         )));
+    }
+    if let Some(metrics) = metrics {
+        sinks.push(Box::new(metrics));
     }
     if matches.flag("json") {
         sinks.push(Box::new(JsonSink::new(run.clone())));

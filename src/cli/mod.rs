@@ -1,19 +1,25 @@
 //! The command line: one row per option, from which arguments are parsed and
 //! help is printed; then what each command means.
 
+pub mod analyze;
 pub mod client;
 pub mod command;
+pub mod completions;
 pub mod error;
 pub mod help;
 pub mod idle;
 pub mod logging;
 pub mod loopback;
+pub mod manual;
 pub mod matches;
 pub mod measure;
 mod measuring;
 pub mod options;
+pub mod page_file;
 pub mod ping;
+pub mod report;
 pub mod server;
+pub mod service_options;
 mod target;
 pub mod twamp;
 pub mod value;
@@ -84,7 +90,7 @@ fn understand(arguments: Vec<OsString>, socket: Option<TcpStream>) -> Result<Sta
     match first.to_str() {
         Some("--help" | "-h") => Ok(print(&help::overview())),
         Some("--version" | "-V") => Ok(print(&help::version())),
-        Some("help") => help_about(arguments.next()),
+        Some("help") => help_about(arguments),
         Some(name) if let Some(command) = command::find(name) => {
             dispatch(command, arguments, socket)
         }
@@ -92,14 +98,29 @@ fn understand(arguments: Vec<OsString>, socket: Option<TcpStream>) -> Result<Sta
     }
 }
 
-fn help_about(topic: Option<OsString>) -> Result<Status, Failure> {
-    let Some(topic) = topic else {
+fn help_about(mut topics: impl Iterator<Item = OsString>) -> Result<Status, Failure> {
+    let Some(topic) = topics.next() else {
         return Ok(print(&help::overview()));
     };
-    match topic.to_str().and_then(command::find) {
-        Some(command) => Ok(print(&help::of(command))),
-        None => Err(UsageError::unknown_command(&topic).into()),
+    match topic.to_str() {
+        Some("man") => Ok(print(&manual::page())),
+        Some("completions") => complete_for(topics.next()),
+        Some(name) if let Some(command) = command::find(name) => Ok(print(&help::of(command))),
+        _ => Err(UsageError::unknown_command(&topic).into()),
     }
+}
+
+fn complete_for(shell: Option<OsString>) -> Result<Status, Failure> {
+    let shell = shell.unwrap_or_default();
+    let known = completions::SHELLS.iter().find(|(name, _)| shell == *name);
+    let Some((_, write)) = known else {
+        let names: Vec<&str> = completions::SHELLS.iter().map(|(name, _)| *name).collect();
+        let names = names.join(", ");
+        let problem =
+            format!("help completions {:?}: accepted is one of {names}", shell.to_string_lossy());
+        return Err(UsageError::new(None, problem).into());
+    };
+    Ok(print(&write()))
 }
 
 fn dispatch(

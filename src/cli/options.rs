@@ -39,7 +39,7 @@ pub const MAX_SIZE: u64 = 64 << 20;
 /// The most octets after a test packet's header: what UDP over IPv4 holds.
 pub const MAX_PADDING: u64 = 65_507 - 14;
 
-const fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Opt {
+pub(super) const fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Opt {
     Opt {
         long,
         short,
@@ -52,7 +52,7 @@ const fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Op
     }
 }
 
-const fn option(
+pub(super) const fn option(
     long: &'static str,
     short: Option<char>,
     value: &'static str,
@@ -63,10 +63,9 @@ const fn option(
     Opt { long, short, alias: None, value, kind, default, repeatable: false, help }
 }
 
-const SECONDS: Kind = Kind::Seconds { zero: false };
-const SECONDS_OR_ZERO: Kind = Kind::Seconds { zero: true };
+pub(super) const SECONDS: Kind = Kind::Seconds { zero: false };
+pub(super) const SECONDS_OR_ZERO: Kind = Kind::Seconds { zero: true };
 const COUNT: Kind = Kind::Number { least: 0, most: u64::MAX };
-const LIMIT: Kind = Kind::Number { least: 1, most: 1 << 20 };
 
 const IPV4: Opt = flag("ipv4", Some('4'), "use IPv4 only");
 const IPV6: Opt = flag("ipv6", Some('6'), "use IPv6 only");
@@ -115,6 +114,14 @@ const FREQUENCY: Opt = Opt {
 const PACKETS: Opt =
     option("count", Some('c'), "N", COUNT, Some("0"), "packets to send; 0 until stopped");
 const DURATION: Opt = option("duration", Some('w'), "SECS", SECONDS, None, "stop after this long");
+const METRICS: Opt = option(
+    "metrics",
+    None,
+    "FILE",
+    Kind::File,
+    None,
+    "keep FILE in Prometheus' text format, for node_exporter's textfile collector",
+);
 const MAX_LOSS: Opt =
     option("max-loss", None, "PCT", Kind::Percent, None, "exit 1 if more packets are lost");
 const MAX_RTT: Opt =
@@ -166,6 +173,7 @@ pub const OUTPUT: Group = Group {
         NO_FILES,
         flag("tcp-info", None, "add the kernel's view of the connection to each CSV row"),
         JSON,
+        METRICS,
         MAX_LOSS,
         MAX_RTT,
     ],
@@ -182,81 +190,6 @@ pub const MESSAGE: Group = Group {
         None,
         "send TEXT once, print what came back, exit; writes no files",
     )],
-};
-
-/// Where and how a server listens.
-pub const LISTEN: Group = Group {
-    title: "Listening",
-    rows: &[
-        option(
-            "port",
-            Some('p'),
-            "N",
-            Kind::Number { least: 0, most: 65535 },
-            None,
-            "port to listen on; 0 takes any free one (default: echo 7, measure 9900, ping 12001, twamp 862)",
-        ),
-        Opt {
-            repeatable: true,
-            ..option(
-                "bind",
-                None,
-                "ADDR",
-                Kind::Address,
-                None,
-                "address to listen on, repeatable (default: every address, IPv6 and IPv4)",
-            )
-        },
-    ],
-};
-
-/// What bounds a server.
-pub const LIMITS: Group = Group {
-    title: "Limits",
-    rows: &[
-        option(
-            "max-clients",
-            None,
-            "N",
-            LIMIT,
-            Some("1024"),
-            "clients served at once; one more is closed at once and logged",
-        ),
-        option("max-per-host", None, "N", LIMIT, Some("256"), "the same for one source address"),
-        option(
-            "idle-timeout",
-            None,
-            "SECS",
-            SECONDS_OR_ZERO,
-            None,
-            "close a connection that is silent this long; 0 never (default: echo 0, measure and ping 60, twamp 900)",
-        ),
-    ],
-};
-
-/// How a server runs.
-pub const SERVICE: Group = Group {
-    title: "Running",
-    rows: &[
-        option(
-            "log-file",
-            None,
-            "FILE",
-            Kind::File,
-            None,
-            "log there as well; opened again on SIGHUP",
-        ),
-        flag("daemon", None, "leave the terminal; exit 0 once it listens"),
-        option(
-            "pid-file",
-            None,
-            "FILE",
-            Kind::File,
-            None,
-            "written once listening, removed on a clean stop",
-        ),
-        flag("inetd", None, "serve the one connected socket on standard input, then exit"),
-    ],
 };
 
 /// What the measurement protocol measures.
@@ -312,6 +245,33 @@ pub const ADDRESS: Group = Group { title: "Connection", rows: &[IPV4, IPV6, SOUR
 /// What the measurement client leaves behind.
 pub const FILES: Group = Group { title: "Output", rows: &[LOG_DIR, NO_FILES, JSON] };
 
+/// What a report shows, and where.
+pub const REPORT: Group = Group {
+    title: "Output",
+    rows: &[
+        Opt {
+            repeatable: true,
+            ..option(
+                "label",
+                None,
+                "NAME",
+                Kind::Text,
+                None,
+                "what to call the file, repeatable: the first is for the first file",
+            )
+        },
+        option(
+            "html",
+            None,
+            "FILE",
+            Kind::File,
+            None,
+            "write the report as one self-contained page as well",
+        ),
+        flag("json", None, "print one JSON object instead of tables and plots"),
+    ],
+};
+
 /// When pings are made, and of what.
 pub const PINGS: Group = Group {
     title: "Pings",
@@ -342,71 +302,7 @@ pub const PINGS: Group = Group {
 
 /// What pings leave behind.
 pub const RESULTS: Group =
-    Group { title: "Output", rows: &[LOG_DIR, NO_FILES, JSON, MAX_LOSS, MAX_RTT] };
-
-/// The ping server's own.
-pub const PLAYED_LOSS: Group = Group {
-    title: "Ping",
-    rows: &[
-        option(
-            "loss",
-            None,
-            "PCT",
-            Kind::Percent,
-            None,
-            "chance that a message is answered LOST (default 20)",
-        ),
-        option(
-            "seed",
-            None,
-            "N",
-            Kind::Number { least: 0, most: u64::MAX },
-            None,
-            "makes the losses repeatable: they depend on N and the message's number alone",
-        ),
-    ],
-};
-
-/// The TWAMP server's own.
-pub const REFLECTING: Group = Group {
-    title: "TWAMP",
-    rows: &[
-        option(
-            "test-ports",
-            None,
-            "LOW-HIGH",
-            Kind::Ports,
-            None,
-            "UDP ports of test sessions; given, clients' own wishes outside are not met \
-             (default 18760-19960)",
-        ),
-        option("max-sessions", None, "N", LIMIT, None, "test sessions at once (default 1024)"),
-        option(
-            "max-sessions-per-host",
-            None,
-            "N",
-            LIMIT,
-            None,
-            "the same for one client's address (default 256)",
-        ),
-        option(
-            "max-rate",
-            None,
-            "N",
-            Kind::Number { least: 1, most: 1_000_000_000 },
-            None,
-            "packets a second that one sender has reflected (default 500000)",
-        ),
-        option(
-            "ref-wait",
-            None,
-            "SECS",
-            SECONDS,
-            None,
-            "end a test session that is silent this long (default 900)",
-        ),
-    ],
-};
+    Group { title: "Output", rows: &[LOG_DIR, NO_FILES, JSON, METRICS, MAX_LOSS, MAX_RTT] };
 
 /// When test packets are sent, and what they are.
 pub const TEST_PACKETS: Group = Group {
@@ -480,6 +376,30 @@ pub const GAPS: Group = Group {
             SECONDS,
             Some("5.0"),
             "time to connect, and time without an answer after which a connection is forgotten",
+        ),
+        JSON,
+    ],
+};
+
+/// What of a capture is looked at, and with what it is compared.
+pub const CAPTURED: Group = Group {
+    title: "Capture",
+    rows: &[
+        option(
+            "port",
+            None,
+            "N",
+            Kind::Number { least: 1, most: 65535 },
+            None,
+            "connections with this port alone",
+        ),
+        option(
+            "csv",
+            None,
+            "TIMINGS",
+            Kind::File,
+            None,
+            "the client's own file, to be compared packet by packet",
         ),
         JSON,
     ],

@@ -29,6 +29,7 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
         command: target.command,
         protocol: "ping",
         host: target.host.clone(),
+        port: target.port,
         address: dialer.addresses[0],
         local: None,
         start: anchor.wall,
@@ -40,7 +41,8 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
         look_up: target.look_up,
         files: files.as_ref().map(RunFiles::paths),
     };
-    let mut sinks = measuring::sinks(matches, &run, files);
+    let metrics = measuring::metrics(matches, &run, files.as_ref())?;
+    let mut sinks = measuring::sinks(matches, &run, files, metrics);
     let look_up = match matches.whole("re-resolve") {
         Some(after) => Some(LookUp::new(target.host, target.port, family(matches)?, after)),
         None => None,

@@ -53,7 +53,7 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
             files.remove();
         }
     })?;
-    Ok(measure(matches, &target, plan, ready, files))
+    measure(matches, &target, plan, ready, files)
 }
 
 /// Octets of padding, and in light mode at least STAMP's.
@@ -160,12 +160,13 @@ fn measure(
     plan: Plan,
     ready: Ready,
     files: Option<RunFiles>,
-) -> Status {
+) -> Result<Status, Failure> {
     let anchor = clock::anchor();
     let run = Run {
         command: target.command,
         protocol: "twamp",
         host: target.host.clone(),
+        port: target.port,
         address: ready.address,
         local: ready.socket.local_address().ok(),
         start: anchor.wall,
@@ -177,7 +178,8 @@ fn measure(
         look_up: target.look_up,
         files: files.as_ref().map(RunFiles::paths),
     };
-    let mut sinks = measuring::sinks(matches, &run, files);
+    let metrics = measuring::metrics(matches, &run, files.as_ref())?;
+    let mut sinks = measuring::sinks(matches, &run, files, metrics);
     let mut link = TwampLink::new(ready.socket, ready.padding, anchor);
     let start = clock::now();
     let tally = run_loop(
@@ -196,7 +198,7 @@ fn measure(
     if let Some(Err(error)) = ready.control.map(ControlClient::stop) {
         log::warn!("the session could not be ended: {error}");
     }
-    measuring::status(matches, &tally)
+    Ok(measuring::status(matches, &tally))
 }
 
 fn empty_tally(start: crate::clock::Mono, connect: Option<Duration>, light: bool) -> Tally {

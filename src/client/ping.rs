@@ -60,8 +60,9 @@ struct Flight {
     number: u64,
     began: Mono,
     deadline: Mono,
-    /// Addresses that this ping has tried.
+    /// Addresses that this ping has tried, and whether there are more than one.
     tried: usize,
+    one_of_many: bool,
     ends: (Option<SocketAddr>, SocketAddr),
     connect: Option<Duration>,
     /// What a router said of it.
@@ -90,6 +91,8 @@ impl Flight {
     /// The ping as it ended at `at`.
     fn end(&self, at: Mono, sent: Mono, ended: Ended, failure: Option<Failure>) -> (Mono, Single) {
         let detail = Detail::Ping(PingDetail {
+            address: self.ends.1.ip(),
+            one_of_many: self.one_of_many,
             began: self.began,
             connect: self.connect,
             known_after: at.since(self.began),
@@ -97,6 +100,16 @@ impl Flight {
             failure,
         });
         (at, Single { number: self.number, sent: Some(sent), ended, detail })
+    }
+
+    /// Why nothing came, as far as it is known.
+    fn timed_out(&self) -> Failure {
+        match (&self.stage, self.icmp) {
+            (Stage::Waiting { stream, .. }, None) => {
+                stream.trouble().map_or(Failure::TimedOut(None), Failure::Told)
+            }
+            (_, icmp) => Failure::TimedOut(icmp),
+        }
     }
 
     fn failed(&self, at: Mono, failure: Failure) -> (Mono, Single) {
@@ -161,10 +174,13 @@ impl PingLink {
     /// cannot begin.
     fn dial(&mut self, mut flight: Flight, address: SocketAddr) {
         flight.tried += 1;
+        // What was said of the address before is nothing of this one's.
+        flight.ends = (None, address);
+        flight.icmp = None;
         match Dial::start(&self.dialer, address) {
             Ok(dial) => {
                 flight.began = dial.began();
-                flight.ends = (dial.local_address().ok(), address);
+                flight.ends.0 = dial.local_address().ok();
                 let at_once = dial.has_ended();
                 flight.stage = Stage::Dialing(dial);
                 if flight.request.is_empty() && !self.options.handshake_only {
@@ -194,16 +210,22 @@ impl PingLink {
     /// While no address has answered yet, the others of the name are tried.
     fn not_connected(&mut self, mut flight: Flight, at: Mono, failure: Failure) {
         let others = flight.tried < self.dialer.addresses.len() && at < flight.deadline;
-        let search = !self.answered && !self.options.all_addresses;
-        if search {
-            self.turn += 1;
-        }
-        if search && others {
+        if self.look_elsewhere(&flight) && others {
             flight.stage = Stage::Over;
             let address = self.address(flight.number);
             return self.dial(flight, address);
         }
         self.fail(&flight, at, failure);
+    }
+
+    /// Whether another address is to be pinged instead of that of `flight`,
+    /// which was not reached. Of several pings under way to it the first decides.
+    fn look_elsewhere(&mut self, flight: &Flight) -> bool {
+        let search = !self.answered && !self.options.all_addresses;
+        if search && self.address(flight.number) == flight.ends.1 {
+            self.turn += 1;
+        }
+        search
     }
 
     fn fail(&mut self, flight: &Flight, at: Mono, failure: Failure) {
@@ -295,7 +317,8 @@ impl PingLink {
         for raw in &self.icmp {
             while let Some((error, Quoted { source, destination })) = raw.next_error() {
                 let about = |flight: &&mut Flight| {
-                    flight.ends.0 == Some(source) && same_end(flight.ends.1, destination)
+                    let (near, far) = flight.ends;
+                    near.is_some_and(|near| same_end(near, source)) && same_end(far, destination)
                 };
                 if let Some(flight) = self.flights.iter_mut().find(about) {
                     flight.icmp = Some(error);
@@ -307,9 +330,9 @@ impl PingLink {
     fn expire(&mut self, now: Mono) {
         while let Some(place) = self.flights.iter().position(|flight| flight.deadline <= now) {
             let flight = self.flights.remove(place);
-            let failure = Failure::TimedOut(flight.icmp);
-            if matches!(flight.stage, Stage::Dialing(_)) && !self.answered {
-                self.turn += 1;
+            let failure = flight.timed_out();
+            if matches!(flight.stage, Stage::Dialing(_)) {
+                self.look_elsewhere(&flight);
             }
             self.fail(&flight, now, failure);
         }
@@ -376,6 +399,7 @@ impl Link for PingLink {
             began,
             deadline: began + self.dialer.timeout,
             tried: 0,
+            one_of_many: self.dialer.addresses.len() > 1,
             ends: (None, address),
             connect: None,
             icmp: None,

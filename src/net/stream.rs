@@ -114,6 +114,12 @@ impl Stream {
         (at, heard)
     }
 
+    /// What the kernel was told of the path while it went on trying, by the
+    /// system's error number.
+    pub fn trouble(&self) -> Option<i32> {
+        self.socket.take_error().ok().flatten().and_then(|error| error.raw_os_error())
+    }
+
     /// For waiting for octets together with other sockets.
     pub fn interest(&self) -> Interest<'_> {
         Interest::read(self.socket.as_fd())

@@ -59,6 +59,9 @@ pub fn sleep_until(until: Mono) -> Mono {
     now()
 }
 
+/// The error of a clock of which nothing is known: the kernel's own limit.
+const UNKNOWN_ERROR: Duration = Duration::from_secs(16);
+
 /// How far the wall clock can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trust {
@@ -78,15 +81,17 @@ pub fn trust() -> Trust {
     let synchronised = result != -1 && result != libc::TIME_ERROR;
     #[allow(clippy::unnecessary_cast, reason = "the field's width differs between targets")]
     let micros = (state.maxerror as i64).unsigned_abs();
-    Trust { synchronised, error: Duration::from_micros(micros) }
+    // What may not be asked for is as bad as the kernel ever says it is.
+    let error = if result == -1 { UNKNOWN_ERROR } else { Duration::from_micros(micros) };
+    Trust { synchronised, error }
 }
 
 /// A monotonic moment as the kernel takes it; "never" becomes centuries.
 #[allow(clippy::cast_possible_wrap, reason = "both parts are below 2^63 by the division")]
 pub(super) fn timespec(at: Mono) -> libc::timespec {
     libc::timespec {
-        tv_sec: (at.0 / NANOS_PER_SECOND.unsigned_abs()) as libc::time_t,
-        tv_nsec: (at.0 % NANOS_PER_SECOND.unsigned_abs()) as libc::c_long,
+        tv_sec: (at.0 / NANOS_PER_SECOND.unsigned_abs()) as _,
+        tv_nsec: (at.0 % NANOS_PER_SECOND.unsigned_abs()) as _,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod poll;
 pub mod signals;
 pub mod socket;
 pub mod tcp_info;
+pub mod terminal;
 
 /// The result of a system call that reports failure as -1 and `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {

@@ -49,6 +49,11 @@ impl<'fd> Interest<'fd> {
 /// The most descriptors that one wait can watch.
 pub const MAX_WATCHED: usize = 64;
 
+/// The kernel may end a `ppoll` late by a thousandth of its span, whatever the
+/// timer slack (`fs/select.c`): a packet a second left 1.1 ms late. So of a wait
+/// longer than this the last part, a hundredth, is a wait of its own.
+const LONG: u64 = 10_000_000;
+
 /// Waits until something of what is asked for is there, until `until`, or
 /// until a signal arrives. Each interest is left with what was found.
 ///
@@ -65,14 +70,19 @@ pub fn wait(interests: &mut [Interest<'_>], until: Mono) -> io::Result<()> {
         *slot = interest.to_poll();
     }
     let count = libc::nfds_t::try_from(polled.len()).unwrap_or(0);
-    let span = clock::timespec(Mono(until.0.saturating_sub(clock::now().0)));
-    // SAFETY: `polled` holds exactly `count` entries and `span` is a valid
-    // timespec; both outlive the call. No signal mask is given.
-    let result =
-        unsafe { libc::ppoll(polled.as_mut_ptr(), count, &raw const span, std::ptr::null()) };
-    match check(result) {
-        Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-        _ => {}
+    loop {
+        let left = until.0.saturating_sub(clock::now().0);
+        let part = if left > LONG { left - left / 100 } else { left };
+        let span = clock::timespec(Mono(part));
+        // SAFETY: `polled` holds exactly `count` entries and `span` is a valid
+        // timespec; both outlive the call. No signal mask is given.
+        let result =
+            unsafe { libc::ppoll(polled.as_mut_ptr(), count, &raw const span, std::ptr::null()) };
+        match check(result) {
+            Ok(0) if part < left => {}
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => break,
+        }
     }
     for (slot, interest) in polled.iter().zip(interests) {
         interest.found(slot.revents);

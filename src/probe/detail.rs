@@ -1,6 +1,8 @@
 //! What is known of a probe beyond its times, protocol by protocol.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::clock::{Mono, Wall, nanos};
@@ -30,6 +32,10 @@ pub enum Detail {
 /// What became of a TCP ping's own connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PingDetail {
+    /// Where it went.
+    pub address: IpAddr,
+    /// Whether the name has other addresses too.
+    pub one_of_many: bool,
     /// When connecting began.
     pub began: Mono,
     /// How long the handshake took, if it was completed.
@@ -49,6 +55,10 @@ pub enum Failure {
     Declared,
     /// Nothing came in time. What routers said meanwhile, if anything.
     TimedOut(Option<IcmpError>),
+    /// Nothing came in time, and meanwhile the kernel was told of a trouble on
+    /// the path, by the system's error number: without the right to a raw socket
+    /// nobody says who told it.
+    Told(i32),
     /// The host refused the connection with a reset.
     Refused,
     /// The connection was reset after it stood.
@@ -70,7 +80,7 @@ impl Failure {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Declared => "lost",
-            Self::TimedOut(_) => "timeout",
+            Self::TimedOut(_) | Self::Told(_) => "timeout",
             Self::Refused => "refused",
             Self::Reset => "reset",
             Self::Closed => "closed",
@@ -93,18 +103,29 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let system = |number: i32| std::io::Error::from_raw_os_error(number);
+        let system = |number: i32| io::Error::from_raw_os_error(number);
         match self {
             Self::Declared => f.write_str("the server answered LOST"),
             Self::TimedOut(None) => f.write_str("timed out"),
             Self::TimedOut(Some(icmp)) => write!(f, "timed out; meanwhile: {icmp}"),
+            Self::Told(number) => write!(f, "timed out; meanwhile: {}", system(*number)),
             Self::Refused => {
                 f.write_str("connection refused: the host answers, nothing listens on this port")
             }
             Self::Reset => f.write_str("connection reset by the peer or something on the path"),
             Self::Closed => f.write_str("closed by the peer without an answer"),
             Self::Icmp(icmp) => icmp.fmt(f),
-            Self::Local(number) => write!(f, "this host could not send: {}", system(*number)),
+            Self::Local(number) => {
+                let error = system(*number);
+                let hint = match error.kind() {
+                    ErrorKind::PermissionDenied => ", a route or rule of its own prohibits it",
+                    ErrorKind::InvalidInput => {
+                        ", by a blackhole route or a source address that does not fit"
+                    }
+                    _ => "",
+                };
+                write!(f, "this host could not send: {error}{hint}")
+            }
             Self::Other(number) => write!(f, "{}", system(*number)),
             Self::Stopped => f.write_str("the run ended first"),
         }

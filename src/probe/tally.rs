@@ -9,6 +9,11 @@ use super::link::TcpTotals;
 use super::sample::{Notice, Outcome, Sample};
 use crate::clock::{Mono, nanos};
 use crate::stats::{Jitter, Summary};
+use crate::wire::icmp::IcmpError;
+
+/// Kinds of ICMP errors that are counted: more than a path has routers. Each ping
+/// keeps its own in its row.
+pub const MAX_REPORTS: usize = 64;
 
 /// Everything that a run's summary says.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +33,8 @@ pub struct Tally {
     pub reordered: u64,
     /// Pings without a reply, by [`super::Failure::name`].
     pub failures: BTreeMap<&'static str, u64>,
+    /// What routers said of pings, and how often; [`MAX_REPORTS`] kinds at most.
+    pub reports: BTreeMap<IcmpError, u64>,
     /// Each direction's own figures, where a reflector tells them.
     pub directions: Option<Box<Directions>>,
     /// Probes whose reply was not what had been sent.
@@ -135,9 +142,16 @@ impl Tally {
                 }
                 if let Some(failure) = ping.failure {
                     *self.failures.entry(failure.name()).or_default() += 1;
+                    failure.icmp().into_iter().for_each(|report| self.report(report));
                 }
             }
             Detail::None | Detail::Twamp(_) => {}
+        }
+    }
+
+    fn report(&mut self, report: IcmpError) {
+        if self.reports.len() < MAX_REPORTS || self.reports.contains_key(&report) {
+            *self.reports.entry(report).or_default() += 1;
         }
     }
 

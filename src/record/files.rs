@@ -18,11 +18,24 @@ const MAX_SAME_SECOND: u32 = 10_000;
 pub struct FilesError {
     path: PathBuf,
     source: io::Error,
+    advice: &'static str,
+}
+
+impl FilesError {
+    /// A file that one option names.
+    pub(super) fn of_option(path: PathBuf, source: io::Error) -> Self {
+        Self { path, source, advice: "" }
+    }
+
+    /// One of the run's own two files.
+    fn of_run(path: PathBuf, source: io::Error) -> Self {
+        Self { path, source, advice: "; choose another --log-dir, or --no-files" }
+    }
 }
 
 impl fmt::Display for FilesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot write {}; choose another --log-dir, or --no-files", self.path.display())
+        write!(f, "cannot write {}{}", self.path.display(), self.advice)
     }
 }
 
@@ -94,7 +107,7 @@ fn create_directories(path: &Path) -> Result<Vec<PathBuf>, FilesError> {
     missing.reverse();
     DirBuilder::new().recursive(true).create(path).map_err(|source| {
         remove_directories(&missing);
-        FilesError { path: path.to_owned(), source }
+        FilesError::of_run(path.to_owned(), source)
     })?;
     Ok(missing)
 }
@@ -117,7 +130,7 @@ fn create_pair(directory: &Path, stem: &str) -> Result<(RowFile, RowFile), Files
         }
     }
     let source = io::ErrorKind::AlreadyExists.into();
-    Err(FilesError { path: directory.join(stem), source })
+    Err(FilesError::of_run(directory.join(stem), source))
 }
 
 /// A new file, or `None` if the name is taken.
@@ -125,7 +138,7 @@ fn create_new(path: PathBuf) -> Result<Option<RowFile>, FilesError> {
     match File::options().write(true).create_new(true).open(&path) {
         Ok(file) => Ok(Some(RowFile::new(file, path))),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-        Err(source) => Err(FilesError { path, source }),
+        Err(source) => Err(FilesError::of_run(path, source)),
     }
 }
 

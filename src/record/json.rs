@@ -81,7 +81,7 @@ fn percentiles(object: Object, series: &Summary) -> Object {
 }
 
 /// A series with its extremes and percentiles, in microseconds.
-pub(super) fn percentiles_of(series: &Summary) -> Object {
+pub fn percentiles_of(series: &Summary) -> Object {
     percentiles(micros(extremes(series), "stddev", series.stddev()), series)
 }
 
@@ -105,7 +105,7 @@ fn packets(run: &Run, tally: &Tally) -> Object {
 }
 
 /// Nanoseconds as microseconds with three decimals.
-pub(super) fn micros(object: Object, key: &str, nanos: Option<f64>) -> Object {
+pub fn micros(object: Object, key: &str, nanos: Option<f64>) -> Object {
     object.number(key, nanos.map(|nanos| nanos / 1e3), 3)
 }
 

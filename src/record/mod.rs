@@ -6,8 +6,10 @@ pub mod files;
 pub mod format;
 pub mod idle;
 pub mod json;
+pub mod live;
 pub mod log_file;
 pub mod measurement;
+pub mod metrics;
 pub mod object;
 pub mod ping;
 pub mod row_file;
@@ -31,6 +33,8 @@ pub struct Run {
     pub protocol: &'static str,
     /// The host as the user gave it.
     pub host: String,
+    /// The port as the user gave it.
+    pub port: u16,
     /// The address that answered.
     pub address: SocketAddr,
     /// This side's address.

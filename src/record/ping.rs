@@ -5,7 +5,6 @@ use std::io::{self, Write};
 
 use super::Run;
 use super::csv::{Extra, Row};
-use super::format::duration;
 use super::json::{micros, percentiles_of};
 use super::object::Object;
 use super::terminal::gone;
@@ -13,6 +12,7 @@ use super::text;
 use super::timestamp::rfc3339;
 use crate::clock::{Anchor, nanos};
 use crate::probe::{Detail, Failure, Gone, Outcome, PingDetail, Sample, Sink, Tally};
+use crate::wire::icmp::IcmpError;
 use crate::wire::ping;
 
 /// Two lines for each ping, and the summary.
@@ -30,11 +30,13 @@ impl PingTerminal {
 }
 
 /// What is said of a ping.
+#[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
 pub fn lines(sample: &Sample) -> String {
     let number = sample.number;
     let Detail::Ping(detail) = &sample.detail else {
         return format!("Packet {number} lost: {}", Failure::Stopped);
     };
+    let to = if detail.one_of_many { format!(" to {}", detail.address) } else { String::new() };
     match (&sample.outcome, detail.failure) {
         (Outcome::Received { .. }, _) => {
             let response = detail.stamped.map_or_else(String::new, |stamped| {
@@ -43,17 +45,17 @@ pub fn lines(sample: &Sample) -> String {
                 format!("Response received is: {}\n", String::from_utf8_lossy(&reply))
             });
             let rtt = milliseconds(sample.rtt().map_or(0, nanos));
-            format!("{response}RTT (in milliseconds) of packet {number} is {rtt}")
+            format!("{response}RTT (in milliseconds) of packet {number}{to} is {rtt}")
         }
         (Outcome::Corrupt, _) => {
-            format!("Packet {number} corrupt: the answer is not what was sent in upper case")
+            format!("Packet {number}{to} corrupt: the answer is not what was sent in upper case")
         }
         (Outcome::Lost, failure) => {
             let failure = failure.unwrap_or(Failure::Stopped);
-            format!(
-                "Packet {number} lost: {failure}; known after {}",
-                duration(nanos(detail.known_after))
-            )
+            // A refusal is an answer of the host, so its time is a round trip.
+            let after = if failure == Failure::Refused { "RTT" } else { "known after" };
+            let span = nanos(detail.known_after) as f64 / 1e6;
+            format!("Packet {number}{to} lost: {failure}; {after} {span:.3} ms")
         }
     }
 }
@@ -99,7 +101,7 @@ pub struct PingColumns;
 
 impl Extra for PingColumns {
     fn header(&self) -> &'static [&'static str] {
-        &["connect_us", "cause", "icmp_type", "icmp_code", "icmp_from"]
+        &["address", "connect_us", "cause", "known_after_us", "icmp_type", "icmp_code", "icmp_from"]
     }
 
     fn write(&self, row: &mut Row, sample: &Sample) {
@@ -116,6 +118,9 @@ impl Extra for PingColumns {
         row.comma();
         row.number(icmp.map(|icmp| u64::from(icmp.kind)));
         row.comma();
+        let known_after = failure.and(detail).map(|detail| nanos(detail.known_after));
+        row.thousandths(known_after);
+        row.comma();
         let cause = match sample.outcome {
             Outcome::Received { .. } => "",
             Outcome::Corrupt => "corrupt",
@@ -124,6 +129,9 @@ impl Extra for PingColumns {
         row.text(cause.as_bytes());
         row.comma();
         row.thousandths(detail.and_then(|detail| detail.connect).map(nanos));
+        row.comma();
+        let address = detail.map(|detail| detail.address.to_string());
+        row.text(address.unwrap_or_default().as_bytes());
         row.comma();
     }
 }
@@ -140,4 +148,18 @@ pub(super) fn object(run: &Run, tally: &Tally) -> Object {
     micros(Object::new(), "look_up_us", look_up)
         .object("connect_us", percentiles_of(&tally.connect))
         .object("causes", causes)
+        .array("icmp", tally.reports.iter().map(|(report, times)| told(report, *times)))
+}
+
+/// An ICMP error, and how often it came.
+fn told(report: &IcmpError, times: u64) -> Object {
+    let from = report.from.map(|from| from.to_string());
+    Object::new()
+        .text("says", report.text())
+        .text("from", from.as_deref())
+        .whole("version", if report.version6 { 6 } else { 4 })
+        .whole("type", u64::from(report.kind))
+        .whole("code", u64::from(report.code))
+        .whole("mtu", report.mtu.map(u64::from))
+        .whole("count", times)
 }

@@ -1,16 +1,20 @@
 //! What a person at a terminal, or a pipe's reader, sees of a run.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::format::{Unit, count};
+use super::live::Live;
 use super::timestamp::Stamper;
 use super::{Run, text};
-use crate::clock::{Anchor, Mono};
+use crate::clock::{Anchor, Mono, nanos};
+use crate::os::terminal;
 use crate::probe::{Gone, Notice, Sample, Sink, Tally};
 
 /// Up to this rate every packet has its line.
 const SHORTEST_FOR_LINES: Duration = Duration::from_millis(100);
+/// The width of a terminal that does not tell it.
+const USUAL_COLUMNS: usize = 80;
 /// How often the status line of a fast run is drawn again.
 const REDRAW: Duration = Duration::from_secs(1);
 
@@ -20,6 +24,8 @@ pub struct TerminalSink {
     run: Run,
     stamper: Stamper,
     every_packet: bool,
+    /// The status line's figures, where there is one.
+    live: Option<Live>,
     redraw_at: Mono,
     /// A status line stands on the screen.
     drawn: bool,
@@ -33,8 +39,9 @@ impl TerminalSink {
         let live = !every_packet && !plain && io::stdout().is_terminal();
         // A reader that has gone is noticed at the first packet.
         let _ = writeln!(io::stdout(), "{}", text::header(&run));
-        let redraw_at = if live { Mono(0) } else { Mono::NEVER };
-        Self { run, stamper: Stamper::new(), every_packet, redraw_at, drawn: false }
+        let live = live.then(|| Live::new(speaks_unicode()));
+        let redraw_at = if live.is_some() { Mono(0) } else { Mono::NEVER };
+        Self { run, stamper: Stamper::new(), every_packet, live, redraw_at, drawn: false }
     }
 
     /// Takes the status line away, so that something else can be printed.
@@ -45,6 +52,14 @@ impl TerminalSink {
             let _ = stdout.write_all(b"\r\x1b[K").and_then(|()| stdout.flush());
         }
     }
+}
+
+/// Whether the terminal shows more than ASCII, as its locale says.
+pub fn speaks_unicode() -> bool {
+    let named = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(named);
+    let locale = locale.unwrap_or_default().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
 }
 
 /// A reader that has gone ends the run; nothing else that can befall standard
@@ -58,6 +73,9 @@ pub(super) fn gone(result: io::Result<()>) -> Result<(), Gone> {
 
 impl Sink for TerminalSink {
     fn sample(&mut self, sample: &Sample, anchor: &Anchor) -> Result<(), Gone> {
+        if let (Some(live), Some(rtt)) = (&mut self.live, sample.rtt()) {
+            live.record(nanos(rtt));
+        }
         if !self.every_packet {
             return Ok(());
         }
@@ -74,21 +92,19 @@ impl Sink for TerminalSink {
         self.redraw_at
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
     fn tick(&mut self, now: Mono, tally: &Tally) -> Result<(), Gone> {
         self.redraw_at = now + REDRAW;
+        let Some(live) = &mut self.live else { return Ok(()) };
+        // Drawn at once, when no second is over yet.
+        if tally.sent > 0 {
+            live.turn();
+        }
         self.drawn = true;
-        let unit = Unit::for_largest(tally.rtt.percentile(99.0).unwrap_or(0));
-        let figures = [50.0, 99.0].map(|p| tally.rtt.percentile(p).map(|v| v as f64));
-        let line = format!(
-            "\r{} sent, {:.1}% loss, rtt p50/p99 {} {}\x1b[K",
-            count(tally.sent, "packet"),
-            tally.loss_percent().unwrap_or(0.0),
-            unit.numbers(&figures),
-            unit.name()
-        );
         let mut stdout = io::stdout();
-        gone(stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()))
+        // One column stays free: in the last one some terminals wrap.
+        let columns = terminal::columns(stdout.as_fd()).unwrap_or(USUAL_COLUMNS) - 1;
+        let status = format!("\r{}\x1b[K", live.line(tally, columns));
+        gone(stdout.write_all(status.as_bytes()).and_then(|()| stdout.flush()))
     }
 
     fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {

@@ -58,6 +58,18 @@ impl Histogram {
         self.total += 1;
     }
 
+    /// All values of several histograms in one.
+    pub fn sum<'parts>(parts: impl IntoIterator<Item = &'parts Self>) -> Self {
+        let mut sum = Self::new();
+        for part in parts {
+            sum.total += part.total;
+            // What is zero stays untouched, so that it becomes no memory.
+            let filled = part.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+            filled.for_each(|(index, count)| sum.counts[index] += count);
+        }
+        sum
+    }
+
     /// How many values were counted.
     pub fn total(&self) -> u64 {
         self.total

@@ -13,7 +13,7 @@ const IPV6_HEADER: usize = 40;
 const TCP: u8 = 6;
 
 /// What a router or a host reported of a packet that it did not deliver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IcmpError {
     /// Whether it came over IPv6.
     pub version6: bool,

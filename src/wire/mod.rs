@@ -6,11 +6,18 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic)
 )]
 
+pub mod capture;
 pub mod cursor;
 pub mod icmp;
+pub mod ip;
 pub mod measurement;
 pub mod ntp;
+mod octets;
+pub mod packet;
+pub mod pcap;
+pub mod pcapng;
 pub mod ping;
 pub mod stamp;
+pub mod tcp;
 pub mod twamp_control;
 pub mod twamp_test;

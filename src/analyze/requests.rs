@@ -1,0 +1,269 @@
+//! Requests and their replies on the wire. Where the server sends back what it
+//! got, a reply is complete when as much has come back; else when the client
+//! speaks again.
+//!
+//! Where a request ends, the wire does not say. A write of the sender mostly ends
+//! with a pushed segment, but a large one is pushed in between as well. So the
+//! first turn (up to where the client speaks again, all being echoed) shows how
+//! long requests are, and as long as turns end at multiples of that, they are
+//! counted by it.
+
+use std::collections::VecDeque;
+
+use super::series::Series;
+
+/// Requests that may wait for their reply.
+const MAX_PENDING: usize = 1 << 16;
+/// Requests of the first turn that are held back until its end.
+const MAX_HELD: usize = 64;
+
+/// A request that has its reply: when the last octet of each was seen, in
+/// nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// The request's end.
+    pub sent: i64,
+    /// The reply's end.
+    pub replied: i64,
+}
+
+/// How long requests are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Unit {
+    /// The first turn will show it.
+    #[default]
+    Unknown,
+    /// So many octets.
+    Octets(u64),
+    /// Each ends where it is pushed.
+    Pushed,
+}
+
+/// The requests of one connection.
+#[derive(Debug, Clone, Default)]
+pub struct Requests {
+    /// Octets of the client, and of the server.
+    sent: u64,
+    returned: u64,
+    unit: Unit,
+    /// Ends of requests in the client's octets, and when they were seen.
+    pending: VecDeque<(u64, i64)>,
+    /// What the first turn has brought: where each ended.
+    held: Vec<(u64, Answered)>,
+    /// The server has sent more than it got: it is no echo.
+    exceeded: bool,
+    echoes: Series,
+    /// The end of the client's last words, until the server has spoken.
+    asked: Option<i64>,
+    /// The end of the server's last words since.
+    told: Option<i64>,
+    turns: Series,
+}
+
+impl Requests {
+    /// The client has sent `fresh` octets, `pushed` or not; what is known to be
+    /// answered by now goes to `done`.
+    pub fn on_client(&mut self, fresh: u32, pushed: bool, at: i64, mut done: impl FnMut(Answered)) {
+        if fresh == 0 {
+            return;
+        }
+        if self.returned == self.sent && self.sent > 0 {
+            self.learn(&mut done);
+        }
+        let before = self.sent;
+        self.sent += u64::from(fresh);
+        match self.unit {
+            Unit::Octets(unit) => {
+                let mut end = (before / unit + 1) * unit;
+                while end <= self.sent {
+                    self.wait_for(end, at);
+                    end += unit;
+                }
+            }
+            Unit::Unknown | Unit::Pushed if pushed => self.wait_for(self.sent, at),
+            Unit::Unknown | Unit::Pushed => {}
+        }
+        self.end_turn();
+        self.asked = Some(at);
+    }
+
+    fn wait_for(&mut self, end: u64, at: i64) {
+        if self.pending.len() < MAX_PENDING {
+            self.pending.push_back((end, at));
+        }
+    }
+
+    /// A turn has ended: all that was sent has come back.
+    fn learn(&mut self, mut done: impl FnMut(Answered)) {
+        match self.unit {
+            Unit::Unknown => {
+                let sizes: Vec<u64> = std::iter::once(0)
+                    .chain(self.held.iter().map(|(end, _)| *end))
+                    .zip(self.held.iter().map(|(end, _)| *end))
+                    .map(|(from, to)| to - from)
+                    .collect();
+                let alike = sizes.windows(2).all(|pair| pair[0] == pair[1]);
+                if !alike && let Some(last) = self.held.pop() {
+                    self.held = vec![last];
+                }
+                let first = self.held.first().map_or(self.sent, |(end, _)| *end);
+                self.unit = Unit::Octets(first.max(1));
+                self.release(&mut done);
+            }
+            Unit::Octets(unit) if !self.sent.is_multiple_of(unit) => self.unit = Unit::Pushed,
+            Unit::Octets(_) | Unit::Pushed => {}
+        }
+    }
+
+    /// The server has sent `fresh` octets; what is answered by that goes to
+    /// `done`.
+    pub fn on_server(&mut self, fresh: u32, at: i64, mut done: impl FnMut(Answered)) {
+        if fresh == 0 {
+            return;
+        }
+        self.returned += u64::from(fresh);
+        self.exceeded |= self.returned > self.sent;
+        self.told = Some(at);
+        while let Some(&(end, sent)) = self.pending.front()
+            && end <= self.returned
+        {
+            self.pending.pop_front();
+            let answered = Answered { sent, replied: at };
+            if self.unit == Unit::Unknown {
+                self.held.push((end, answered));
+            } else {
+                self.give(answered, &mut done);
+            }
+        }
+        if self.held.len() > MAX_HELD {
+            // One long turn: requests overlap.
+            self.unit = Unit::Pushed;
+            self.release(&mut done);
+        }
+    }
+
+    fn release(&mut self, mut done: impl FnMut(Answered)) {
+        for (_, answered) in std::mem::take(&mut self.held) {
+            self.give(answered, &mut done);
+        }
+    }
+
+    fn give(&mut self, answered: Answered, done: &mut impl FnMut(Answered)) {
+        record(&mut self.echoes, answered.sent, answered.replied);
+        done(answered);
+    }
+
+    fn end_turn(&mut self) {
+        if let (Some(asked), Some(told)) = (self.asked, self.told.take()) {
+            record(&mut self.turns, asked, told);
+        }
+    }
+
+    /// Nothing more will come.
+    pub fn end(&mut self, done: impl FnMut(Answered)) {
+        if self.unit == Unit::Unknown {
+            self.learn(done);
+        }
+        self.end_turn();
+        self.asked = None;
+    }
+
+    /// Round trips of requests in nanoseconds.
+    pub fn round_trips(&self) -> &Series {
+        if self.is_echo() { &self.echoes } else { &self.turns }
+    }
+
+    /// Whether the server sends back what it gets, as far as numbers tell.
+    pub fn is_echo(&self) -> bool {
+        !self.exceeded && self.echoes.count() > 0
+    }
+
+    /// Requests without a reply.
+    pub fn unanswered(&self) -> usize {
+        if self.is_echo() { self.pending.len() } else { 0 }
+    }
+}
+
+fn record(series: &mut Series, from: i64, to: i64) {
+    series.record(u64::try_from(to.saturating_sub(from)).unwrap_or(0));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Segments: who, octets, pushed, when.
+    fn played(segments: &[(char, u32, bool, i64)]) -> (Vec<(i64, i64)>, Requests) {
+        let mut requests = Requests::default();
+        let mut done = Vec::new();
+        for &(who, octets, pushed, at) in segments {
+            if who == 'c' {
+                requests.on_client(octets, pushed, at, |answered| done.push(answered));
+            } else {
+                requests.on_server(octets, at, |answered| done.push(answered));
+            }
+        }
+        requests.end(|answered| done.push(answered));
+        (done.iter().map(|answered| (answered.sent, answered.replied)).collect(), requests)
+    }
+
+    #[test]
+    fn a_large_request_is_one_however_it_is_pushed() {
+        let (done, requests) = played(&[
+            ('c', 60, true, 0),
+            ('c', 40, true, 10),
+            ('s', 70, false, 20),
+            ('s', 30, false, 30),
+            ('c', 100, false, 40),
+            ('s', 100, false, 50),
+            ('c', 150, true, 60),
+            ('c', 50, true, 70),
+            ('s', 200, false, 80),
+        ]);
+        assert_eq!(done, [(10, 30), (40, 50), (60, 80), (70, 80)]);
+        assert!(requests.is_echo());
+    }
+
+    #[test]
+    fn small_requests_may_overlap_from_the_first_on() {
+        let (done, _) = played(&[
+            ('c', 10, true, 0),
+            ('c', 10, true, 1),
+            ('s', 10, false, 2),
+            ('s', 10, false, 3),
+            ('c', 10, true, 4),
+            ('s', 10, false, 5),
+        ]);
+        assert_eq!(done, [(0, 2), (1, 3), (4, 5)]);
+    }
+
+    #[test]
+    fn requests_of_different_length_end_where_they_are_pushed() {
+        let (done, _) = played(&[
+            ('c', 10, true, 0),
+            ('s', 10, false, 1),
+            ('c', 25, true, 2),
+            ('s', 25, false, 3),
+            ('c', 7, true, 4),
+            ('s', 7, false, 5),
+            ('c', 8, true, 6),
+            ('s', 8, false, 7),
+        ]);
+        assert_eq!(done.last(), Some(&(6, 7)), "{done:?}");
+        assert!(done.len() >= 4, "{done:?}");
+    }
+
+    #[test]
+    fn other_protocols_take_turns() {
+        let (_, requests) = played(&[
+            ('c', 5, true, 0),
+            ('s', 50, false, 7),
+            ('s', 50, false, 9),
+            ('c', 5, true, 20),
+            ('s', 5, false, 21),
+        ]);
+        assert!(!requests.is_echo());
+        let turns = requests.round_trips().summary();
+        assert_eq!((turns.count(), turns.min(), turns.max()), (2, Some(1), Some(9)));
+    }
+}

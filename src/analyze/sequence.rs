@@ -1,0 +1,293 @@
+//! What a segment's numbers say: retransmissions, duplicate acknowledgements,
+//! gaps, windows. The rules are those of Wireshark's TCP dissector
+//! (<https://www.wireshark.org/docs/wsug_html_chunked/ChAdvTCPAnalysis.html>),
+//! so that one file gives one answer.
+
+use std::collections::VecDeque;
+
+use crate::wire::tcp::{ACK, FIN, RST, SYN, Segment};
+
+/// A reordered segment comes this soon after the one that overtook it, in
+/// nanoseconds, where the path's own round trip is not known.
+const OUT_OF_ORDER: i64 = 3_000_000;
+/// A fast retransmission follows this soon on the acknowledgement that asked for
+/// it.
+const FAST: i64 = 20_000_000;
+/// Unacknowledged segments kept for each direction.
+const MAX_UNACKED: usize = 10_000;
+
+/// What was found about a segment. Several may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marks(u16);
+
+impl Marks {
+    /// Data that was sent before, after its time-out.
+    pub const RETRANSMISSION: Self = Self(1);
+    /// Data that was sent before, asked for by duplicate acknowledgements.
+    pub const FAST_RETRANSMISSION: Self = Self(1 << 1);
+    /// Data that was sent before and had been acknowledged.
+    pub const SPURIOUS: Self = Self(1 << 2);
+    /// Data that was overtaken.
+    pub const OUT_OF_ORDER: Self = Self(1 << 3);
+    /// Data before it was not seen.
+    pub const LOST: Self = Self(1 << 4);
+    /// An acknowledgement of data that was not seen.
+    pub const ACKED_UNSEEN: Self = Self(1 << 5);
+    /// The same acknowledgement again.
+    pub const DUPLICATE_ACK: Self = Self(1 << 6);
+    /// No room at the receiver.
+    pub const ZERO_WINDOW: Self = Self(1 << 7);
+    /// Nothing but another window.
+    pub const WINDOW_UPDATE: Self = Self(1 << 8);
+    /// One octet into a window without room.
+    pub const ZERO_WINDOW_PROBE: Self = Self(1 << 9);
+    /// The answer to that.
+    pub const ZERO_WINDOW_PROBE_ACK: Self = Self(1 << 10);
+    /// A question whether the peer is there.
+    pub const KEEP_ALIVE: Self = Self(1 << 11);
+    /// The answer to that.
+    pub const KEEP_ALIVE_ACK: Self = Self(1 << 12);
+
+    /// Whether any of `others` is among them.
+    pub fn any(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Sent again, for whatever reason.
+pub const SENT_AGAIN: Marks =
+    Marks::RETRANSMISSION.and(Marks::FAST_RETRANSMISSION).and(Marks::SPURIOUS);
+
+#[derive(Debug, Clone, Copy)]
+struct Unacked {
+    from: u32,
+    next: u32,
+    at: i64,
+}
+
+/// One direction's numbers so far.
+#[derive(Debug, Clone, Default)]
+pub struct Direction {
+    /// What comes next if nothing is lost.
+    next: Option<u32>,
+    /// When that was reached.
+    next_at: i64,
+    /// The end of what was seen without a gap.
+    to_be_acked: Option<u32>,
+    window: u32,
+    last_ack: Option<u32>,
+    last_ack_at: i64,
+    duplicates: u32,
+    last: Marks,
+    unacked: VecDeque<Unacked>,
+}
+
+/// What a segment turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Verdict {
+    /// What was found.
+    pub marks: Marks,
+    /// If it acknowledges a segment to its end: how long after that was sent.
+    pub ack_rtt: Option<u64>,
+    /// Octets of data in it that were not seen before.
+    pub fresh: u32,
+}
+
+/// Whether `one` comes after `other` on the circle of sequence numbers.
+fn after(one: u32, other: u32) -> bool {
+    one != other && one.wrapping_sub(other) < 1 << 31
+}
+
+fn at_or_before(one: u32, other: u32) -> bool {
+    !after(one, other)
+}
+
+impl Direction {
+    /// The number that comes next, if anything was seen.
+    pub fn next(&self) -> Option<u32> {
+        self.next
+    }
+}
+
+/// Judges a segment from `own`'s side against the `other` side. `at` is its time
+/// and `initial_rtt` the handshake's, if it was seen, in nanoseconds.
+pub fn judge(
+    own: &mut Direction,
+    other: &mut Direction,
+    segment: &Segment,
+    at: i64,
+    initial_rtt: Option<i64>,
+) -> Verdict {
+    let mut marks = plain_marks(own, other, segment);
+    let answers = Marks::KEEP_ALIVE_ACK.and(Marks::ZERO_WINDOW_PROBE_ACK);
+    if !marks.any(Marks::ZERO_WINDOW_PROBE.and(answers)) && repeats(own, segment) {
+        own.duplicates += 1;
+        marks = marks.and(Marks::DUPLICATE_ACK);
+    }
+    if own.last_ack != Some(segment.acknowledgement) {
+        own.duplicates = 0;
+    }
+    if segment.any(ACK)
+        && other.to_be_acked.is_some_and(|seen| after(segment.acknowledgement, seen))
+    {
+        marks = marks.and(Marks::ACKED_UNSEEN);
+        other.to_be_acked = other.next;
+    }
+    if segment.length > 0 || segment.any(SYN | FIN) {
+        marks = marks.and(again(own, other, segment, at, initial_rtt, marks));
+    }
+    let fresh = advance(own, segment, at, marks);
+    own.window = u32::from(segment.window);
+    own.last_ack = Some(segment.acknowledgement);
+    own.last_ack_at = at;
+    own.last = marks;
+    let ack_rtt =
+        segment.any(ACK).then(|| acknowledge(other, segment.acknowledgement, at)).flatten();
+    Verdict { marks, ack_rtt, fresh }
+}
+
+/// Marks that need no history but the last segment each way.
+fn plain_marks(own: &Direction, other: &mut Direction, segment: &Segment) -> Marks {
+    let Segment { sequence, length, window, .. } = *segment;
+    let control = segment.any(SYN | FIN | RST);
+    let in_order = own.next == Some(sequence);
+    if length == 1 && in_order && other.window == 0 && other.last_ack.is_some() {
+        return Marks::ZERO_WINDOW_PROBE;
+    }
+    let mut marks = Marks::default();
+    if window == 0 && !control {
+        marks = marks.and(Marks::ZERO_WINDOW);
+    }
+    if own.next.is_some_and(|next| after(sequence, next)) && !segment.any(RST) {
+        marks = marks.and(Marks::LOST);
+    }
+    if length <= 1 && own.next.is_some_and(|next| sequence == next.wrapping_sub(1)) && !control {
+        marks = marks.and(Marks::KEEP_ALIVE);
+    }
+    let same_ack = own.last_ack == Some(segment.acknowledgement);
+    let pure = length == 0 && in_order && !control;
+    let same_window = own.window == u32::from(window);
+    if pure && same_ack && window != 0 && !same_window {
+        marks = marks.and(Marks::WINDOW_UPDATE);
+    }
+    if pure && same_ack && window != 0 && same_window && other.last.any(Marks::KEEP_ALIVE) {
+        return marks.and(Marks::KEEP_ALIVE_ACK);
+    }
+    let one_more = own.last_ack.map(|ack| ack.wrapping_add(1)) == Some(segment.acknowledgement);
+    if pure
+        && (same_ack || one_more)
+        && window == 0
+        && same_window
+        && other.last.any(Marks::ZERO_WINDOW_PROBE)
+    {
+        marks = marks.and(Marks::ZERO_WINDOW_PROBE_ACK);
+        if one_more {
+            // The octet of the probe was taken after all.
+            other.next = Some(segment.acknowledgement);
+            other.to_be_acked = other.next;
+        }
+    }
+    marks
+}
+
+/// The same acknowledgement, window and place as before, and no data.
+fn repeats(own: &Direction, segment: &Segment) -> bool {
+    segment.length == 0
+        && segment.window != 0
+        && own.window == u32::from(segment.window)
+        && own.next == Some(segment.sequence)
+        && own.last_ack == Some(segment.acknowledgement)
+        && !segment.any(SYN | FIN | RST)
+}
+
+/// What kind of repetition a segment with data, SYN or FIN is, if it is one.
+fn again(
+    own: &Direction,
+    other: &Direction,
+    segment: &Segment,
+    at: i64,
+    initial_rtt: Option<i64>,
+    marks: Marks,
+) -> Marks {
+    let Segment { sequence, length, .. } = *segment;
+    if marks.any(Marks::KEEP_ALIVE) {
+        return Marks::default();
+    }
+    let Some(next) = own.next else { return Marks::default() };
+    let end = sequence.wrapping_add(length);
+    // One octet before what is next, and more than that: the octet of a probe
+    // and new data behind it.
+    let probe_and_more = length > 1 && next.wrapping_sub(1) == sequence;
+    let behind = after(next, sequence) && !probe_and_more;
+    if length > 0 && other.last_ack.is_some_and(|ack| ack != 0 && at_or_before(end, ack)) {
+        return Marks::SPURIOUS;
+    }
+    if behind
+        && other.duplicates >= 2
+        && other.last_ack == Some(sequence)
+        && at.saturating_sub(other.last_ack_at) < FAST
+    {
+        return Marks::FAST_RETRANSMISSION;
+    }
+    let soon = initial_rtt.filter(|&rtt| rtt > 0).unwrap_or(OUT_OF_ORDER);
+    if behind && at.saturating_sub(own.next_at) < soon && next != end {
+        return Marks::OUT_OF_ORDER;
+    }
+    if behind { Marks::RETRANSMISSION } else { Marks::default() }
+}
+
+/// Moves a direction's numbers on, and tells how much of the data is new.
+fn advance(own: &mut Direction, segment: &Segment, at: i64, marks: Marks) -> u32 {
+    let mut end = segment.sequence.wrapping_add(segment.length);
+    let occupies = segment.length > 0 || segment.any(SYN | FIN);
+    if occupies && own.unacked.len() < MAX_UNACKED {
+        if segment.any(SYN | FIN) {
+            end = end.wrapping_add(1);
+        }
+        own.unacked.push_front(Unacked { from: segment.sequence, next: end, at });
+    }
+    let probe = marks.any(Marks::ZERO_WINDOW_PROBE);
+    let was = own.next;
+    if !probe && was.is_none_or(|next| after(end, next)) {
+        own.next = Some(end);
+        own.next_at = at;
+    }
+    if !probe && own.to_be_acked.is_none_or(|seen| seen == segment.sequence) {
+        own.to_be_acked = own.next;
+    }
+    let data_end = segment.sequence.wrapping_add(segment.length);
+    match was {
+        Some(next) if !after(data_end, next) => 0,
+        Some(next) if after(next, segment.sequence) => data_end.wrapping_sub(next),
+        _ => segment.length,
+    }
+}
+
+/// Takes away what `ack` acknowledges, and gives the age of the oldest segment
+/// that ends there.
+fn acknowledge(sender: &mut Direction, ack: u32, at: i64) -> Option<u64> {
+    let mut age = None;
+    sender.unacked.retain_mut(|unacked| {
+        if unacked.next == ack {
+            age = u64::try_from(at.saturating_sub(unacked.at)).ok();
+            return false;
+        }
+        if after(ack, unacked.from) && at_or_before(ack, unacked.next) {
+            unacked.from = ack;
+            return true;
+        }
+        after(unacked.next, ack)
+    });
+    age
+}

@@ -1,0 +1,126 @@
+//! `echotest analyze`: a packet capture explained.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use super::Status;
+use super::error::Failure;
+use super::matches::Matches;
+use crate::analyze::table::Wish;
+use crate::analyze::{Capture, Input, InputError, Join, Timed, json, text};
+use crate::report::reader::Reader;
+
+/// A file that cannot be opened, or not be read to its end.
+#[derive(Debug)]
+struct FileError<E> {
+    file: String,
+    source: E,
+}
+
+impl<E: fmt::Debug> fmt::Display for FileError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for FileError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+fn open(name: &str) -> Result<Box<dyn Read>, Failure> {
+    if name == "-" {
+        return Ok(Box::new(io::stdin()));
+    }
+    let file = File::open(name);
+    let file = file.map_err(|source| FileError { file: name.to_owned(), source })?;
+    Ok(Box::new(file))
+}
+
+/// Reads the capture that the arguments name. What could be read is told also
+/// where it does not end well.
+pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
+    let file = matches.positional_at(0).unwrap_or_default();
+    let timings = matches.text("csv");
+    let mut trouble = None;
+    let mut join = match &timings {
+        Some(name) => Some(Join::new(rows(name, &mut trouble)?)),
+        None => None,
+    };
+    let verbose = matches.flag("verbose");
+    let port = matches.whole("port").and_then(|port| u16::try_from(port).ok());
+    let mut capture = Capture::new(Wish { port, all_steps: verbose });
+    let mut input = Input::new(open(file)?);
+    let ended = read(&mut input, &mut capture, join.as_mut());
+    capture.end(|answered| {
+        if let Some(join) = &mut join {
+            join.take(answered);
+        }
+    });
+    if let Some(join) = &mut join {
+        join.end();
+    }
+    let format = input.format();
+    let report = if matches.flag("json") {
+        let error = ended.as_ref().err().map(ToString::to_string);
+        json::capture(file, format, &capture, join.as_ref(), error.as_deref()).finish() + "\n"
+    } else {
+        let mut report =
+            format.map(|format| text::capture(file, format, &capture, verbose)).unwrap_or_default();
+        if let (Some(join), Some(name)) = (&join, &timings) {
+            report.push_str(&text::join(name, join));
+        }
+        report
+    };
+    // A reader that has gone has read enough.
+    let _ = io::stdout().write_all(report.as_bytes());
+    drop(join);
+    if let Some(trouble) = trouble {
+        return Err(trouble);
+    }
+    ended.map_err(|source| FileError { file: file.to_owned(), source })?;
+    Ok(Status::Good)
+}
+
+/// The rows of received packets, one after another; trouble on the way ends
+/// them, and is told afterwards.
+fn rows<'run>(
+    name: &str,
+    trouble: &'run mut Option<Failure>,
+) -> Result<impl FnMut() -> Option<Timed> + 'run, Failure> {
+    let mut reader = Reader::new(name, open(name)?)?;
+    Ok(move || {
+        loop {
+            match reader.row() {
+                Ok(Some(row)) => {
+                    let (Ok(sent), Some(rtt)) = (i64::try_from(row.sent), row.rtt) else {
+                        continue;
+                    };
+                    return Some(Timed { sent, rtt });
+                }
+                Ok(None) => return None,
+                Err(error) => {
+                    *trouble = Some(error.into());
+                    return None;
+                }
+            }
+        }
+    })
+}
+
+fn read(
+    input: &mut Input<Box<dyn Read>>,
+    capture: &mut Capture,
+    mut join: Option<&mut Join<'_>>,
+) -> Result<(), InputError> {
+    while let Some((captured, octets)) = input.packet()? {
+        capture.take(&captured, octets, |answered| {
+            if let Some(join) = &mut join {
+                join.take(answered);
+            }
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! `echotest report`: files to tables and plots.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::Status;
+use super::error::Failure;
+use super::matches::Matches;
+use super::page_file::PageFile;
+use crate::os::terminal::columns;
+use crate::record::terminal::speaks_unicode;
+use crate::report::error::Problem;
+use crate::report::terminal::{self, Style};
+use crate::report::{Error, Reader, Report, html, json, run as rows};
+
+type Input = Box<dyn Read>;
+
+/// Reads the files and shows what they hold.
+pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
+    let paths = matches.positionals();
+    let labels = labels(paths, &given_labels(matches)?);
+    // All are opened before any is read to its end.
+    let readers = paths.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+    let page = matches.text("html").map(|path| PageFile::open(Path::new(&path))).transpose()?;
+    let mut files = Vec::new();
+    for (place, (reader, (path, label))) in
+        readers.into_iter().zip(paths.iter().zip(&labels)).enumerate()
+    {
+        files.push(rows::read(reader, path, label, place)?);
+    }
+    let report = Report::new(files);
+    if let Some(page) = page {
+        page.write(&html::page(&report))?;
+    }
+    if matches.flag("json") {
+        super::print(&json::text(&report));
+    } else {
+        super::print(&terminal::text(&report, style()));
+    }
+    Ok(if report.has_replies() { Status::Good } else { Status::Bad })
+}
+
+fn open(path: &str) -> Result<Reader<Input>, Error> {
+    let input: Input = if path == "-" {
+        Box::new(io::stdin())
+    } else {
+        let file = File::open(path);
+        Box::new(file.map_err(|error| Error::new(path, Problem::Unreadable(error)))?)
+    };
+    Reader::new(path, input)
+}
+
+fn given_labels(matches: &Matches) -> Result<Vec<String>, Failure> {
+    let (given, files) = (matches.texts("label"), matches.positionals().len());
+    if let Some(surplus) = given.get(files) {
+        return Err(matches.usage(format!("--label {surplus:?}: there is no file for it")).into());
+    }
+    Ok(given)
+}
+
+/// The end of the names that this tool gives its files.
+const SUFFIX: &str = "_timings";
+
+/// What each file is called: as asked for, else by its name, with a number
+/// where that is taken.
+fn labels(paths: &[String], given: &[String]) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    let label = |(place, path): (usize, &String)| {
+        let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let stem = stem.unwrap_or_else(|| path.clone());
+        let short = stem.strip_suffix(SUFFIX).unwrap_or(&stem);
+        let name = given.get(place).map_or(short, String::as_str);
+        // What a terminal would obey is not for a label.
+        let name: String = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let numbered = (2..).map(|number| format!("{name} ({number})"));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|n| !taken.contains(n));
+        let label = free.unwrap_or(name);
+        taken.insert(label.clone());
+        label
+    };
+    paths.iter().enumerate().map(label).collect()
+}
+
+/// What the terminal can show.
+fn style() -> Style {
+    let given = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let width = given.or_else(|| columns(io::stdout().as_fd()));
+    Style::new(width, speaks_unicode())
+}

@@ -1,0 +1,204 @@
+//! A run's figures in Prometheus' text format, for the textfile collector of
+//! `node_exporter`: a file that is replaced as a whole every few seconds, so
+//! that no reader sees half of it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Run;
+use super::files::FilesError;
+use crate::clock::{Anchor, Mono};
+use crate::probe::{Gone, Sample, Sink, Tally};
+
+/// Time from one version of the file to the next; collectors read it every 15 s
+/// or more seldom.
+const RENEW: Duration = Duration::from_secs(5);
+
+/// Upper edges of the round-trip times' buckets in nanoseconds, and as they
+/// stand in the file, in seconds: from a host of its own to another continent
+/// over a retransmission.
+const EDGES: [(u64, &str); 18] = [
+    (10_000, "0.00001"),
+    (25_000, "0.000025"),
+    (50_000, "0.00005"),
+    (100_000, "0.0001"),
+    (250_000, "0.00025"),
+    (500_000, "0.0005"),
+    (1_000_000, "0.001"),
+    (2_500_000, "0.0025"),
+    (5_000_000, "0.005"),
+    (10_000_000, "0.01"),
+    (25_000_000, "0.025"),
+    (50_000_000, "0.05"),
+    (100_000_000, "0.1"),
+    (250_000_000, "0.25"),
+    (500_000_000, "0.5"),
+    (1_000_000_000, "1"),
+    (2_500_000_000, "2.5"),
+    (5_000_000_000, "5"),
+];
+
+/// Writes the file.
+pub struct MetricsSink {
+    path: PathBuf,
+    /// Beside the file, so that renaming it replaces the file at once.
+    fresh: PathBuf,
+    labels: String,
+    renew_at: Mono,
+    failing: bool,
+}
+
+impl MetricsSink {
+    /// Writes a first version, all zero.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn new(path: &Path, run: &Run, start: Mono) -> Result<Self, FilesError> {
+        let mut fresh = path.as_os_str().to_owned();
+        // The collector reads only what ends in `.prom`.
+        fresh.push(format!(".{}.tmp", std::process::id()));
+        let labels = [
+            ("protocol", run.protocol.to_owned()),
+            ("host", run.host.clone()),
+            ("address", run.address.ip().to_string()),
+            ("port", run.port.to_string()),
+        ];
+        let labels: Vec<String> =
+            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        let sink = Self {
+            path: path.to_owned(),
+            fresh: fresh.into(),
+            labels: labels.join(","),
+            renew_at: start + RENEW,
+            failing: false,
+        };
+        sink.replace(&Tally::default())
+            .map_err(|source| FilesError::of_option(path.to_owned(), source))?;
+        Ok(sink)
+    }
+
+    fn replace(&self, tally: &Tally) -> io::Result<()> {
+        let written = fs::write(&self.fresh, text(&self.labels, tally))
+            .and_then(|()| fs::rename(&self.fresh, &self.path));
+        written.inspect_err(|_| {
+            // Nothing but this would ever take it away.
+            let _ = fs::remove_file(&self.fresh);
+        })
+    }
+
+    /// Trouble is reported once and never ends a run.
+    fn renew(&mut self, tally: &Tally) {
+        match self.replace(tally) {
+            Ok(()) => self.failing = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    log::error!("{}: {error}; measuring goes on", self.path.display());
+                }
+            }
+        }
+    }
+}
+
+impl Sink for MetricsSink {
+    fn sample(&mut self, _sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
+        Ok(())
+    }
+
+    fn deadline(&self) -> Mono {
+        self.renew_at
+    }
+
+    fn tick(&mut self, now: Mono, tally: &Tally) -> Result<(), Gone> {
+        self.renew_at = now + RENEW;
+        self.renew(tally);
+        Ok(())
+    }
+
+    fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
+        self.renew(tally);
+    }
+}
+
+/// A label's value as the format holds it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// The whole file.
+fn text(labels: &str, tally: &Tally) -> String {
+    let counters = [
+        ("packets_sent", "Packets sent, or due during an outage.", tally.sent),
+        ("packets_received", "Packets whose reply came.", tally.received),
+        ("packets_lost", "Packets whose reply never came.", tally.lost),
+        ("packets_late", "Replies that came after the timeout.", tally.late),
+        ("packets_corrupt", "Replies that were not what was sent.", tally.corrupt),
+        ("connections", "Connections made.", tally.established),
+        ("drops", "Connections that ended before their time.", tally.drops),
+    ];
+    let mut text = String::new();
+    for (name, help, value) in counters {
+        head(&mut text, &format!("{name}_total"), "counter", help);
+        text += &format!("echotest_{name}_total{{{labels}}} {value}\n");
+    }
+    head(&mut text, "outage_seconds_total", "counter", "Time without a working connection.");
+    let outage = tally.outage.as_secs_f64();
+    text += &format!("echotest_outage_seconds_total{{{labels}}} {outage}\n");
+    round_trips(&mut text, labels, tally);
+    text
+}
+
+/// Writing to a String cannot fail.
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = write!(text, "# HELP echotest_{name} {help}\n# TYPE echotest_{name} {kind}\n");
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a sum of times, exact to 15 digits")]
+fn round_trips(text: &mut String, labels: &str, tally: &Tally) {
+    head(text, "rtt_seconds", "histogram", "Round-trip times.");
+    let rtt = &tally.rtt;
+    let (mut below, mut from) = (0, 0);
+    for (edge, name) in EDGES {
+        below += rtt.count_between(from, edge);
+        from = edge;
+        *text += &format!("echotest_rtt_seconds_bucket{{{labels},le=\"{name}\"}} {below}\n");
+    }
+    let count = rtt.count();
+    let sum = rtt.mean().unwrap_or(0.0) * count as f64 / 1e9;
+    *text += &format!(
+        "echotest_rtt_seconds_bucket{{{labels},le=\"+Inf\"}} {count}\n\
+         echotest_rtt_seconds_sum{{{labels}}} {sum:.9}\n\
+         echotest_rtt_seconds_count{{{labels}}} {count}\n"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_hold_all_that_is_below_them() {
+        let mut tally = Tally::default();
+        for rtt in [9_000, 40_000, 90_000, 3_000_000, 9_000_000_000] {
+            tally.rtt.record(rtt);
+        }
+        let text = text("host=\"h\"", &tally);
+        let bucket = |le: &str| {
+            let line = format!("echotest_rtt_seconds_bucket{{host=\"h\",le=\"{le}\"}} ");
+            text.lines().find_map(|text| text.strip_prefix(&line)).unwrap().to_owned()
+        };
+        assert_eq!(
+            ["0.00001", "0.0001", "0.005", "5", "+Inf"].map(bucket),
+            ["1", "3", "4", "4", "5"]
+        );
+        assert!(text.contains("echotest_rtt_seconds_sum{host=\"h\"} 9.003139000\n"), "{text}");
+    }
+
+    #[test]
+    fn a_label_may_hold_anything() {
+        assert_eq!(escaped("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    }
+}

@@ -1,0 +1,66 @@
+//! What a run left in its CSV becomes something to look at and to compare: the
+//! rows are read once, in constant memory, and shown as text, JSON or a page.
+
+pub mod axis;
+pub mod compare;
+pub mod error;
+pub mod facts;
+pub mod figures;
+pub mod histogram;
+pub mod html;
+pub mod json;
+pub mod number;
+pub mod octets;
+pub mod outages;
+pub mod random;
+pub mod reader;
+pub mod reservoir;
+pub mod run;
+pub mod sketch;
+pub mod terminal;
+pub mod timeline;
+pub mod words;
+
+pub use compare::Difference;
+pub use error::Error;
+pub use reader::Reader;
+pub use run::{Run, Source};
+
+/// All that is shown.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The files that were read.
+    pub sources: Vec<Source>,
+    /// Their series, file by file.
+    pub runs: Vec<Run>,
+    /// How they differ from those of the first file.
+    pub differences: Vec<Difference>,
+}
+
+impl Report {
+    /// Compares what was read.
+    pub fn new(files: Vec<(Source, Vec<Run>)>) -> Self {
+        let (sources, runs): (Vec<Source>, Vec<Vec<Run>>) = files.into_iter().unzip();
+        let runs: Vec<Run> = runs.into_iter().flatten().collect();
+        let differences = compare::all(&runs);
+        Self { sources, runs, differences }
+    }
+
+    /// Whether any packet came back.
+    pub fn has_replies(&self) -> bool {
+        self.runs.iter().any(|run| !run.figures.rtts.is_empty())
+    }
+
+    /// What the figures do not say.
+    pub fn notes(&self) -> Vec<String> {
+        let cut = |source: &Source| {
+            let line = source.cut_line?;
+            let label = &source.label;
+            Some(format!("{label}: line {line}, the last, is cut off and left out"))
+        };
+        let empty = |source: &Source| {
+            (source.rows == 0).then(|| format!("{}: there are no packets in it", source.label))
+        };
+        self.sources.iter().filter_map(cut).chain(self.sources.iter().filter_map(empty)).collect()
+    }
+}

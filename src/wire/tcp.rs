@@ -1,0 +1,213 @@
+//! The TCP header (RFC 9293) and its options (RFC 7323, RFC 2018).
+
+use super::octets::{be16, be32};
+
+/// No more data from the sender.
+pub const FIN: u8 = 1;
+/// Synchronise sequence numbers.
+pub const SYN: u8 = 2;
+/// Reset the connection.
+pub const RST: u8 = 4;
+/// Push: hand the data on.
+pub const PSH: u8 = 8;
+/// The acknowledgement number counts.
+pub const ACK: u8 = 16;
+/// The urgent pointer counts.
+pub const URG: u8 = 32;
+
+/// Octets of a header without options.
+const SHORTEST: usize = 20;
+const END: u8 = 0;
+const NO_OPERATION: u8 = 1;
+const MAXIMUM_SEGMENT_SIZE: u8 = 2;
+const WINDOW_SCALE: u8 = 3;
+const SACK_PERMITTED: u8 = 4;
+const SACK: u8 = 5;
+const TIMESTAMPS: u8 = 8;
+
+/// One segment: its header, and how much data it carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// The sender's port.
+    pub source: u16,
+    /// The receiver's port.
+    pub destination: u16,
+    /// Sequence number of its first octet.
+    pub sequence: u32,
+    /// The next sequence number expected from the receiver.
+    pub acknowledgement: u32,
+    /// [`SYN`] and the others.
+    pub flags: u8,
+    /// The window as it stands there, not scaled.
+    pub window: u16,
+    /// Octets of data on the wire, whether captured or not.
+    pub length: u32,
+    /// Octets of its header.
+    pub header: usize,
+    /// Its options, as far as they were captured.
+    pub options: Options,
+}
+
+/// What the options say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The largest segment that the sender takes, in octets.
+    pub maximum_segment: Option<u16>,
+    /// By how many bits the sender's windows are to be shifted.
+    pub window_scale: Option<u8>,
+    /// The sender understands selective acknowledgements.
+    pub sack_permitted: bool,
+    /// Blocks acknowledged selectively.
+    pub sack_blocks: u8,
+    /// The sender's time stamp and the one it echoes.
+    pub timestamps: Option<(u32, u32)>,
+}
+
+/// Why there is no segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TcpError {
+    /// The capture ends within the header.
+    Cut,
+    /// The header does not fit into its datagram.
+    Malformed,
+}
+
+impl Segment {
+    /// Reads the segment in `octets`, of which `length` were on the wire.
+    ///
+    /// # Errors
+    ///
+    /// Its header is not all there.
+    #[inline]
+    pub fn parse(octets: &[u8], length: usize) -> Result<Self, TcpError> {
+        if length < SHORTEST {
+            return Err(TcpError::Malformed);
+        }
+        let Some(head) = octets.first_chunk::<SHORTEST>() else { return Err(TcpError::Cut) };
+        let [_, _, _, _, _, _, _, _, _, _, _, _, offset, flags, ..] = *head;
+        let header = usize::from(offset >> 4).saturating_mul(4);
+        if header < SHORTEST || header > length {
+            return Err(TcpError::Malformed);
+        }
+        let options = octets.get(SHORTEST..header.min(octets.len())).unwrap_or_default();
+        Ok(Self {
+            source: be16(head, 0).unwrap_or(0),
+            destination: be16(head, 2).unwrap_or(0),
+            sequence: be32(head, 4).unwrap_or(0),
+            acknowledgement: be32(head, 8).unwrap_or(0),
+            flags,
+            window: be16(head, 14).unwrap_or(0),
+            length: u32::try_from(length.saturating_sub(header)).unwrap_or(u32::MAX),
+            header,
+            options: Options::parse(options),
+        })
+    }
+
+    /// Whether any of these flags is set.
+    pub fn any(&self, flags: u8) -> bool {
+        self.flags & flags != 0
+    }
+
+    /// The flags as tcpdump writes them: `S`, `S.`, `P.`, `.`.
+    pub fn flag_text(flags: u8) -> String {
+        const LETTERS: [(u8, char); 6] =
+            [(FIN, 'F'), (SYN, 'S'), (RST, 'R'), (PSH, 'P'), (ACK, '.'), (URG, 'U')];
+        let set = LETTERS.iter().filter(|(flag, _)| flags & flag != 0);
+        let text: String = set.map(|(_, letter)| letter).collect();
+        if text.is_empty() { "none".to_owned() } else { text }
+    }
+}
+
+impl Options {
+    /// Reads options until their end, or until one that cannot be.
+    pub fn parse(mut octets: &[u8]) -> Self {
+        let mut options = Self::default();
+        while let Some((&kind, rest)) = octets.split_first() {
+            if kind == NO_OPERATION {
+                octets = rest;
+                continue;
+            }
+            let length = usize::from(rest.first().copied().unwrap_or(0));
+            let Some(option) = octets.get(..length).filter(|_| kind != END && length >= 2) else {
+                break;
+            };
+            match (kind, length) {
+                (MAXIMUM_SEGMENT_SIZE, 4) => options.maximum_segment = be16(option, 2),
+                (WINDOW_SCALE, 3) => options.window_scale = option.get(2).copied(),
+                (SACK_PERMITTED, 2) => options.sack_permitted = true,
+                (SACK, _) => {
+                    let blocks = length.saturating_sub(2).checked_div(8).unwrap_or(0);
+                    options.sack_blocks = u8::try_from(blocks).unwrap_or(u8::MAX);
+                }
+                (TIMESTAMPS, 10) => options.timestamps = be32(option, 2).zip(be32(option, 6)),
+                _ => {}
+            }
+            octets = octets.get(length..).unwrap_or_default();
+        }
+        options
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SEGMENT: [u8; 40] = [
+        0xee, 0x3e, 0x19, 0x8e, 1, 2, 3, 4, 5, 6, 7, 8, 0xa0, 2, 0xff, 0xd7, 0, 0, 0, 0, 2, 4,
+        0xff, 0xd7, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 8, 1, 3, 3, 7,
+    ];
+
+    #[test]
+    fn header_and_options() {
+        let segment = Segment::parse(&SEGMENT, 52).unwrap();
+        let expected = Segment {
+            source: 60990,
+            destination: 6542,
+            sequence: 0x0102_0304,
+            acknowledgement: 0x0506_0708,
+            flags: SYN,
+            window: 65495,
+            length: 12,
+            header: 40,
+            options: Options {
+                maximum_segment: Some(65495),
+                window_scale: Some(7),
+                sack_permitted: true,
+                sack_blocks: 0,
+                timestamps: Some((9, 8)),
+            },
+        };
+        assert_eq!(segment, expected);
+        for length in 0..SEGMENT.len() {
+            let parsed = Segment::parse(SEGMENT.get(..length).unwrap(), 52);
+            assert_eq!(parsed.is_ok(), length >= SHORTEST, "{length}");
+            let parsed = Segment::parse(&SEGMENT, length);
+            assert_eq!(parsed, Err(TcpError::Malformed), "{length}");
+        }
+    }
+
+    #[test]
+    fn selective_acknowledgements_are_counted() {
+        let sack = [1, 1, 5, 18, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4];
+        assert_eq!(Options::parse(&sack).sack_blocks, 2);
+        assert_eq!(Options::parse(&[2, 1, 0, 0]), Options::default());
+    }
+
+    #[test]
+    fn flags_read_as_in_tcpdump() {
+        let texts = [SYN, SYN | ACK, PSH | ACK, FIN | ACK, RST, 0].map(Segment::flag_text);
+        assert_eq!(texts, ["S", "S.", "P.", "F.", "R", "none"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_are_read_or_refused(
+            octets in prop::collection::vec(any::<u8>(), 0..80),
+            length in 0_usize..90,
+        ) {
+            let _ = Segment::parse(&octets, length);
+            let _ = Options::parse(&octets);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Captures of real sessions, made with tcpdump.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::common::{
+    Impaired, Process, Scratch, Server, client_command, echotest, eventually, figure, file, have,
+    root,
+};
+use crate::{agrees, analyzed, mean, sum, wireshark};
+
+/// tcpdump, capturing.
+struct Tcpdump {
+    process: Process,
+    file: PathBuf,
+}
+
+impl Tcpdump {
+    fn start(command: &mut Command, directory: &Path, arguments: &[&str]) -> Self {
+        let file = directory.join("capture.pcap");
+        command
+            .args(["-U", "--immediate-mode", "-B", "65536", "-Z", "root", "-w"])
+            .arg(&file)
+            .args(arguments);
+        let process = Process::start(command);
+        eventually("tcpdump captures", || process.stderr().contains("listening on"));
+        Self { process, file }
+    }
+
+    /// Stops it when all is written; nothing may have been dropped.
+    fn stop(self) -> PathBuf {
+        let mut last = 0;
+        eventually("the capture is complete", || {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let length = std::fs::metadata(&self.file).map_or(0, |data| data.len());
+            std::mem::replace(&mut last, length) == length && length > 24
+        });
+        self.process.signal("INT");
+        let ended = self.process.finish();
+        assert!(ended.stderr.contains("0 packets dropped by kernel"), "{ended:?}");
+        self.file
+    }
+}
+
+fn possible() -> bool {
+    root() && have("tcpdump") && have("tshark")
+}
+
+fn on_loopback(arguments: &[&str], interface: &str) -> (Scratch, PathBuf, PathBuf) {
+    let server = Server::start(&[]);
+    let scratch = Scratch::new();
+    let port = server.port();
+    let tcpdump = Tcpdump::start(
+        Command::new("tcpdump").args(["-i", interface, "-s", "96"]),
+        scratch.path(),
+        &["tcp", "port", &port],
+    );
+    let mut command = echotest();
+    client_command(&mut command, server.address, &scratch, arguments);
+    let ended = Process::start(&mut command).finish();
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let capture = tcpdump.stop();
+    let timings = file(scratch.path(), "_timings.csv");
+    (scratch, capture, timings)
+}
+
+#[test]
+fn ten_packets_on_loopback() {
+    if !possible() {
+        return;
+    }
+    for interface in ["lo", "any"] {
+        let (_scratch, capture, _) = on_loopback(&["-c", "10", "-i", "0.02"], interface);
+        let json = agrees(&capture);
+        assert!(json.contains("\"answered\":10,"), "{json}");
+        assert!(json.contains("\"how\":\"fin\",\"by\":\"client\",\"followed\":true"), "{json}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_packets_in_bounded_memory() {
+    if !possible() {
+        return;
+    }
+    let (_scratch, capture, timings) = on_loopback(&["-c", "100000", "-i", "0"], "lo");
+    let json = agrees(&capture);
+    assert!(json.contains("\"answered\":100000,"), "{json}");
+    // Each direction's mean as tshark has it.
+    let ours: f64 = json
+        .split("\"acknowledged_after_us\":")
+        .skip(1)
+        .zip(json.split("\"acknowledged\":").skip(1))
+        .map(|(object, count)| {
+            let count: f64 = count.split(',').next().unwrap().parse().unwrap();
+            figure(object, "mean").unwrap_or(0.0) * count
+        })
+        .sum();
+    let theirs = wireshark(&capture).ack_rtts;
+    let total = mean(&theirs) * 1.0;
+    #[allow(clippy::cast_precision_loss, reason = "a count")]
+    let ours = ours / theirs.len() as f64;
+    assert!((ours - total).abs() < 0.01, "{ours} us, tshark {total} us");
+    let timings = timings.to_string_lossy().into_owned();
+    let joined = analyzed(&capture, &["--csv", &timings]).stdout;
+    assert!(
+        joined.contains("\"matched\":100000,\"rows_alone\":0,\"requests_alone\":0"),
+        "{joined}"
+    );
+}
+
+#[test]
+fn the_clients_file_is_joined_packet_by_packet_and_the_wire_is_never_slower() {
+    if !possible() {
+        return;
+    }
+    for size in ["64", "100000"] {
+        let (_scratch, capture, timings) =
+            on_loopback(&["-c", "200", "-i", "0.01", "-s", size], "lo");
+        let timings = timings.to_string_lossy().into_owned();
+        let json = analyzed(&capture, &["--csv", &timings]).stdout;
+        assert!(json.contains("\"matched\":200,\"rows_alone\":0"), "{json}");
+        assert!(json.contains("\"impossible\":0"), "{json}");
+        let p50 = |name: &str| figure(&json, &format!("{name}.p50")).unwrap();
+        assert!(p50("wire_us") < p50("client_us"), "{json}");
+    }
+}
+
+#[test]
+fn loss_and_reordering_on_a_real_path_are_told_as_tshark_tells_them() {
+    if !possible() {
+        return;
+    }
+    let arguments = ["--delay", "3ms", "--loss", "5%", "--name", "et-cap"];
+    let Some(path) = Impaired::new(&arguments) else { return };
+    let server = path.server();
+    let scratch = Scratch::new();
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &path.near, "tcpdump", "-i", "path", "-s", "96"]);
+    let tcpdump = Tcpdump::start(&mut command, scratch.path(), &["tcp"]);
+    let client = path.client(&server, &scratch, &["-c", "1500", "-i", "0.002", "-s", "3000"]);
+    let ended = client.finish();
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let capture = tcpdump.stop();
+    let json = agrees(&capture);
+    assert!(sum(&json, "retransmissions") > 20, "{json}");
+    assert!(sum(&json, "duplicate_acks") > 20, "{json}");
+}
+
+#[test]
+fn the_script_captures_measures_and_compares() {
+    if !possible() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let scratch = Scratch::new();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/capture.sh");
+    let directory = scratch.path().to_string_lossy().into_owned();
+    for name in ["capture.pcap", "capture_2.pcap"] {
+        let mut command = Command::new("bash");
+        command.arg(&script).args(["--binary", env!("CARGO_BIN_EXE_echotest")]);
+        command.args(["127.0.0.1", &server.port(), "--", "-c", "5", "-i", "0.02"]);
+        let ended = Process::start(command.args(["--log-dir", &directory])).finish();
+        assert_eq!(ended.status, 0, "{ended:?}");
+        assert!(ended.stdout.contains("5 received"), "{ended:?}");
+        assert!(ended.stdout.contains("5 packets found in both, 0 of the file"), "{ended:?}");
+        assert!(scratch.entries().contains(&name.to_owned()), "{:?}", scratch.entries());
+        // The next run's file is another second's, so that it is the newest.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    if !have("setpriv") {
+        return;
+    }
+    // An ordinary user without the right is told how to get it.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--clear-groups", "--bounding-set=-all", "bash"]);
+    command.arg(&script).args(["--binary", "/bin/true", "127.0.0.1", &server.port()]);
+    command.args(["--", "--log-dir", "/tmp"]);
+    let ended = Process::start(&mut command).finish();
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.stderr.contains("setcap") || ended.stderr.contains("denied"), "{ended:?}");
+}

@@ -1,0 +1,154 @@
+//! What our client says of a path.
+
+use std::fs;
+use std::sync::{Mutex, PoisonError};
+
+use crate::common::{self, Impaired, Process, Run, Scratch, Server, figure, left, run};
+use crate::server;
+
+/// One at a time: what they measure is the path, not each other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn across(path: &Impaired, arguments: &[&str]) -> Run {
+    let mut command = Impaired::echotest_in(&path.far);
+    let server = ["server", "twamp", "--port", "0", "--bind", "10.201.0.2"];
+    let server = Server::from(command.args(server));
+    let scratch = Scratch::new();
+    let mut command = Impaired::echotest_in(&path.near);
+    command.args(["twamp", "10.201.0.2", &server.port(), "--json", "--log-dir"]);
+    command.arg(scratch.path()).args(arguments);
+    left(Process::start(&mut command).finish(), &scratch)
+}
+
+fn value(json: &str, path: &str) -> f64 {
+    figure(json, path).unwrap_or_else(|| panic!("{path} in {json}"))
+}
+
+#[test]
+fn thirty_milliseconds_one_way_are_seen_one_way() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (delayed, sign) in [("--delay-ab", 1.0), ("--delay-ba", -1.0)] {
+        let Some(path) = Impaired::new(&[delayed, "30ms"]) else { return };
+        let run = across(&path, &["-c", "100", "-i", "0.01"]);
+        let json = &run.ended.stdout;
+        let (out, back) = (value(json, "outbound_us.p50"), value(json, "inbound_us.p50"));
+        assert!((sign * (out - back) - 30_000.0).abs() < 1500.0, "{json}");
+        let round_trip = value(json, "rtt_us.p50");
+        assert!((30_000.0..31_500.0).contains(&round_trip), "{json}");
+    }
+}
+
+#[test]
+fn losses_are_seen_in_the_direction_where_they_happen() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let [inbound, outbound] = ["twamp.lost.inbound", "twamp.lost.outbound"];
+    for (lossy, lost, not_lost) in
+        [("--loss-ba", inbound, outbound), ("--loss-ab", outbound, inbound)]
+    {
+        // Control goes over TCP, which would only be slow.
+        let run = {
+            let Some(path) = Impaired::new(&[lossy, "10%", "--name", "et-loss"]) else { return };
+            across(&path, &["-c", "2000", "-i", "0.002", "-W", "1"])
+        };
+        let json = &run.ended.stdout;
+        assert!((160.0..=240.0).contains(&value(json, lost)), "{json}");
+        assert!(value(json, not_lost) < 0.5, "{json}");
+        assert_eq!(run.rows.len(), 2000);
+        let numbers: Vec<u64> = run.rows.iter().map(|row| row.number).collect();
+        assert_eq!(numbers, (1..=2000).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn rows_hold_all_four_times_and_the_round_trip_is_what_they_say() {
+    let server = server(&[]);
+    for mode in [&[][..], &["--light"]] {
+        let scratch = Scratch::new();
+        let mut command = common::echotest();
+        command.args(["twamp", "127.0.0.1", &server.port(), "-c", "50", "-i", "0.002"]);
+        command.args(["--log-dir"]).arg(scratch.path()).args(mode);
+        let run = left(Process::start(&mut command).finish(), &scratch);
+        let csv = fs::read_to_string(common::file(scratch.path(), "_timings.csv")).unwrap();
+        let columns = "reflector_receive_ns,reflector_send_ns,reflector_sequence,ttl";
+        assert!(csv.starts_with(&format!("{},{columns}\n", common::HEADER)), "{csv}");
+        assert_eq!(run.rows.len(), 50);
+        for (row, expected) in run.rows.iter().zip(0..) {
+            let [held_from, held_to, sequence, ttl] =
+                row.more.iter().map(|text| text.parse::<i64>().unwrap()).collect::<Vec<_>>()[..]
+            else {
+                panic!("{row:?}")
+            };
+            let gross = row.received_ns.unwrap() - row.sent_ns;
+            let rtt = gross - (held_to - held_from);
+            let shown = row.rtt_us().unwrap() * 1e3;
+            #[allow(clippy::cast_precision_loss, reason = "microseconds")]
+            let off = (shown - rtt as f64).abs();
+            assert!(off < 1.0, "{row:?}");
+            assert_eq!((sequence, ttl), (expected, 255));
+            // One host, one clock: the four times are in order.
+            assert!(row.sent_ns <= held_from + 10_000 && held_from <= held_to, "{row:?}");
+            assert!(held_to <= row.received_ns.unwrap() + 10_000, "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn the_schedule_holds_at_a_thousand_packets_a_second() {
+    let server = server(&[]);
+    let client = ["twamp", "127.0.0.1", &server.port(), "-c", "2000", "-i", "0.001"];
+    let ended = run(client.iter().chain(&["--no-files", "--json"]));
+    let json = &ended.stdout;
+    assert_eq!(figure(json, "packets.sent"), Some(2000.0), "{json}");
+    assert_eq!(figure(json, "packets.received"), Some(2000.0), "{json}");
+    assert!((value(json, "duration_s") - 1.999).abs() < 0.05, "{json}");
+}
+
+#[test]
+fn without_any_reply_there_are_figures_and_a_bad_status() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    let client = ["twamp", "127.0.0.1", &port, "--light", "-c", "3", "-i", "0.01", "-W", "0.2"];
+    let ended = run(client.iter().chain(&["--no-files"]));
+    assert_eq!(ended.status, 1, "{ended:?}");
+    assert!(ended.stdout.contains("3 lost (100.0% loss)"), "{ended:?}");
+    assert!(!ended.stdout.contains("NaN"), "{ended:?}");
+
+    drop(silent);
+    let ended = run(client.iter().chain(&["--no-files"]));
+    assert_eq!(ended.status, 1, "{ended:?}");
+    assert!(ended.stderr.contains("nothing listens on this UDP port"), "{ended:?}");
+}
+
+#[test]
+fn from_cron_it_is_quiet_unless_something_is_wrong() {
+    let server = server(&[]);
+    let port = server.port();
+    let client = ["twamp", "127.0.0.1", &port, "-c", "3", "-i", "0.01", "-q", "--no-files"];
+    let good = run(client);
+    assert_eq!((good.status, good.stdout.as_str(), good.stderr.as_str()), (0, "", ""));
+    let slow = run(client.iter().chain(&["--max-rtt", "1ns"]));
+    assert_eq!((slow.status, slow.stdout.as_str()), (1, ""));
+    assert!(slow.stderr.contains("--max-rtt"), "{slow:?}");
+    let json = run(client.iter().chain(&["--json"]));
+    assert_eq!(json.stdout.lines().count(), 1, "{json:?}");
+    for key in ["outbound_us", "inbound_us", "reflector_us", "one_way_valid", "clocks"] {
+        assert!(json.stdout.contains(&format!("\"{key}\":")), "{key}: {json:?}");
+    }
+}
+
+#[test]
+fn the_reflector_logs_the_result_that_it_is_told() {
+    let server = server(&[]);
+    let port = server.port();
+    for mode in [&[][..], &["--light"]] {
+        let client = ["twamp", "127.0.0.1", &port, "-c", "4", "-i", "0.01", "--no-files"];
+        let ended = run(client.iter().chain(&["--send-result"]).chain(mode));
+        assert_eq!(ended.status, 0, "{ended:?}");
+    }
+    let log = server.stop().stderr;
+    let results = log.lines().filter(|line| {
+        line.contains("Test result for client [127.0.0.1]: round-trip time min/avg/max = ")
+            && line.contains("loss 0.0% (0 of 4)")
+    });
+    assert_eq!(results.count(), 2, "{log}");
+}
