@@ -14,7 +14,8 @@ Usage: scripts/build-deb.sh [OPTIONS]
   --binary PATH       static binary to pack (default dist/echotest-ARCH; it is
                       built with scripts/build-static.sh where it is missing)
   --out DIR           where echotest_VERSION_ARCH.deb goes (default dist/)
-  --maintainer TEXT   "Name <address>" that the package names
+  --maintainer TEXT   "Name <address>" that the package names (default from
+                      DEBFULLNAME and DEBEMAIL)
   -h, --help          print this
 
 Nothing is started or enabled by installing it. To serve:
@@ -52,7 +53,8 @@ case $target in
   aarch64) architecture=arm64 ;;
   *) die 2 "--target \"$target\": accepted is x86_64 or aarch64" ;;
 esac
-maintainer=${maintainer:-echotest maintainers <echotest@packages.local>}
+# Devscripts' variables; a package made for one's own hosts needs no address.
+maintainer=${maintainer:-${DEBFULLNAME:-echotest maintainers} <${DEBEMAIL:-echotest@packages.invalid}>}
 [[ $maintainer =~ ^[^\<\>]+\ \<[^\<\>\ ]+@[^\<\>\ ]+\>$ ]] ||
   die 2 "--maintainer \"$maintainer\": accepted is a name and an address, \"Name <address>\""
 command -v dpkg-deb >/dev/null || die 2 'dpkg-deb is missing: install dpkg'
