@@ -124,6 +124,7 @@ fn every_pair_is_measured_and_nothing_stays() {
     }
     assert_eq!(matrix.matches(" 0.00").count(), 6, "{matrix}");
     let page = fs::read_to_string(out.path().join("index.html")).expect("a page");
+    assert!(page.contains("href=\"a-to-b.html\"") && out.path().join("a-to-b.html").exists());
     assert_eq!(page.matches("<table>").count(), 3);
     assert_eq!(page.matches("<td style=").count(), 18);
     for word in ["<script", "http://", "https://", "no reply"] {
