@@ -21,6 +21,7 @@ Usage: scripts/install-xinetd.sh [OPTIONS]
   --only-from NETS    clients that are let in, such as '10.0.0.0/8' (default all)
   --open-firewall     open the port in ufw, firewalld or nftables, if active
   --replace-inetd     let the package manager remove another inetd
+  --print-service FILE  write the service file there, disabled, and do nothing else
   --dry-run           say what would be done
   -h, --help          print this
 
@@ -30,9 +31,10 @@ EOF
 
 protocol=echo port='' internal=no udp=no binary='' prefix=/usr/local
 instances=256 per_source=64 cps=1000 only_from='' firewall=no replace=no
+print_service='' disable=no
 while (($#)); do
   case $1 in
-    --protocol | --port | --binary | --prefix | --instances | --per-source | --cps | --only-from)
+    --protocol | --port | --binary | --prefix | --instances | --per-source | --cps | --only-from | --print-service)
       need_value "$1" "${2-}"
       name=${1#--}
       declare "${name//-/_}=$2"
@@ -112,7 +114,7 @@ install_xinetd() {
 # TRAFFIC in log_on_success would switch the service off silently.
 limits() {
   cat <<EOF
-    disable         = no
+    disable         = $disable
     instances       = $instances
     per_source      = $per_source
     cps             = $cps 10
@@ -197,6 +199,12 @@ restart_xinetd() {
     act service xinetd restart
   fi
 }
+
+if [[ -n $print_service ]]; then
+  disable=yes
+  server_service >"$print_service"
+  exit 0
+fi
 
 need_root
 if [[ $internal == no ]]; then

@@ -63,6 +63,8 @@ tools=(
   'systemd-socket-activate|systemd|tests of socket activation'
   'debootstrap|debootstrap|the step installation on a booted system'
   'systemd-nspawn|systemd-container|the step installation on a booted system'
+  'dpkg-deb|dpkg|tests of the Debian package'
+  'lintian|lintian|tests of the Debian package'
   'pgrep|procps|the step installation on a booted system'
 )
 

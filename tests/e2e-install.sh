@@ -329,6 +329,43 @@ check_xinetd() {
   is_as_before
 }
 
+# What the package holds besides.
+package_is_gone() {
+  if inside bash -c 'ls -d /usr/bin/echotest /usr/lib/systemd/system/echotest* /usr/share/*/echotest* \
+    /usr/share/man/man1/echotest* /var/lib/dpkg/info/echotest*' >"$scratch/left" 2>/dev/null || [[ -s $scratch/left ]]; then
+    fail "the package left $(tr '\n' ' ' <"$scratch/left")"
+  fi
+}
+
+check_package() {
+  step 'the Debian package'
+  if ! command -v dpkg-deb >/dev/null; then
+    printf '   left out: no dpkg-deb\n'
+    return
+  fi
+  "$top/scripts/build-deb.sh" --binary "$binary" --out "$scratch/deb" >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+  cp "$scratch"/deb/echotest_*.deb "$tree/root/echotest/package.deb"
+  inside dpkg -i /root/echotest/package.deb >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+  [[ $(inside systemctl is-enabled echotest-echo.socket) == disabled ]] || fail 'it enables its units'
+  if "$binary" client "$address" 7 --count 1 --no-files --timeout 1 >/dev/null 2>&1; then
+    fail 'it serves unasked'
+  fi
+  printf '   installed, and nothing serves\n'
+  inside systemctl enable --now --quiet echotest-echo.socket || fail 'its socket cannot be enabled'
+  answers 7 'answers once its socket is enabled'
+  inside dpkg -i /root/echotest/package.deb >"$scratch/out" 2>&1 || fail "again: $(cat "$scratch/out")"
+  answers 7 'answers after it was installed over itself'
+  reboot_machine
+  answers 7 'answers after a reboot'
+  inside dpkg -r echotest >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+  if "$binary" client "$address" 7 --count 1 --no-files --timeout 1 >/dev/null 2>&1; then
+    fail 'it serves although it is removed'
+  fi
+  inside dpkg --purge echotest >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+  package_is_gone
+  is_as_before
+}
+
 make_tree
 make_network
 build
@@ -336,11 +373,13 @@ copy_in
 boot
 # What a run that failed may have left in a tree that was kept.
 inside /root/echotest/scripts/uninstall.sh >/dev/null
+inside dpkg --purge echotest >/dev/null 2>&1 || true
 inside bash -c '! nft list table inet filter >/dev/null 2>&1 || nft delete table inet filter'
 snapshot >"$scratch/before"
 check_taken_port
 check_other_protocols
 check_firewall
 check_systemd
+check_package
 check_xinetd
 printf 'all steps held\n'

@@ -3,11 +3,11 @@
 use super::error::Failure;
 use super::matches::Matches;
 use super::options::{
-    ACCURACY, ADDRESS, CAPTURED, COMMON, CONNECTION, FILES, Group, MESSAGE, OUTPUT, PINGS, REPORT,
-    RESULTS, SCHEDULE, SERIES, TEST_PACKETS,
+    ACCURACY, ADDRESS, CAPTURED, COMMON, CONNECTION, FILES, GAPS, Group, MESSAGE, OUTPUT, PINGS,
+    REPORT, RESULTS, SCHEDULE, SERIES, TEST_PACKETS,
 };
 use super::service_options::{LIMITS, LISTEN, PLAYED_LOSS, REFLECTING, SERVICE};
-use super::{Status, analyze, client, loopback, measure, ping, report, server, twamp};
+use super::{Status, analyze, client, idle, loopback, measure, ping, report, server, twamp};
 
 /// One command.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Command {
 }
 
 /// Every command, in the order of the overview.
-pub const COMMANDS: [Command; 8] = [
+pub const COMMANDS: [Command; 9] = [
     Command {
         name: "client",
         about: "time every round trip of one TCP connection to an echo service",
@@ -112,6 +112,26 @@ pub const COMMANDS: [Command; 8] = [
                 echotest twamp 10.0.0.1 --light -c 1000 -i 0.01 --dscp 46\n  \
                 echotest twamp 10.0.0.1 -q --json --max-loss 1 --max-rtt 50ms >> twamp.jsonl\n",
         run: twamp::run,
+    },
+    Command {
+        name: "idle",
+        about: "find the silence after which something on the path ends a connection",
+        positionals: &["HOST", "[PORT]"],
+        groups: &[GAPS, ADDRESS, COMMON],
+        defaults: &[],
+        notes: "PORT is 7 if not given; any TCP echo service will do. A connection for each gap\n\
+                shows that it works, says nothing for the gap (keep-alive is off), and is asked\n\
+                again; all at once, so that a round takes as long as its longest gap. Once a\n\
+                gap has ended a connection, longer ones are not waited for. Ctrl-C ends it with\n\
+                what is known by then.\n\
+                \n\
+                Exit status: 0 a gap was tried to its end; 1 no connection or no reply;\n\
+                2 anything else.\n\
+                \n\
+                Examples:\n  \
+                echotest idle 10.0.0.1\n  \
+                echotest idle nat.example 7007 --from 60 --to 20m --precision 5\n",
+        run: idle::run,
     },
     Command {
         name: "loopback",

@@ -8,6 +8,7 @@ pub mod completions;
 pub mod error;
 mod floor;
 pub mod help;
+pub mod idle;
 pub mod logging;
 pub mod loopback;
 pub mod manual;

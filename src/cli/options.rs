@@ -340,6 +340,47 @@ pub const TEST_PACKETS: Group = Group {
     ],
 };
 
+/// Which silences are tried.
+pub const GAPS: Group = Group {
+    title: "Gaps",
+    rows: &[
+        option("from", None, "SECS", SECONDS, Some("10"), "shortest gap of the first round"),
+        option(
+            "to",
+            None,
+            "SECS",
+            SECONDS,
+            Some("1h"),
+            "longest gap; the first round doubles up to it",
+        ),
+        option(
+            "precision",
+            None,
+            "SECS",
+            SECONDS,
+            None,
+            "how closely the limit is bracketed (default: 1 % of it, but no closer than 1 s)",
+        ),
+        option(
+            "parallel",
+            None,
+            "N",
+            Kind::Number { least: 1, most: 62 },
+            Some("24"),
+            "connections at once, 1 to 62; more take fewer rounds",
+        ),
+        option(
+            "timeout",
+            Some('W'),
+            "SECS",
+            SECONDS,
+            Some("5.0"),
+            "time to connect, and time without an answer after which a connection is forgotten",
+        ),
+        JSON,
+    ],
+};
+
 /// What of a capture is looked at, and with what it is compared.
 pub const CAPTURED: Group = Group {
     title: "Capture",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::{Mono, Wall};
 use crate::os::poll::{self, Interest};
 use crate::os::tcp_info::{self, TcpInfo};
-use crate::os::{clock, message, socket, stamps};
+use crate::os::{clock, icmp, message, socket, stamps};
 
 /// No single wait is longer: a signal that lands between the look at its
 /// counter and the wait is then seen within this time.
@@ -233,6 +233,14 @@ impl Stream {
     /// For waiting for octets together with other sockets.
     pub fn interest(&self) -> Interest<'_> {
         Interest::read(self.socket.as_fd())
+    }
+
+    /// From now on a read also ends with what the network reports of this
+    /// connection, such as that the peer cannot be reached.
+    pub fn hear_reports(&self) {
+        let ipv4 = self.socket.local_addr().is_ok_and(|address| address.is_ipv4());
+        // Without it a report shows only when the kernel gives up.
+        let _ = icmp::keep_errors(self.socket.as_fd(), ipv4, true);
     }
 
     /// The kernel's view of this connection, where it gives one.

@@ -4,6 +4,7 @@
 pub mod detail;
 pub mod directions;
 pub mod finding;
+pub mod gaps;
 pub mod independent;
 pub mod link;
 pub mod run;

@@ -4,6 +4,7 @@ pub mod csv;
 pub mod diagnostics;
 pub mod files;
 pub mod format;
+pub mod idle;
 pub mod json;
 pub mod live;
 pub mod log_file;

@@ -1,0 +1,193 @@
+//! `scripts/mesh.sh` between network namespaces as hosts, with a stand-in for
+//! ssh that enters them.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests use std's sockets and clock, and say what they leave out"
+)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Process, Scratch, eventually, figure, have, root, rows};
+
+/// Three hosts on one switch, called a, b and c.
+struct Hosts {
+    names: [String; 4],
+    scratch: Scratch,
+}
+
+/// Namespaces $1 (switch), $2, $3 and $4 (hosts).
+const SET_UP: &str = r#"
+set -euo pipefail
+for name; do
+  ip netns add "$name"
+  ip -n "$name" link set lo up
+done
+switch=$1
+ip -n "$switch" link add hub type bridge
+ip -n "$switch" link set hub up
+shift
+number=0
+for name; do
+  number=$((number + 1))
+  ip -n "$name" link add eth0 type veth peer name "port$number" netns "$switch"
+  ip -n "$switch" link set "port$number" master hub up
+  ip -n "$name" address add "10.208.0.$number/24" dev eth0
+  ip -n "$name" link set eth0 up
+done
+"#;
+
+/// What ssh does as seen from here: a shell there gets the words, joined.
+const STAND_IN: &str = "#!/bin/sh\n\
+    [ \"$1\" != nowhere ] || { echo 'no route to nowhere' >&2; exit 255; }\n\
+    ns=$1\nshift\necho 'Welcome to this host'\nexec ip netns exec \"$ns\" sh -c \"$*\"\n";
+
+impl Hosts {
+    fn new(tag: &str) -> Option<Self> {
+        if !(root() && have("ip")) {
+            return None;
+        }
+        let name = |role| format!("et-mesh-{}-{tag}-{role}", std::process::id());
+        let hosts = Self { names: ["s", "a", "b", "c"].map(name), scratch: Scratch::new() };
+        let mut command = Command::new("bash");
+        let done = command.args(["-c", SET_UP, "bash"]).args(&hosts.names).output().expect("bash");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        fs::create_dir(hosts.path("remote")).expect("a directory");
+        fs::write(hosts.path("ssh"), STAND_IN).expect("a file");
+        fs::set_permissions(hosts.path("ssh"), fs::Permissions::from_mode(0o755)).expect("chmod");
+        let line = |(number, name): (usize, &String)| {
+            format!("{} 10.208.0.{} {name}\n", ["a", "b", "c"][number], number + 1)
+        };
+        let lines: String = hosts.names[1..].iter().enumerate().map(line).collect();
+        fs::write(hosts.path("hosts"), format!("# three of them\n\n{lines}")).expect("a file");
+        Some(hosts)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    fn mesh(&self, hosts: &str, more: &[&str]) -> Process {
+        let mut command = Command::new("bash");
+        command.arg(script()).arg(self.path(hosts)).arg("--ssh").arg(self.path("ssh"));
+        command.arg("--binary").arg(env!("CARGO_BIN_EXE_echotest"));
+        command.arg("--remote-dir").arg(self.path("remote")).arg("--out").arg(self.path("out"));
+        Process::start(command.args(more))
+    }
+
+    /// Neither a process nor a file of ours is left on any host.
+    fn are_clean(&self) -> bool {
+        let files = fs::read_dir(self.path("remote")).expect("a directory").count();
+        let idle = |name: &String| {
+            let pids = Command::new("ip").args(["netns", "pids", name]).output().expect("ip");
+            pids.stdout.is_empty()
+        };
+        files == 0 && self.names.iter().all(idle)
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = Command::new("ip").args(["netns", "delete", name]).output();
+        }
+    }
+}
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/mesh.sh")
+}
+
+#[test]
+fn every_pair_is_measured_and_nothing_stays() {
+    let Some(hosts) = Hosts::new("all") else { return };
+    let ended = hosts.mesh("hosts", &["--seconds", "1", "--frequency", "0.05"]).finish();
+    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""), "{ended:?}");
+    assert!(hosts.are_clean());
+    let out = Scratch::at(hosts.path("out"));
+    assert_eq!(out.entries().iter().filter(|name| name.contains(".csv")).count(), 6);
+    for pair in ["a-to-b", "b-to-a", "c-to-a"] {
+        let rows = rows(&out.path().join(format!("{pair}.csv")));
+        assert!(rows.len() >= 19 && rows.iter().all(|row| row.received_ns.is_some()), "{rows:?}");
+        let json = fs::read_to_string(out.path().join(format!("{pair}.json"))).expect("a file");
+        assert_eq!(figure(&json, "packets.lost"), Some(0.0), "{json}");
+    }
+    let matrix = fs::read_to_string(out.path().join("matrix.txt")).expect("a file");
+    assert!(ended.stdout.contains(&matrix), "{ended:?}");
+    for title in ["p50 round-trip time in us", "p99 round-trip time in us", "loss in %"] {
+        assert!(matrix.contains(title), "{matrix}");
+    }
+    assert_eq!(matrix.matches(" 0.00").count(), 6, "{matrix}");
+    let page = fs::read_to_string(out.path().join("index.html")).expect("a page");
+    assert!(page.contains("href=\"a-to-b.html\"") && out.path().join("a-to-b.html").exists());
+    assert_eq!(page.matches("<table>").count(), 3);
+    assert_eq!(page.matches("<td style=").count(), 18);
+    for word in ["<script", "http://", "https://", "no reply"] {
+        assert!(!page.contains(word), "{word} in {page}");
+    }
+    assert!(page.contains("prefers-color-scheme: dark"));
+}
+
+#[test]
+fn a_pair_that_cannot_connect_is_named_and_the_others_are_measured() {
+    let Some(hosts) = Hosts::new("cut") else { return };
+    let ip = |arguments: &[&str]| Command::new("ip").args(arguments).status().expect("ip");
+    assert!(ip(&["-n", &hosts.names[3], "link", "set", "eth0", "down"]).success());
+    let ended = hosts.mesh("hosts", &["--seconds", "1", "--parallel", "1"]).finish();
+    assert_eq!(ended.status, 1, "{ended:?}");
+    assert!(ended.stderr.contains("mesh.sh: c to a: no reply: "), "{ended:?}");
+    assert!(ended.stderr.contains("unreachable"), "{ended:?}");
+    assert!(hosts.path("out/a-to-b.csv").exists());
+    let page = fs::read_to_string(hosts.path("out/index.html")).expect("a page");
+    assert_eq!(page.matches("no reply").count(), 12);
+    assert!(hosts.are_clean());
+}
+
+#[test]
+fn an_interrupted_mesh_leaves_nothing() {
+    let Some(hosts) = Hosts::new("int") else { return };
+    for (signal, status) in [("TERM", 143), ("INT", 130), ("KILL", 137)] {
+        let process = hosts.mesh("hosts", &["--seconds", "100"]);
+        eventually("measuring", || process.stdout().contains("measuring a to b"));
+        // Until the client runs as well.
+        eventually("a client", || {
+            let found = Command::new("ip").args(["netns", "pids", &hosts.names[1]]).output();
+            String::from_utf8_lossy(&found.expect("ip").stdout).lines().count() >= 5
+        });
+        process.signal(signal);
+        // After a kill others hold its output open; they end by themselves.
+        let ended = process.finish();
+        assert_eq!(ended.status, status, "{signal}: {ended:?}");
+        if signal == "KILL" {
+            eventually("all is clean", || hosts.are_clean());
+        }
+        assert!(hosts.are_clean(), "{signal}: {ended:?}");
+    }
+}
+
+#[test]
+fn bad_hosts_are_one_line() {
+    let Some(hosts) = Hosts::new("bad") else { return };
+    for (text, problem) in [
+        ("a 10.0.0.1\n", "at least two hosts"),
+        ("a 10.0.0.1\na 10.0.0.2\n", ":2: a is there twice"),
+        ("a 10.0.0.1\nb\n", ":2: expected NAME ADDRESS"),
+        ("a;b 10.0.0.1\nb 10.0.0.2\n", ":1: the name \"a;b\""),
+        ("a 10.0.0.1 -oProxyCommand=x\nb 10.0.0.2\n", "begins with -"),
+        ("a 10.0.0.1 nowhere\nb 10.0.0.2 nowhere\n", "no route to nowhere"),
+    ] {
+        fs::write(hosts.path("bad"), text).expect("a file");
+        let ended = hosts.mesh("bad", &[]).finish();
+        assert_eq!(ended.status, 2, "{ended:?}");
+        assert!(ended.stderr.contains(problem), "{problem}: {ended:?}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    }
+    let ended = hosts.mesh("hosts", &["--seconds", "0"]).finish();
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.stderr.contains("--seconds \"0\""), "{ended:?}");
+}
