@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # How fast, how exact and how small echotest is on this machine, against
-# sockperf where there is a like for like. Both sides of both tools are pinned
+# sockperf where there is a like for like, and against qperf, irtt, iperf3,
+# xinetd, socat, tshark and plain Python where they are there. Both sides of both tools are pinned
 # to one core, and the tools take turns: on small machines nothing else compares.
 # Figures are medians over the rounds with [minimum..maximum]; a goal that is
 # missed is printed as MISSED and is no failure of this script.
@@ -12,7 +13,7 @@ Usage: scripts/bench.sh [--rounds N] [--seconds N] [--quick] [--binary PATH]
 
   --rounds N     rounds of each comparison (default 7)
   --seconds N    length of one measurement (default 5)
-  --quick        about a minute: 3 rounds of 1 second, a million packets
+  --quick        a minute or two: 3 short rounds, a million packets
   --binary PATH  measure this binary instead of building the static one
   -h, --help     print this
 
@@ -23,6 +24,8 @@ EOF
 rounds=7
 seconds=5
 packets=10000000
+idle=10000
+peer_seconds=2
 pace_seconds=10
 binary=
 while (($#)); do
@@ -36,7 +39,7 @@ while (($#)); do
       shift 2
       ;;
     --quick)
-      rounds=3 seconds=1 packets=1000000 pace_seconds=3
+      rounds=3 seconds=1 packets=1000000 pace_seconds=3 idle=2000 peer_seconds=0.4
       shift
       ;;
     -h | --help)
@@ -271,3 +274,7 @@ printf '%d rounds of %d s, medians [minimum..maximum]; both sides on core 0\n\n'
 against_sockperf
 pacing
 memory
+((${#servers[@]} == 0)) || kill "${servers[@]}" 2>/dev/null || true
+servers=()
+printf '\nbeside other tools, not pinned unless it says so\n'
+python3 scripts/bench_peers.py "$binary" --rounds "$rounds" --seconds "$peer_seconds" --idle "$idle"

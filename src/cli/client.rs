@@ -15,7 +15,6 @@ use crate::os::clock;
 use crate::probe::{Plan, Tally, Tracker, run as run_loop};
 use crate::record::Run;
 use crate::record::files::RunFiles;
-use crate::record::manifest::Manifest;
 
 /// The echo service's port (RFC 862).
 const ECHO_PORT: u16 = 7;
@@ -89,26 +88,13 @@ fn probe(
     let size = size(matches);
     clock::tighten_timers();
     let extras = measuring::extras(matches);
-    let manifest =
-        Manifest::gather(connected.stream.tcp_info(), connected.stream.congestion_control());
     let anchor = clock::anchor();
+    let start = anchor.wall;
     let run = Run {
-        command: target.command,
-        protocol: "echo",
-        host: target.host.clone(),
-        port: target.port,
-        address: connected.address,
-        local: connected.stream.local_address().ok(),
-        start: anchor.wall,
         size,
-        frequency: plan.frequency,
-        count: plan.count,
-        timeout: plan.timeout,
         tcp_info: extras.tcp_info,
         floor,
-        manifest,
-        look_up: target.look_up,
-        files: files.as_ref().map(RunFiles::paths),
+        ..measuring::describe_connection(target, "echo", &connected, &plan, start, files.as_ref())
     };
     let metrics = measuring::metrics(matches, &run, files.as_ref())?;
     let mut sinks = measuring::sinks(matches, &run, files, metrics);

@@ -20,7 +20,6 @@ use crate::record::csv::CsvSink;
 use crate::record::diagnostics::DiagnosticsSink;
 use crate::record::files::RunFiles;
 use crate::record::log_file::LogFileSink;
-use crate::record::manifest::Manifest;
 use crate::record::measurement::{Series, SeriesSink, TABLE_HEAD};
 use crate::record::object::Object;
 use crate::record::{Run, json};
@@ -90,27 +89,22 @@ impl<'a> Measuring<'a> {
         files: Option<RunFiles>,
         timeout: Duration,
     ) -> Self {
-        let run = Run {
-            command: target.command,
-            protocol: "measure",
-            host: target.host.clone(),
-            port: target.port,
-            address: connected.address,
-            local: connected.stream.local_address().ok(),
-            start: clock::wall(),
-            size: 0,
+        let plan = Plan {
             frequency: Duration::ZERO,
             count: matches.whole("probes").unwrap_or(0),
+            duration: None,
             timeout,
-            tcp_info: false,
-            floor: None,
-            manifest: Manifest::gather(
-                connected.stream.tcp_info(),
-                connected.stream.congestion_control(),
-            ),
-            look_up: target.look_up,
-            files: files.as_ref().map(RunFiles::paths),
+            reconnect: false,
         };
+        let start = clock::wall();
+        let run = measuring::describe_connection(
+            target,
+            "measure",
+            connected,
+            &plan,
+            start,
+            files.as_ref(),
+        );
         let (log, csv) = files.map(|files| (files.log, files.csv)).unzip();
         let columns = ["type", "size"];
         let csv = csv.map(|file| Rc::new(RefCell::new(CsvSink::with_series(file, None, &columns))));

@@ -2,6 +2,7 @@
 //! user's signals, and what the exit status says.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::error::Failure;
 use super::matches::Matches;
 use super::target::Target;
 use crate::client::Extras;
+use crate::clock::Wall;
 use crate::net::dial::Connected;
 use crate::net::{Dialer, Waiting};
 use crate::os::clock;
@@ -20,6 +22,7 @@ use crate::record::diagnostics::DiagnosticsSink;
 use crate::record::files::RunFiles;
 use crate::record::json::JsonSink;
 use crate::record::log_file::LogFileSink;
+use crate::record::manifest::Manifest;
 use crate::record::metrics::MetricsSink;
 use crate::record::ping::{PingColumns, PingTerminal};
 use crate::record::terminal::TerminalSink;
@@ -55,6 +58,53 @@ pub(super) fn extras(matches: &Matches) -> Extras {
         tcp_info: matches.flag("tcp-info"),
         kernel_stamps: matches.text("timestamps").is_some(),
         waiting: waiting(matches),
+    }
+}
+
+/// A run over UDP, or over many connections, as its records name it; a command
+/// that knows more adds it.
+pub(super) fn describe(
+    target: &Target,
+    protocol: &'static str,
+    address: SocketAddr,
+    plan: &Plan,
+    start: Wall,
+    files: Option<&RunFiles>,
+) -> Run {
+    Run {
+        command: target.command,
+        protocol,
+        host: target.host.clone(),
+        port: target.port,
+        address,
+        local: None,
+        start,
+        size: 0,
+        frequency: plan.frequency,
+        count: plan.count,
+        timeout: plan.timeout,
+        tcp_info: false,
+        floor: None,
+        manifest: Manifest::gather(None, None),
+        look_up: target.look_up,
+        files: files.map(RunFiles::paths),
+    }
+}
+
+/// The same over one TCP connection.
+pub(super) fn describe_connection(
+    target: &Target,
+    protocol: &'static str,
+    connected: &Connected,
+    plan: &Plan,
+    start: Wall,
+    files: Option<&RunFiles>,
+) -> Run {
+    let stream = &connected.stream;
+    Run {
+        local: stream.local_address().ok(),
+        manifest: Manifest::gather(stream.tcp_info(), stream.congestion_control()),
+        ..describe(target, protocol, connected.address, plan, start, files)
     }
 }
 

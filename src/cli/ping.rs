@@ -9,9 +9,6 @@ use crate::client::lookup::LookUp;
 use crate::client::ping::{MAX_UNDER_WAY, PingLink, PingOptions};
 use crate::os::clock;
 use crate::probe::{Independent, Plan, Tally, run as run_loop};
-use crate::record::Run;
-use crate::record::files::RunFiles;
-use crate::record::manifest::Manifest;
 
 /// The ping server's port.
 const PING_PORT: u16 = 12001;
@@ -26,24 +23,9 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     clock::tighten_timers();
     let anchor = clock::anchor();
     let handshake_only = matches.flag("connect");
-    let run = Run {
-        command: target.command,
-        protocol: "ping",
-        host: target.host.clone(),
-        port: target.port,
-        address: dialer.addresses[0],
-        local: None,
-        start: anchor.wall,
-        size: 0,
-        frequency: plan.frequency,
-        count: plan.count,
-        timeout: plan.timeout,
-        tcp_info: false,
-        floor: None,
-        manifest: Manifest::gather(None, None),
-        look_up: target.look_up,
-        files: files.as_ref().map(RunFiles::paths),
-    };
+    let address = dialer.addresses[0];
+    let start = anchor.wall;
+    let run = measuring::describe(&target, "ping", address, &plan, start, files.as_ref());
     let metrics = measuring::metrics(matches, &run, files.as_ref())?;
     let mut sinks = measuring::sinks(matches, &run, files, metrics);
     let look_up = match matches.whole("re-resolve") {

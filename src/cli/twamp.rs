@@ -15,7 +15,6 @@ use crate::os::clock;
 use crate::probe::{Directions, Independent, Plan, Tally, run as run_loop};
 use crate::record::Run;
 use crate::record::files::RunFiles;
-use crate::record::manifest::Manifest;
 use crate::wire::ntp::{ErrorEstimate, Timestamp};
 use crate::wire::stamp::{self, TestResult};
 use crate::wire::twamp_control::Request;
@@ -163,23 +162,11 @@ fn measure(
     files: Option<RunFiles>,
 ) -> Result<Status, Failure> {
     let anchor = clock::anchor();
+    let (address, start) = (ready.address, anchor.wall);
     let run = Run {
-        command: target.command,
-        protocol: "twamp",
-        host: target.host.clone(),
-        port: target.port,
-        address: ready.address,
         local: ready.socket.local_address().ok(),
-        start: anchor.wall,
         size: SENDER + ready.padding,
-        frequency: plan.frequency,
-        count: plan.count,
-        timeout: plan.timeout,
-        tcp_info: false,
-        floor: None,
-        manifest: Manifest::gather(None, None),
-        look_up: target.look_up,
-        files: files.as_ref().map(RunFiles::paths),
+        ..measuring::describe(target, "twamp", address, &plan, start, files.as_ref())
     };
     let metrics = measuring::metrics(matches, &run, files.as_ref())?;
     let mut sinks = measuring::sinks(matches, &run, files, metrics);

@@ -9,7 +9,7 @@ use super::link::{Arrival, Ended, Single, What};
 use super::run::Machine;
 use super::sample::{Notice, Outcome, Sample};
 use super::schedule::Plan;
-use super::tracker::{Event, PAUSE, Step};
+use super::tracker::{Event, Step, standstill};
 use crate::clock::Mono;
 
 /// Probes between the oldest without a row and the latest, about 130 octets
@@ -264,10 +264,8 @@ impl Machine for Independent {
     }
 
     fn on_wait_over(&mut self, began: Mono, until: Mono) {
-        let span = self.now.since(until);
-        if until > began && span >= PAUSE {
-            let at = self.now;
-            self.tell(Notice::Pause { at, span });
+        if let Some(notice) = standstill(self.now, began, until) {
+            self.tell(notice);
         }
     }
 }

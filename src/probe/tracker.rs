@@ -18,7 +18,7 @@ const MAX_OUTSTANDING: usize = 1 << 20;
 
 /// A wait that ends this much too late is no scheduler's delay any more: the
 /// host, or the machine below it, stood still.
-pub(super) const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,13 @@ enum State {
     Up { since: Mono },
     Down { since: Mono, retry: Mono },
     Over,
+}
+
+/// What is to be said of a wait that began at `began`, was to end at `until` and
+/// did so `now`: nothing, unless this host stood still.
+pub(super) fn standstill(now: Mono, began: Mono, until: Mono) -> Option<Notice> {
+    let span = now.since(until);
+    (until > began && span >= PAUSE).then_some(Notice::Pause { at: now, span })
 }
 
 /// The state of one run. See the module's text.
@@ -341,10 +348,8 @@ impl Machine for Tracker {
     }
 
     fn on_wait_over(&mut self, began: Mono, until: Mono) {
-        let span = self.now.since(until);
-        if until > began && span >= PAUSE {
-            let at = self.now;
-            self.tell(Notice::Pause { at, span });
+        if let Some(notice) = standstill(self.now, began, until) {
+            self.tell(notice);
         }
     }
 
