@@ -153,7 +153,7 @@ fn json_holds_request_and_connect_times_and_the_causes() {
             .map(|name| figure(json, &format!("{series}.{name}")).expect("a figure"));
         assert!(0.0 < least && least <= median && median <= most, "{json}");
     }
-    assert!(json.contains("\"look_up\":null"), "{json}");
+    assert!(json.contains("\"look_up_us\":null"), "{json}");
 }
 
 // --- Losses ---

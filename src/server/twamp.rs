@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::light::LightLimits;
 use super::seats::Seats;
 use super::test_session::{Terms, TestSession};
+use super::throttle::Throttle;
 use super::{Account, Connection, Context, Ending};
 use crate::clock::{Mono, Wall};
 use crate::net::DatagramSocket;
@@ -86,7 +87,13 @@ impl TwampHost {
 
 /// Serves one control connection.
 pub fn serve(connection: &mut dyn Connection, context: &Context<'_>) -> Account {
-    let mut control = Control { connection, context, sessions: Vec::new(), opened: 0 };
+    let mut control = Control {
+        connection,
+        context,
+        sessions: Vec::new(),
+        opened: 0,
+        refusals: Throttle::default(),
+    };
     let ending = control.converse().unwrap_or_else(|error| Ending::of_read(&error));
     Account { served: count(control.opened, "test session"), ending }
 }
@@ -97,6 +104,7 @@ struct Control<'connection> {
     /// Asked for and not stopped yet. Without this connection they stop.
     sessions: Vec<TestSession>,
     opened: u64,
+    refusals: Throttle,
 }
 
 impl Control<'_> {
@@ -175,7 +183,13 @@ impl Control<'_> {
                 let peer = self.context.peer;
                 match answer.accept {
                     Accept::OK => log::info!("{peer} twamp session begins: {why}"),
-                    accept => log::warn!("{peer} twamp session {}: {why}", accept.text()),
+                    accept => {
+                        // One client could ask a thousand times a second.
+                        if let Some(more) = self.refusals.admit(clock::now()) {
+                            let text = accept.text();
+                            log::warn!("{peer} twamp session {text}: {why} ({more} times before)");
+                        }
+                    }
                 }
                 self.connection.write_all(&answer.emit())?;
             }
