@@ -239,7 +239,7 @@ echo \$! >\$d.pid; wait \$!; s=\$?; cat \$d/*_timings.csv 2>/dev/null; rm -rf \$
   sed -n '/^{"version"/{p;q}' "$base.out" >"$base.json"
   if [[ -s $base.json ]]; then
     mv -- "$base.json" "$file.json"
-    sed '1,/^{"version"/d' "$base.out" >"$file.csv"
+    awk 'found; /^\{"version"/ { found = 1 }' "$base.out" >"$file.csv"
   fi
   rm -f -- "$base.out"
 }

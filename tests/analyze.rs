@@ -6,6 +6,8 @@ mod common;
 mod formats;
 #[path = "analyze/generate.rs"]
 mod generate;
+#[path = "analyze/random.rs"]
+mod random;
 #[path = "analyze/real.rs"]
 mod real;
 
