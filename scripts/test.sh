@@ -72,6 +72,7 @@ tools=(
 rust_parts=(
   'rustfmt|component|the step cargo fmt'
   'clippy|component|the step cargo clippy'
+  'rust-src|component|the size of the static binaries'
   'x86_64-unknown-linux-musl|target|the static binary for x86_64 and its tests'
   'aarch64-unknown-linux-musl|target|the static binary for aarch64 and its tests'
 )
@@ -200,6 +201,7 @@ have_rust() {
   local libdir
   case $1 in
     rustfmt) cargo fmt --version >/dev/null 2>&1 ;;
+    rust-src) [[ -f $(rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock ]] ;;
     clippy) cargo clippy --version >/dev/null 2>&1 ;;
     *)
       libdir=$(rustc --print target-libdir --target "$1" 2>/dev/null) &&
