@@ -118,11 +118,7 @@ fn sockets(matches: &Matches, service: &Service) -> Result<Sockets, Failure> {
     let port = matches.whole("port").and_then(|port| u16::try_from(port).ok());
     let listeners = listen::tcp(&addresses, port.unwrap_or(service.port))?;
     // Also where any port will do, TCP's and UDP's are the same.
-    let port = listeners.first().and_then(|listener| listener.local_addr().ok());
-    let datagrams = match port {
-        Some(address) if service.has_light => datagram::everywhere_or(&addresses, address.port())?,
-        _ => Vec::new(),
-    };
+    let datagrams = if service.has_light { datagram::beside(&listeners)? } else { Vec::new() };
     Ok(Sockets { listeners, datagrams })
 }
 

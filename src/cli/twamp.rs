@@ -188,6 +188,10 @@ fn measure(
     if let Some(Err(error)) = ready.control.map(ControlClient::stop) {
         log::warn!("the session could not be ended: {error}");
     }
+    if tally.received == 0 {
+        // From cron, with -q, nothing else would say it.
+        log::error!("no reply from {address}");
+    }
     Ok(measuring::status(matches, &tally))
 }
 

@@ -86,8 +86,7 @@ impl ControlClient {
         if greeting.modes & UNAUTHENTICATED == 0 {
             return Err(ControlError::NoOpenMode(greeting.modes));
         }
-        client.send(&emit_set_up(UNAUTHENTICATED))?;
-        let octets = client.read::<SERVER_START>("Server-Start")?;
+        let octets = client.ask::<SERVER_START>(&emit_set_up(UNAUTHENTICATED), "Server-Start")?;
         match ServerStart::read(&octets).map(|start| start.accept) {
             Some(Accept::OK) => Ok(client),
             accept => {
@@ -103,8 +102,7 @@ impl ControlClient {
     ///
     /// Why there is none.
     pub fn request(&self, request: &Request) -> Result<u16, ControlError> {
-        self.send(&request.emit())?;
-        let octets = self.read::<SERVER_START>("answer to the session request")?;
+        let octets = self.ask::<SERVER_START>(&request.emit(), "answer to the session request")?;
         let Some(accepted) = AcceptSession::read(&octets) else {
             return Err(ControlError::Silent("answer to the session request"));
         };
@@ -121,8 +119,7 @@ impl ControlClient {
     ///
     /// Why it does not.
     pub fn start(&self) -> Result<(), ControlError> {
-        self.send(&emit_start())?;
-        let octets = self.read::<COMMAND>("Start-Ack")?;
+        let octets = self.ask::<COMMAND>(&emit_start(), "Start-Ack")?;
         match read_start_ack(&octets) {
             Some(Accept::OK) => Ok(()),
             accept => {
@@ -141,6 +138,20 @@ impl ControlClient {
         self.send(&emit_stop(1))?;
         self.stream.finish_sending();
         Ok(())
+    }
+
+    /// Says something and hears the answer.
+    fn ask<const N: usize>(
+        &self,
+        octets: &[u8],
+        what: &'static str,
+    ) -> Result<[u8; N], ControlError> {
+        let answer = self.send(octets).map_err(ControlError::Io).and_then(|()| self.read(what));
+        answer.map_err(|error| match error {
+            // A server that closed over what had come resets the connection.
+            ControlError::Io(error) if closed(&error) => ControlError::Closed(what),
+            error => error,
+        })
     }
 
     fn send(&self, octets: &[u8]) -> io::Result<()> {
@@ -172,4 +183,8 @@ impl ControlClient {
         }
         Ok(message)
     }
+}
+
+fn closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }

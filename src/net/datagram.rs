@@ -1,11 +1,11 @@
 //! UDP for measuring: every datagram that is sent or comes tells its time.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::listen::{BindError, no_ipv6};
+use super::listen::BindError;
 use super::stream::{BLOCKING_SLICE, LONGEST_WAIT};
 use crate::clock::{Mono, Wall};
 use crate::os::message::{self, Control, Received};
@@ -167,25 +167,17 @@ impl DatagramSocket {
     pub const SLICE: Duration = BLOCKING_SLICE;
 }
 
-/// Binds `port` on each address, or, if none is given, on every address of this
-/// host, IPv6 and IPv4.
+/// Binds UDP at the address and port of each listener.
 ///
 /// # Errors
 ///
 /// The first address that could not be had; none stays bound then.
-pub fn everywhere_or(addresses: &[IpAddr], port: u16) -> Result<Vec<UdpSocket>, BindError> {
-    let one = |ip: IpAddr, ipv6_only| {
-        let address = SocketAddr::new(ip, port);
+pub fn beside(listeners: &[TcpListener]) -> Result<Vec<UdpSocket>, BindError> {
+    let addresses: Vec<_> = listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
+    // As the listeners do: a wildcard is for both families where it stands alone.
+    let ipv6_only = addresses.iter().any(SocketAddr::is_ipv4);
+    let bind = |&address: &SocketAddr| {
         datagram::bind(&address, ipv6_only).map_err(|source| BindError { address, source })
     };
-    if addresses.is_empty() {
-        return match one(Ipv6Addr::UNSPECIFIED.into(), false) {
-            Err(error) if no_ipv6(&error.source) => {
-                Ok(vec![one(Ipv4Addr::UNSPECIFIED.into(), false)?])
-            }
-            bound => Ok(vec![bound?]),
-        };
-    }
-    let ipv6_only = addresses.iter().any(IpAddr::is_ipv4);
-    addresses.iter().map(|&ip| one(ip, ipv6_only)).collect()
+    addresses.iter().map(bind).collect()
 }

@@ -89,7 +89,7 @@ fn everywhere(port: u16) -> Result<Vec<TcpListener>, BindError> {
     }
 }
 
-pub(super) fn no_ipv6(error: &io::Error) -> bool {
+fn no_ipv6(error: &io::Error) -> bool {
     error.raw_os_error() == Some(socket::NO_SUCH_FAMILY)
         || error.kind() == io::ErrorKind::AddrNotAvailable
 }

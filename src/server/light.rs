@@ -22,6 +22,8 @@ use crate::wire::stamp::{self, TestResult};
 const MAX_SENDERS: usize = 4096;
 /// How often silent senders are looked for, and the clock's state is asked.
 const CHORES: Duration = Duration::from_secs(1);
+/// Lines a second about what senders do: each could be forged.
+const MOST_NEWS: u32 = 20;
 /// Stack of a reflecting thread: its buffer is on the heap.
 const STACK: usize = 64 * 1024;
 /// What the text datagrams of `TinyTwamp` begin with: its tests, and its result.
@@ -94,7 +96,7 @@ impl Light {
             error: error_estimate(),
             chores_at: clock::now() + CHORES,
             refusals: Throttle::default(),
-            news: Throttle::default(),
+            news: Throttle::new(MOST_NEWS),
             troubles: Throttle::default(),
         }
     }
@@ -155,7 +157,7 @@ impl Light {
             if answered.is_ok() { "sent response" } else { "could not send a response" }
         );
         if let Some(result) = result {
-            log_result(from, &result);
+            self.tell(now, || result_text(from, &result));
         }
     }
 
@@ -187,8 +189,15 @@ impl Light {
     fn welcome(&mut self, key: Key, now: Mono) {
         let bucket = Bucket::new(self.limits.rate, now);
         self.senders.insert(key, Sender { next: 0, packets: 0, last: now, bucket });
-        if let Some(others) = self.news.admit(now) {
-            log::info!("{} light session begins ({others} others since the last such line)", key.0);
+        self.tell(now, || format!("{} light session begins", key.0));
+    }
+
+    /// Logs what happens, unless too much does.
+    fn tell(&mut self, now: Mono, text: impl FnOnce() -> String) {
+        match self.news.admit(now) {
+            Some(0) => log::info!("{}", text()),
+            Some(others) => log::info!("{} (after {others} events unlogged)", text()),
+            None => {}
         }
     }
 
@@ -213,16 +222,17 @@ impl Light {
         let mut reply = [ANSWER_TEXT, packet].concat();
         reply.truncate(packet.len());
         let answered = socket.answer(datagram, &reply);
-        if self.news.admit(datagram.at).is_some() {
-            let text = packet[..packet.len().min(200)].escape_ascii();
+        let from = from.ip();
+        let text = packet[..packet.len().min(200)].escape_ascii();
+        self.tell(datagram.at, || {
             if packet.starts_with(RESULT_TEXT) {
-                log::info!("Test result for client [{}]: {text}", from.ip());
+                format!("Test result for client [{from}]: {text}")
             } else {
-                log::info!("Received test packet from [{}]: \"{text}\"", from.ip());
+                format!("Received test packet from [{from}]: \"{text}\"")
             }
-            if answered.is_ok() {
-                log::info!("Sent response to [{}]", from.ip());
-            }
+        });
+        if answered.is_ok() {
+            self.tell(datagram.at, || format!("Sent response to [{from}]"));
         }
     }
 
@@ -230,14 +240,11 @@ impl Light {
         self.chores_at = now + CHORES;
         self.error = error_estimate();
         let ref_wait = self.limits.ref_wait;
-        self.senders.retain(|(address, _), sender| {
-            let stays = now.since(sender.last) < ref_wait;
-            if !stays {
-                let packets = sender.packets;
-                log::info!("{address} light session ends: {packets} packets reflected");
-            }
-            stays
-        });
+        let silent = |_: &Key, sender: &mut Sender| now.since(sender.last) >= ref_wait;
+        let gone: Vec<_> = self.senders.extract_if(silent).collect();
+        for ((address, _), Sender { packets, .. }) in gone {
+            self.tell(now, || format!("{address} light session ends: {packets} packets reflected"));
+        }
         if let Some(count) = self.refusals.overdue(now) {
             log::warn!("{count} more packets not reflected");
         }
@@ -250,17 +257,17 @@ pub(super) fn error_estimate() -> ErrorEstimate {
     ErrorEstimate::new(trust.synchronised, trust.error)
 }
 
-/// What a sender has found out, in its reflector's log.
-pub(super) fn log_result(from: SocketAddr, result: &TestResult) {
+/// What a sender has found out, for its reflector's log.
+pub(super) fn result_text(from: SocketAddr, result: &TestResult) -> String {
     let [min, mean, max] = result.round_trips.map(|span| span.as_secs_f64() * 1e3);
     let lost = result.sent.saturating_sub(result.received);
     let percent = 100.0 * f64::from(lost) / f64::from(result.sent.max(1));
-    log::info!(
+    format!(
         "Test result for client [{}]: round-trip time min/avg/max = {min:.3}/{mean:.3}/{max:.3} ms, \
          loss {percent:.1}% ({lost} of {})",
         from.ip(),
         result.sent
-    );
+    )
 }
 
 #[cfg(test)]

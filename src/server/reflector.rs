@@ -7,6 +7,10 @@ use crate::wire::ntp::{ErrorEstimate, Timestamp};
 use crate::wire::stamp::{self, TestResult};
 use crate::wire::twamp_test::{REFLECTOR, ReflectorPacket, SenderPacket};
 
+/// What a reflector holds a packet for at most, in units of 2^-32 s: 10 ms.
+/// Senders that leave old replies in their padding are slower than that.
+const USUAL_HOLD: u64 = (1 << 32) / 100;
+
 /// Octets that a buffer for packets needs: the largest UDP payload.
 pub const BUFFER: usize = 64 * 1024;
 
@@ -32,17 +36,28 @@ pub struct Reply {
     pub result: Option<TestResult>,
 }
 
-/// The packet's own fields.
+/// Whether a datagram is a reflector's own: it says that it was received a
+/// moment before it was sent. Two reflectors that answered each other's replies
+/// would do so for ever.
+fn is_reply(packet: &[u8]) -> bool {
+    let held = |reply: ReflectorPacket| reply.sent.0.abs_diff(reply.received.0);
+    packet.len() >= REFLECTOR
+        && ReflectorPacket::read(packet)
+            .filter(|reply| reply.received != Timestamp::default())
+            .is_some_and(|reply| held(reply) < USUAL_HOLD)
+}
+
+/// A test packet's own fields; `None` if it is too short, or a reply.
 pub fn read(packet: &[u8]) -> Option<SenderPacket> {
-    SenderPacket::read(packet)
+    SenderPacket::read(packet).filter(|_| !is_reply(packet))
 }
 
 /// Turns the test packet in the first `length` octets of `buffer` into its
 /// reply: as long as the packet, but never shorter than a reply can be. `None`:
-/// it is too short for a test packet, or `buffer` for its reply.
+/// it is no test packet, or `buffer` is too short for its reply.
 pub fn reflect(buffer: &mut [u8], length: usize, arrived: &Arrived) -> Option<Reply> {
     let packet = buffer.get_mut(..length)?;
-    let sender = SenderPacket::read(packet)?;
+    let sender = read(packet)?;
     let ssid = stamp::ssid(packet);
     let result = ssid.and_then(|_| stamp::answer_extensions(packet));
     let reply = ReflectorPacket {
@@ -115,6 +130,15 @@ mod tests {
         assert_eq!(reply.sent.to_unix_nanos(), departure.0);
         assert_eq!(Some(reply.sender), SenderPacket::read(&packet(14)));
         assert_eq!(octets[41..], [0xee; 19], "padding comes back");
+    }
+
+    #[test]
+    fn no_reply_is_answered_so_that_two_reflectors_fall_silent() {
+        let (mut octets, _) = reflected(&packet(41)).unwrap();
+        stamp_departure(&mut octets, Wall(ARRIVED.at.0 + 50_000));
+        assert_eq!(reflected(&octets), None);
+        stamp_departure(&mut octets, Wall(ARRIVED.at.0 + 20_000_000));
+        assert!(reflected(&octets).is_some(), "a sender may reuse a reply's octets");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::light::{error_estimate, log_result};
+use super::light::{error_estimate, result_text};
 use super::rate::Bucket;
 use super::reflector::{Arrived, BUFFER, Reply, reflect, stamp_departure};
 use super::seats::Seat;
@@ -68,7 +68,15 @@ impl TestSession {
             last: AtomicU64::new(clock::now().0),
         });
         let session = Self { shared: Arc::clone(&shared), timeout: terms.timeout };
-        let reflecting = Reflecting { socket, terms, shared, next: 0, refused: 0, seat };
+        let reflecting = Reflecting {
+            socket,
+            terms,
+            shared,
+            next: 0,
+            refused: 0,
+            results: Throttle::default(),
+            seat,
+        };
         thread::Builder::new()
             .name("twamp".to_owned())
             .stack_size(STACK)
@@ -106,6 +114,8 @@ struct Reflecting {
     shared: Arc<Shared>,
     next: u32,
     refused: u64,
+    /// The sender may tell its result as often as it likes.
+    results: Throttle,
     /// Free for another session when this one has ended.
     #[allow(dead_code, reason = "held, not read")]
     seat: Seat,
@@ -197,8 +207,10 @@ impl Reflecting {
             self.next
         );
         self.next = self.next.wrapping_add(1);
-        if let Some(result) = result {
-            log_result(from, &result);
+        if let Some(result) = result
+            && self.results.admit(now).is_some()
+        {
+            log::info!("{}", result_text(from, &result));
         }
     }
 

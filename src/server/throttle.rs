@@ -4,31 +4,50 @@ use std::time::Duration;
 
 use crate::clock::Mono;
 
-/// At most one line in this time.
-const QUIET: Duration = Duration::from_secs(1);
+/// The time in which lines are counted.
+const WINDOW: Duration = Duration::from_secs(1);
 
-/// Lets one event a second through and counts the others.
-#[derive(Debug, Default)]
+/// Lets so many events a second through and counts the others.
+#[derive(Debug)]
 pub struct Throttle {
-    quiet_until: Mono,
+    most: u32,
+    /// Let through since the present second began.
+    let_through: u32,
+    window_ends: Mono,
     held_back: u64,
 }
 
+impl Default for Throttle {
+    /// One a second.
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
 impl Throttle {
+    /// At most `most` a second.
+    pub fn new(most: u32) -> Self {
+        Self { most, let_through: 0, window_ends: Mono(0), held_back: 0 }
+    }
+
     /// Whether an event at `now` may be logged, and how many were not since
     /// the last one that was.
     pub fn admit(&mut self, now: Mono) -> Option<u64> {
-        if now < self.quiet_until {
+        if now >= self.window_ends {
+            self.window_ends = now + WINDOW;
+            self.let_through = 0;
+        }
+        if self.let_through >= self.most {
             self.held_back += 1;
             return None;
         }
-        self.quiet_until = now + QUIET;
+        self.let_through += 1;
         Some(std::mem::take(&mut self.held_back))
     }
 
-    /// How many were held back, once the quiet time is over.
+    /// How many were held back, once their second is over.
     pub fn overdue(&mut self, now: Mono) -> Option<u64> {
-        if self.held_back == 0 || now < self.quiet_until {
+        if self.held_back == 0 || now < self.window_ends {
             return None;
         }
         self.admit(now)
@@ -50,5 +69,17 @@ mod tests {
         assert_eq!(throttle.overdue(at(1001)), Some(2));
         assert_eq!(throttle.overdue(at(2002)), None);
         assert_eq!(throttle.admit(at(2003)), Some(0));
+    }
+
+    #[test]
+    fn a_few_a_second_where_a_few_are_wanted() {
+        let mut throttle = Throttle::new(3);
+        let admitted = |throttle: &mut Throttle, at: u64| {
+            (0..10).filter(|_| throttle.admit(Mono(at * 1_000_000)).is_some()).count()
+        };
+        assert_eq!(admitted(&mut throttle, 1), 3);
+        assert_eq!(admitted(&mut throttle, 999), 0);
+        assert_eq!(throttle.admit(Mono(1_001_000_000)), Some(17));
+        assert_eq!(admitted(&mut throttle, 1_002), 2);
     }
 }

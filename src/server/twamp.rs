@@ -150,22 +150,28 @@ impl Control<'_> {
     /// than allowed (SERVWAIT) is an error, unless test packets come meanwhile;
     /// once something of a message has come, the rest must come in that time.
     fn read(&mut self, buffer: &mut [u8], begun: usize) -> io::Result<bool> {
-        let since = clock::now();
+        let mut since = clock::now();
+        let patience = self.context.settings.idle_timeout.unwrap_or(Duration::MAX);
         let mut filled = 0;
         while filled < buffer.len() {
-            let patience = self.context.settings.idle_timeout.unwrap_or(Duration::MAX);
-            self.connection.wait_at_most(Some(patience.min(LOOK)))?;
+            let begun = begun + filled > 0;
+            let heard = if begun { since } else { self.heard(since) };
+            let left = patience.saturating_sub(clock::now().since(heard));
+            if left.is_zero() {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            self.connection.wait_at_most(Some(left.min(LOOK)))?;
             match self.connection.read(&mut buffer[filled..]) {
                 Ok(0) => return Ok(false),
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let heard = if begun + filled == 0 { self.heard(since) } else { since };
-                    if clock::now().since(heard) >= patience {
-                        return Err(error);
-                    }
+                Ok(count) => {
+                    filled += count;
+                    // From its first octet on a message has a time of its own.
+                    since = if begun { since } else { clock::now() };
                 }
-                Err(error) => return Err(error),
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted | ErrorKind::WouldBlock => {}
+                    _ => return Err(error),
+                },
             }
         }
         Ok(true)

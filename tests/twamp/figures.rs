@@ -129,6 +129,12 @@ fn from_cron_it_is_quiet_unless_something_is_wrong() {
     let slow = run(client.iter().chain(&["--max-rtt", "1ns"]));
     assert_eq!((slow.status, slow.stdout.as_str()), (1, ""));
     assert!(slow.stderr.contains("--max-rtt"), "{slow:?}");
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap().port().to_string();
+    let none = ["twamp", "127.0.0.1", &silent, "--light", "-c", "1", "-W", "0.2", "--no-files"];
+    let none = run(none.iter().chain(&["-q"]));
+    assert_eq!((none.status, none.stdout.as_str()), (1, ""));
+    assert!(none.stderr.contains(&format!("no reply from 127.0.0.1:{silent}")), "{none:?}");
     let json = run(client.iter().chain(&["--json"]));
     assert_eq!(json.stdout.lines().count(), 1, "{json:?}");
     for key in ["outbound_us", "inbound_us", "reflector_us", "one_way_valid", "clocks"] {

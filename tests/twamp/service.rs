@@ -37,6 +37,20 @@ fn ipv6_and_ipv4_are_served_on_one_port_and_replies_leave_from_where_packets_wen
 }
 
 #[test]
+fn any_free_port_is_the_same_for_tcp_and_udp_on_every_address() {
+    let mut command = echotest();
+    command.args(["server", "twamp", "--port", "0", "--bind", "127.0.0.1", "--bind", "127.0.0.2"]);
+    let server = Server::from(&mut command);
+    eventually("it listens", || server.process.stderr().matches("twamp light").count() == 2);
+    let log = server.stop().stderr;
+    let ports = |kind: &str| -> Vec<String> {
+        let lines = log.lines().filter(|line| line.contains(kind));
+        lines.filter_map(|line| line.split_whitespace().nth(4).map(str::to_owned)).collect()
+    };
+    assert_eq!(ports("(twamp)"), ports("(UDP"), "{log}");
+}
+
+#[test]
 fn ports_of_test_sessions_keep_to_their_range_on_both_sides() {
     let server = server(&["--test-ports", "29920-29929"]);
     let port = server.port();
