@@ -197,6 +197,10 @@ start_session() {
   [[ -f $file ]] || die 2 "no binary at $file for ${names[host]}: build it with scripts/build-static.sh"
   octets=$(wc -c <"$file")
   mkfifo "$scratch/$host.in"
+  # Before anybody looks into them: the session itself makes them only when its
+  # input has both ends.
+  : >"$scratch/$host.out"
+  : >"$scratch/$host.err"
   "${ssh[@]}" "${targets[host]}" "exec sh -c '$(remote_session "$((octets))")'" \
     <"$scratch/$host.in" >"$scratch/$host.out" 2>"$scratch/$host.err" &
   sessions[host]=$!
