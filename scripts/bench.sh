@@ -24,7 +24,7 @@ EOF
 rounds=7
 seconds=5
 packets=10000000
-idle=10000
+idle_clients=10000
 peer_seconds=2
 pace_seconds=10
 binary=
@@ -39,7 +39,7 @@ while (($#)); do
       shift 2
       ;;
     --quick)
-      rounds=3 seconds=1 packets=1000000 pace_seconds=3 idle=2000 peer_seconds=0.4
+      rounds=3 seconds=1 packets=1000000 pace_seconds=3 idle_clients=2000 peer_seconds=0.4
       shift
       ;;
     -h | --help)
@@ -277,4 +277,4 @@ memory
 ((${#servers[@]} == 0)) || kill "${servers[@]}" 2>/dev/null || true
 servers=()
 printf '\nbeside other tools, not pinned unless it says so\n'
-python3 scripts/bench_peers.py "$binary" --rounds "$rounds" --seconds "$peer_seconds" --idle "$idle"
+python3 scripts/bench_peers.py "$binary" --rounds "$rounds" --seconds "$peer_seconds" --idle "$idle_clients"
