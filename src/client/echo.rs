@@ -25,14 +25,18 @@ impl EchoCodec {
         Self { payload, expected: 1, offset: 0 }
     }
 
+    /// The payload of a probe.
+    #[inline]
+    fn payload(&mut self, number: u64) -> &[u8] {
+        let head = NUMBER.min(self.payload.len());
+        self.payload[..head].copy_from_slice(&number.to_le_bytes()[..head]);
+        &self.payload
+    }
+
     /// Whether `octets` continue the expected reply at its offset.
-    fn matches(&self, octets: &[u8]) -> bool {
-        let number = self.expected.to_le_bytes();
-        let from = self.offset.min(NUMBER);
-        let head = NUMBER.min(self.payload.len()) - from.min(self.payload.len());
-        let (octets_head, octets_rest) = octets.split_at(head.min(octets.len()));
-        let rest = self.offset.max(NUMBER).min(self.payload.len());
-        number[from..].starts_with(octets_head) && same(octets_rest, &self.payload[rest..])
+    fn matches(&mut self, octets: &[u8]) -> bool {
+        let offset = self.offset;
+        same(octets, &self.payload(self.expected)[offset..])
     }
 }
 
@@ -41,9 +45,19 @@ impl EchoCodec {
 /// arrays of a known size are compared in registers.
 fn same(octets: &[u8], expected: &[u8]) -> bool {
     let Some(expected) = expected.get(..octets.len()) else { return false };
-    let (blocks, rest) = octets.as_chunks::<32>();
-    let (expected_blocks, expected_rest) = expected.as_chunks::<32>();
-    blocks.iter().zip(expected_blocks).all(|(one, other)| one == other) && rest == expected_rest
+    let rest = after_same::<32>(octets, expected);
+    let rest = rest.and_then(|(octets, expected)| after_same::<8>(octets, expected));
+    rest.is_some_and(|(octets, expected)| octets.iter().eq(expected))
+}
+
+/// What follows the blocks of `N` octets, if those are the same in both.
+fn after_same<'two, const N: usize>(
+    one: &'two [u8],
+    other: &'two [u8],
+) -> Option<(&'two [u8], &'two [u8])> {
+    let ((blocks, rest), (other_blocks, other_rest)) = (one.as_chunks::<N>(), other.as_chunks());
+    let same = blocks.iter().zip(other_blocks).all(|(block, other)| block == other);
+    same.then_some((rest, other_rest))
 }
 
 /// Marsaglia's xorshift64: the same octets in every run.
@@ -60,9 +74,7 @@ fn fill(octets: &mut [u8]) {
 impl Codec for EchoCodec {
     #[inline]
     fn encode(&mut self, number: u64) -> &[u8] {
-        let head = NUMBER.min(self.payload.len());
-        self.payload[..head].copy_from_slice(&number.to_le_bytes()[..head]);
-        &self.payload
+        self.payload(number)
     }
 
     #[inline]

@@ -55,7 +55,7 @@ pub struct Independent {
     look_first: bool,
     stopping: bool,
     over: bool,
-    ready: VecDeque<Event>,
+    events: Vec<Event>,
 }
 
 impl Independent {
@@ -77,7 +77,7 @@ impl Independent {
             look_first: false,
             stopping: false,
             over: false,
-            ready: VecDeque::with_capacity(4),
+            events: Vec::with_capacity(4),
         }
     }
 
@@ -191,7 +191,7 @@ impl Independent {
     }
 
     fn tell(&mut self, notice: Notice) {
-        self.ready.push_back(Event::Notice(notice));
+        self.events.push(Event::Notice(notice));
     }
 }
 
@@ -204,6 +204,10 @@ impl Machine for Independent {
         self.under_way
     }
 
+    fn events(&mut self) -> &mut Vec<Event> {
+        &mut self.events
+    }
+
     fn stop(&mut self) {
         self.stopping = true;
     }
@@ -213,11 +217,9 @@ impl Machine for Independent {
     }
 
     fn step(&mut self) -> Step {
-        if let Some(event) = self.ready.pop_front() {
-            return Step::Emit(event);
-        }
         if let Some(sample) = self.row() {
-            return Step::Emit(Event::Sample(sample));
+            self.events.push(Event::Sample(sample));
+            return Step::Report;
         }
         let done = self.sending_is_over();
         self.over |= done && self.under_way == 0;
@@ -297,8 +299,10 @@ mod tests {
     fn play(machine: &mut Independent) -> (Vec<Event>, Option<Mono>) {
         let mut events = Vec::new();
         loop {
-            match machine.step() {
-                Step::Emit(event) => events.push(event),
+            let step = machine.step();
+            events.append(machine.events());
+            match step {
+                Step::Report => {}
                 Step::Send(_) => {
                     let now = machine.now();
                     machine.on_sent(now);

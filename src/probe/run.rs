@@ -1,7 +1,7 @@
 //! The loop itself: ask the tracker, do it, tell the tracker.
 
 use super::link::{Arrival, Link, Reopened};
-use super::sample::Notice;
+use super::sample::{Notice, Sample};
 use super::sink::{Gone, Sink};
 use super::tally::Tally;
 use super::tracker::{Event, Step};
@@ -21,6 +21,9 @@ pub trait Machine {
 
     /// Probes sent whose outcome is still open.
     fn outstanding(&self) -> usize;
+
+    /// What was found out since the loop took it last, the oldest first.
+    fn events(&mut self) -> &mut Vec<Event>;
 
     /// Sends no more; outstanding replies are still waited for.
     fn stop(&mut self);
@@ -86,15 +89,21 @@ struct Outlet<'sinks> {
 }
 
 impl Outlet<'_> {
-    fn emit(&mut self, event: &Event) {
-        match event {
-            Event::Sample(sample) => {
-                let anchor = self.anchor;
-                self.tally.sample(sample);
-                self.each(|sink| sink.sample(sample, &anchor));
+    #[inline]
+    fn emit(&mut self, events: &mut Vec<Event>) {
+        for event in events.iter() {
+            match event {
+                Event::Sample(sample) => self.sample(sample),
+                Event::Notice(notice) => self.notice(notice),
             }
-            Event::Notice(notice) => self.notice(notice),
         }
+        events.clear();
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        self.tally.sample(sample);
+        let anchor = self.anchor;
+        self.each(|sink| sink.sample(sample, &anchor));
     }
 
     fn notice(&mut self, notice: &Notice) {
@@ -176,14 +185,16 @@ pub fn run(
             Step::Reopen(until) => {
                 tracker.on_reopened(link.reopen(until.min(until_chores)));
             }
-            Step::Emit(event) => outlet.emit(&event),
+            Step::Report => {}
             Step::Finish => break,
         }
+        outlet.emit(tracker.events());
         outlet.chores(tracker, link);
         if outlet.gone {
             tracker.leave();
         }
     }
+    outlet.emit(tracker.events());
     outlet.tally.end = tracker.now();
     outlet.tally.tcp = link.tcp();
     for sink in outlet.sinks.iter_mut() {

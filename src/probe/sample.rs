@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::detail::Detail;
-use crate::clock::Mono;
+use crate::clock::{Mono, nanos};
 
 /// What became of one probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +44,18 @@ pub struct Sample {
 impl Sample {
     /// Round-trip time, if the reply came, without the time for which a
     /// reflector says that it held the packet (RFC 5357, section 4.3).
-    #[inline]
     pub fn rtt(&self) -> Option<Duration> {
-        let gross = self.received()?.since(self.sent);
+        self.rtt_nanos().map(Duration::from_nanos)
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub fn rtt_nanos(&self) -> Option<u64> {
+        let gross = self.received()?.nanos_since(self.sent);
         match &self.detail {
             Detail::Twamp(detail) => {
-                Some(gross.saturating_sub(detail.processing(gross).unwrap_or_default()))
+                let held = detail.processing(Duration::from_nanos(gross)).map_or(0, nanos);
+                Some(gross - held)
             }
             _ => Some(gross),
         }

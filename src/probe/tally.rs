@@ -130,16 +130,16 @@ impl Tally {
     pub fn sample(&mut self, sample: &Sample) {
         self.sent += 1;
         if sample.went_out {
-            self.lateness.record(nanos(sample.began().since(sample.due)));
+            self.lateness.record(sample.began().nanos_since(sample.due));
         }
         match sample.outcome {
             Outcome::Received { late, .. } => {
-                let rtt = sample.rtt().map_or(0, nanos);
+                let rtt = sample.rtt_nanos().unwrap_or(0);
                 self.received += 1;
                 self.late += u64::from(late);
                 self.rtt.record(rtt);
                 self.jitter.record(rtt);
-                self.response.record(rtt + nanos(sample.sent.since(sample.due)));
+                self.response.record(rtt + sample.sent.nanos_since(sample.due));
             }
             Outcome::Lost => {
                 self.lost += 1;

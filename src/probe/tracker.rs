@@ -31,8 +31,8 @@ pub enum Step {
     Pause(Mono),
     /// Connect again, or go on with it until then.
     Reopen(Mono),
-    /// Hand this on to the sinks.
-    Emit(Event),
+    /// Look at [`Machine::events`] and ask again.
+    Report,
     /// The run is over.
     Finish,
 }
@@ -62,8 +62,8 @@ enum State {
 /// What is to be said of a wait that began at `began`, was to end at `until` and
 /// did so `now`: nothing, unless this host stood still.
 pub(super) fn standstill(now: Mono, began: Mono, until: Mono) -> Option<Notice> {
-    let span = now.since(until);
-    (until > began && span >= PAUSE).then_some(Notice::Pause { at: now, span })
+    let stood_still = until > began && now >= until + PAUSE;
+    stood_still.then(|| Notice::Pause { at: now, span: now.since(until) })
 }
 
 /// The state of one run. See the module's text.
@@ -92,8 +92,11 @@ pub struct Tracker {
     back_off: BackOff,
     attempt: u32,
     dialing: bool,
-    /// What was found out by the last thing told, at most three events.
-    ready: VecDeque<Event>,
+    /// What was found out and not yet handed on.
+    events: Vec<Event>,
+    /// The plan's own, kept because they are asked for in every turn.
+    end: Mono,
+    silence: Duration,
 }
 
 impl Tracker {
@@ -116,7 +119,9 @@ impl Tracker {
             back_off: BackOff::default(),
             attempt: 0,
             dialing: false,
-            ready: VecDeque::with_capacity(4),
+            events: Vec::with_capacity(4),
+            end: plan.end(start),
+            silence: plan.silence(),
         }
     }
 
@@ -127,10 +132,7 @@ impl Tracker {
             return self.step();
         }
         if self.now >= self.silent_at() {
-            self.go_down(Cause::Silent {
-                span: self.plan.silence(),
-                outstanding: self.outstanding.len(),
-            });
+            self.go_down(Cause::Silent { span: self.silence, outstanding: self.outstanding.len() });
             return self.step();
         }
         if let Some(overdue) = self.outstanding.get(self.overdue)
@@ -140,12 +142,14 @@ impl Tracker {
             let at = self.now;
             let age = at.since(overdue.sent);
             self.overdue += 1;
-            return Step::Emit(Event::Notice(Notice::Overdue { at, number, age }));
+            self.tell(Notice::Overdue { at, number, age });
+            return Step::Report;
         }
         let due = if over { Mono::NEVER } else { self.due() };
         // Also what fell due while the handshake's end was still unnoticed.
         if !self.plan.is_ping_pong() && self.outage_end.is_some_and(|end| due <= end) {
-            return Step::Emit(self.never_sent(due));
+            self.never_sent(due);
+            return Step::Report;
         }
         if due <= self.now && !self.look_first {
             self.look_first = true;
@@ -162,9 +166,10 @@ impl Tracker {
         }
         let due = if self.plan.is_ping_pong() { Mono::NEVER } else { self.due() };
         if due <= self.now {
-            return Step::Emit(self.never_sent(due));
+            self.never_sent(due);
+            return Step::Report;
         }
-        let until = due.min(self.plan.end(self.start));
+        let until = due.min(self.end);
         if self.dialing || retry <= self.now {
             self.dialing = true;
             Step::Reopen(until)
@@ -174,17 +179,17 @@ impl Tracker {
     }
 
     /// The next probe fell due while there was no connection.
-    fn never_sent(&mut self, due: Mono) -> Event {
+    fn never_sent(&mut self, due: Mono) {
         let number = self.next;
         self.next += 1;
-        Event::Sample(Sample {
+        self.events.push(Event::Sample(Sample {
             number,
             due,
             sent: due,
             went_out: false,
             outcome: Outcome::Lost,
             detail: Detail::None,
-        })
+        }));
     }
 
     /// The end of a wait for replies: whatever has to be decided first.
@@ -192,7 +197,7 @@ impl Tracker {
         let overdue = self.outstanding.get(self.overdue);
         let overdue = overdue.map_or(Mono::NEVER, |probe| probe.sent + self.plan.timeout);
         let last = if over { self.last_sent + self.plan.timeout } else { Mono::NEVER };
-        let end = self.plan.end(self.start);
+        let end = self.end;
         let end = if end > self.now { end } else { Mono::NEVER };
         due.min(overdue).min(self.silent_at()).min(last).min(end)
     }
@@ -211,14 +216,14 @@ impl Tracker {
     fn sending_is_over(&self) -> bool {
         let all_sent = self.plan.count > 0 && self.next > self.plan.count;
         let next = if self.plan.is_ping_pong() { self.now } else { self.due() };
-        self.stopping || all_sent || next >= self.plan.end(self.start)
+        self.stopping || all_sent || next >= self.end
     }
 
     /// When silence becomes a drop.
     fn silent_at(&self) -> Mono {
         self.outstanding
             .front()
-            .map_or(Mono::NEVER, |oldest| oldest.sent.max(self.heard) + self.plan.silence())
+            .map_or(Mono::NEVER, |oldest| oldest.sent.max(self.heard) + self.silence)
     }
 
     /// The oldest outstanding probe's number.
@@ -227,13 +232,14 @@ impl Tracker {
     }
 
     /// The oldest outstanding probe is done.
-    fn conclude(&mut self, outcome: Outcome, detail: Detail) -> Event {
+    fn conclude(&mut self, outcome: Outcome, detail: Detail) {
         let number = self.oldest();
         let probe = self.outstanding.pop_front();
         let Outstanding { due, sent } =
             probe.unwrap_or(Outstanding { due: self.now, sent: self.now });
         self.overdue = self.overdue.saturating_sub(1);
-        Event::Sample(Sample { number, due, sent, went_out: true, outcome, detail })
+        let sample = Sample { number, due, sent, went_out: true, outcome, detail };
+        self.events.push(Event::Sample(sample));
     }
 
     fn on_reply(&mut self, at: Mono, detail: Detail) {
@@ -242,8 +248,7 @@ impl Tracker {
             return self.go_down(Cause::Unasked);
         };
         let late = at.since(oldest.sent) > self.plan.timeout;
-        let sample = self.conclude(Outcome::Received { at, late }, detail);
-        self.ready.push_back(sample);
+        self.conclude(Outcome::Received { at, late }, detail);
         self.free_since = at;
         // Only a reply proves that a connection is worth having: a full server
         // accepts and closes at once.
@@ -281,7 +286,7 @@ impl Tracker {
     }
 
     fn tell(&mut self, notice: Notice) {
-        self.ready.push_back(Event::Notice(notice));
+        self.events.push(Event::Notice(notice));
     }
 }
 
@@ -294,6 +299,10 @@ impl Machine for Tracker {
         self.outstanding.len()
     }
 
+    fn events(&mut self) -> &mut Vec<Event> {
+        &mut self.events
+    }
+
     fn stop(&mut self) {
         self.stopping = true;
     }
@@ -303,13 +312,11 @@ impl Machine for Tracker {
     }
 
     fn step(&mut self) -> Step {
-        if let Some(event) = self.ready.pop_front() {
-            return Step::Emit(event);
-        }
         match self.state {
             State::Up { .. } => self.step_up(),
             State::Down { .. } | State::Over if !self.outstanding.is_empty() => {
-                Step::Emit(self.conclude(Outcome::Lost, Detail::None))
+                self.conclude(Outcome::Lost, Detail::None);
+                Step::Report
             }
             State::Down { retry, .. } => self.step_down(retry),
             State::Over => Step::Finish,
@@ -333,8 +340,7 @@ impl Machine for Tracker {
             What::Reply(detail) => self.on_reply(arrival.at, detail),
             What::Corrupt => {
                 let number = self.oldest();
-                let sample = self.conclude(Outcome::Corrupt, Detail::None);
-                self.ready.push_back(sample);
+                self.conclude(Outcome::Corrupt, Detail::None);
                 self.go_down(Cause::Corrupt { number });
             }
             What::Progress => self.heard = arrival.at,

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use csv::{QuoteStyle, Writer, WriterBuilder};
 
+use super::row::{self, Row};
 use super::row_file::RowFile;
 use super::timestamp::Stamper;
-use crate::clock::{Anchor, Mono, nanos};
+use crate::clock::{Anchor, Mono, Wall};
 use crate::probe::{Detail, Gone, Sample, Sink, Tally};
 
 /// The columns that every run has.
@@ -44,9 +45,6 @@ const KERNEL_COLUMNS: [&str; 3] = ["kernel_rtt_us", "host_send_us", "host_receiv
 
 /// Rows gathered before they go to the file.
 const BUFFER: usize = 64 * 1024;
-/// The longest row: thirteen numbers of at most 20 digits, a time, separators:
-/// 300, and some room.
-const LONGEST_ROW: usize = 384;
 /// Octets of the columns before all others.
 const LONGEST_SERIES: usize = 48;
 /// How old a gathered row may grow.
@@ -60,6 +58,7 @@ pub struct CsvSink {
     extra: Option<Box<dyn Extra>>,
     /// What stands before the columns of each row, with its comma.
     series: String,
+    row: Row,
     gathered: usize,
     /// The latest time that a sample told.
     latest: Mono,
@@ -87,11 +86,13 @@ impl CsvSink {
             stamper: Stamper::new(),
             extra,
             series: String::new(),
+            row: Row::default(),
             gathered: 0,
             latest: Mono(0),
             flush_at: Mono::NEVER,
         };
-        sink.write(header.join(",").as_bytes());
+        sink.row.text(header.join(",").as_bytes());
+        sink.write();
         sink.flush();
         sink
     }
@@ -103,13 +104,14 @@ impl CsvSink {
         self.series.truncate(LONGEST_SERIES);
     }
 
-    /// Hands over a row that was put together here: field by field the writer
-    /// would take 100 ns more. The file below never fails; it reports its own
-    /// troubles.
-    fn write(&mut self, row: &[u8]) {
+    /// Hands over the row that was put together: field by field the writer would
+    /// take 100 ns more. The file below never fails; it reports its own troubles.
+    fn write(&mut self) {
+        let row = self.row.as_bytes();
         let _ = self.writer.write_field(row);
         let _ = self.writer.write_record(None::<&[u8]>);
         self.gathered += row.len() + 1;
+        self.row.clear();
     }
 
     fn flush(&mut self) {
@@ -153,28 +155,30 @@ impl Extra for StreamColumns {
 
 impl Sink for CsvSink {
     fn sample(&mut self, sample: &Sample, anchor: &Anchor) -> Result<(), Gone> {
-        let wall = anchor.wall(sample.sent);
-        let sent = u64::try_from(wall.0).unwrap_or(0);
-        let rtt = sample.rtt().map(nanos);
-        let mut row = Row::new();
+        let sent = anchor.wall(sample.sent);
+        let rtt = sample.rtt_nanos();
+        // Not read off the wall clock again: the two times are as far apart as
+        // the monotonic clock says.
+        let received = sample.received().map(|at| anchor.wall(at));
+        let row = &mut self.row;
         if let Some(extra) = &self.extra {
-            extra.write(&mut row, sample);
+            extra.write(row, sample);
         }
         row.thousandths(rtt);
         row.comma();
-        // Not read off the wall clock again: the two times are as far apart as
-        // the monotonic clock says.
-        row.number(sample.received().map(|at| sent + nanos(at.since(sample.sent))));
+        if let Some(received) = received {
+            nanoseconds(row, &mut self.stamper, received);
+        }
         row.comma();
-        row.number(Some(sent));
+        nanoseconds(row, &mut self.stamper, sent);
         row.comma();
-        row.octets(self.stamper.octets(wall));
+        row.octets(self.stamper.text());
         row.comma();
         row.number(Some(sample.number));
         row.text(self.series.as_bytes());
-        self.write(row.as_bytes());
+        self.write();
         self.latest = self.latest.max(sample.last_seen());
-        if self.gathered + LONGEST_ROW > BUFFER {
+        if self.gathered + row::LONGEST > BUFFER {
             self.flush();
         } else if self.flush_at == Mono::NEVER {
             self.flush_at = self.latest + OLDEST_ROW;
@@ -196,6 +200,15 @@ impl Sink for CsvSink {
     }
 }
 
+/// A time of day as nanoseconds since 1970; before that nothing can be said.
+fn nanoseconds(row: &mut Row, stamper: &mut Stamper, wall: Wall) {
+    stamper.set(wall);
+    match stamper.nanos() {
+        Some(digits) => row.octets(digits),
+        None => row.number(Some(u64::try_from(wall.0).unwrap_or(0))),
+    }
+}
+
 /// One file for several runs after one another.
 impl Sink for Rc<RefCell<CsvSink>> {
     fn sample(&mut self, sample: &Sample, anchor: &Anchor) -> Result<(), Gone> {
@@ -212,100 +225,5 @@ impl Sink for Rc<RefCell<CsvSink>> {
 
     fn finish(&mut self, tally: &Tally, anchor: &Anchor) {
         self.borrow_mut().finish(tally, anchor);
-    }
-}
-
-/// A row under construction, on the stack, from its last column to its first:
-/// digits come out of a division in that order.
-pub struct Row {
-    text: [u8; LONGEST_ROW],
-    start: usize,
-}
-
-/// `00` to `99`, so that a division gives two digits.
-#[allow(clippy::cast_possible_truncation, reason = "below 100; `try_from` is not const")]
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[b'0'; 2]; 100];
-    let mut value = 0;
-    while value < 100 {
-        pairs[value] = [b'0' + value as u8 / 10, b'0' + value as u8 % 10];
-        value += 1;
-    }
-    pairs
-};
-
-impl Row {
-    fn new() -> Self {
-        Self { text: [0; LONGEST_ROW], start: LONGEST_ROW }
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.text[self.start..]
-    }
-
-    /// Of a length known when this is compiled: a call to copy two octets would
-    /// take longer than to divide by a hundred.
-    fn octets<const N: usize>(&mut self, octets: &[u8; N]) {
-        let end = self.start;
-        self.start -= N;
-        self.text[self.start..end].copy_from_slice(octets);
-    }
-
-    /// Of any length; a row without it has none of that copying.
-    pub fn text(&mut self, octets: &[u8]) {
-        if !octets.is_empty() {
-            let end = self.start;
-            self.start -= octets.len();
-            self.text[self.start..end].copy_from_slice(octets);
-        }
-    }
-
-    /// What stands between columns.
-    pub fn comma(&mut self) {
-        self.octets(b",");
-    }
-
-    /// A number, or nothing where there is none.
-    pub fn number(&mut self, value: Option<u64>) {
-        let Some(mut value) = value else { return };
-        while value >= 100 {
-            self.octets(pair(value % 100));
-            value /= 100;
-        }
-        match pair(value) {
-            [b'0', ones] => self.octets(&[*ones]),
-            tens_and_ones => self.octets(tens_and_ones),
-        }
-    }
-
-    /// Nanoseconds as microseconds with three decimals, or nothing.
-    pub fn thousandths(&mut self, value: Option<u64>) {
-        let Some(value) = value else { return };
-        self.octets(pair(value % 100));
-        self.octets(&[pair(value / 100 % 10)[1]]);
-        self.octets(b".");
-        self.number(Some(value / 1000));
-    }
-}
-
-/// Two digits; `value` is below 100.
-fn pair(value: u64) -> &'static [u8; 2] {
-    &PAIRS[usize::try_from(value).unwrap_or(0)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_as_the_standard_library_writes_them() {
-        for value in [0, 7, 10, 99, 100, 999, 1000, 1001, 123_456_789, u64::MAX] {
-            let mut row = Row::new();
-            row.thousandths(Some(value));
-            row.comma();
-            row.number(Some(value));
-            let expected = format!("{value},{}.{:03}", value / 1000, value % 1000);
-            assert_eq!(row.as_bytes(), expected.as_bytes());
-        }
     }
 }

@@ -13,6 +13,7 @@ pub mod measurement;
 pub mod metrics;
 pub mod object;
 pub mod ping;
+pub mod row;
 pub mod row_file;
 pub mod terminal;
 pub mod text;

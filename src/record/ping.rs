@@ -4,9 +4,10 @@
 use std::io::{self, Write};
 
 use super::Run;
-use super::csv::{Extra, Row};
+use super::csv::Extra;
 use super::json::{micros, percentiles_of};
 use super::object::Object;
+use super::row::Row;
 use super::terminal::gone;
 use super::text;
 use super::timestamp::rfc3339;

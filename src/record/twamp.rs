@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::csv::{Extra, Row};
+use super::csv::Extra;
 use super::format::{Unit, duration, seconds};
 use super::json::{micros, percentiles_of};
 use super::object::Object;
+use super::row::Row;
 use crate::clock::nanos;
 use crate::probe::{Detail, Direction, Directions, Sample, Tally, TwampDetail};
 
