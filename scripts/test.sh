@@ -455,6 +455,14 @@ install_on_booted_system() {
   return "$status"
 }
 
+# What is started in the background, or by nohup, ignores some signals from its
+# start, and so would the programs that the tests send them to.
+run_tests() {
+  local signals=(env '--default-signal=HUP,INT,QUIT')
+  "${signals[@]}" true 2>/dev/null || signals=()
+  "${signals[@]}" cargo test --locked
+}
+
 missing=()
 missing_tools=()
 step 'what the tests need' requirements
@@ -517,7 +525,7 @@ else
 fi
 
 export ECHOTEST_MISSING="${missing_tools[*]}"
-step 'cargo test' cargo test --locked
+step 'cargo test' run_tests
 if ((${#missing_tools[@]})); then
   left_out+=("tests that need ${missing_tools[*]}")
 fi
