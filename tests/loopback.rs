@@ -166,6 +166,14 @@ fn count_and_duration_end_a_run() {
     let run = client(server.address, &["-w", "0.3", "-i", "0", "-s", "1"]);
     let span = run.rows.last().unwrap().sent_ns - run.rows[0].sent_ns;
     assert!(span < 300_000_000 && run.rows.len() > 100, "{span} {}", run.rows.len());
+    // A time alone is not cut short by the ten packets that are usual here.
+    let sent = |more: &[&str]| {
+        let ended =
+            common::run(["loopback", "-i", "0.01", "--no-files", "--json"].iter().chain(more));
+        figure(&ended.stdout, "packets.sent")
+    };
+    assert_eq!(sent(&["-w", "0.195"]), Some(20.0));
+    assert_eq!(sent(&["-w", "0.195", "-c", "7"]), Some(7.0));
 }
 
 #[test]

@@ -34,9 +34,11 @@ const LINES_FROM: Duration = Duration::from_millis(100);
 
 /// What the schedule options ask for.
 pub(super) fn plan(matches: &Matches) -> Plan {
+    // A command's usual count does not cut short a time that was asked for.
+    let time_alone = matches.flag("duration") && !matches.flag("count");
     Plan {
         frequency: matches.seconds("frequency").unwrap_or_default(),
-        count: matches.whole("count").unwrap_or(0),
+        count: matches.whole("count").filter(|_| !time_alone).unwrap_or(0),
         duration: matches.seconds("duration"),
         timeout: matches.seconds("timeout").unwrap_or_default(),
         reconnect: !matches.flag("no-reconnect"),

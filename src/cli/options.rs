@@ -113,7 +113,14 @@ const FREQUENCY: Opt = Opt {
 };
 const PACKETS: Opt =
     option("count", Some('c'), "N", COUNT, Some("0"), "packets to send; 0 until stopped");
-const DURATION: Opt = option("duration", Some('w'), "SECS", SECONDS, None, "stop after this long");
+const DURATION: Opt = option(
+    "duration",
+    Some('w'),
+    "SECS",
+    SECONDS,
+    None,
+    "stop after this long; without --count, by this alone",
+);
 const METRICS: Opt = option(
     "metrics",
     None,
