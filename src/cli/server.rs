@@ -16,6 +16,7 @@ use crate::os::detach::{Detached, detach};
 use crate::os::limits;
 use crate::os::poll::MAX_WATCHED;
 use crate::os::signals::{self, Signal};
+use crate::server::closing::Reflectors;
 use crate::server::light::{self, LightLimits};
 use crate::server::ping::Losses;
 use crate::server::seats::Seats;
@@ -52,15 +53,21 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     }
     announce(&listeners, &datagrams, service);
     check_open_files(&limits);
-    for socket in datagrams {
-        light::start(socket, settings.twamp.limits)?;
-    }
+    let TwampHost { closing, seats, limits: bounds, .. } = &settings.twamp;
+    let light = datagrams.into_iter().map(|socket| light::start(socket, *bounds, closing.clone()));
+    let reflectors = Reflectors {
+        closing: closing.clone(),
+        sessions: seats.clone(),
+        light: light.collect::<io::Result<_>>()?,
+    };
     let notifier = Notifier::from_env();
     notifier.ready(&format!("serving {}", service.name));
     if let Some(readiness) = readiness {
         readiness.ready()?;
     }
-    serve(listeners, service, &limits, settings, notifier)?;
+    let ended = serve(listeners, service, &limits, settings, notifier)?;
+    reflectors.close();
+    log::info!("stopped, {ended} sessions had to be ended");
     drop(pid_file);
     Ok(Status::Good)
 }

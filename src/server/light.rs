@@ -5,9 +5,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::closing::Closing;
 use super::rate::Bucket;
 use super::reflector::{Arrived, BUFFER, Reply, read, reflect, stamp_departure};
 use super::throttle::Throttle;
@@ -43,22 +44,25 @@ pub struct LightLimits {
     pub rate: u64,
 }
 
-/// Reflects what comes on `socket`, on a thread of its own, as long as the
-/// process lives.
+/// Reflects what comes on `socket`, on a thread of its own, until `closing`.
 ///
 /// # Errors
 ///
 /// What the kernel says of the socket, or that there is no thread.
-pub fn start(socket: UdpSocket, limits: LightLimits) -> io::Result<()> {
+pub fn start(
+    socket: UdpSocket,
+    limits: LightLimits,
+    closing: Closing,
+) -> io::Result<JoinHandle<()>> {
     let socket = DatagramSocket::new(socket)?;
     let mut light = Light::new(limits, socket.local_address()?.port());
     thread::Builder::new().name("light".to_owned()).stack_size(STACK).spawn(move || {
         let mut buffer = vec![0; BUFFER];
-        loop {
+        while !closing.begun() {
             light.turn(&socket, &mut buffer);
         }
-    })?;
-    Ok(())
+        light.close();
+    })
 }
 
 /// A sender is told apart by address, port and session identifier.
@@ -236,19 +240,34 @@ impl Light {
         }
     }
 
+    /// The server stops, and all sessions with it.
+    fn close(self) {
+        let more = self.senders.len().saturating_sub(MOST_NEWS as usize);
+        for ((address, _), sender) in self.senders.into_iter().skip(more) {
+            log::info!("{}", farewell(address, &sender));
+        }
+        if more > 0 {
+            log::info!("{more} more light sessions end");
+        }
+    }
+
     fn chores(&mut self, now: Mono) {
         self.chores_at = now + CHORES;
         self.error = error_estimate();
         let ref_wait = self.limits.ref_wait;
         let silent = |_: &Key, sender: &mut Sender| now.since(sender.last) >= ref_wait;
         let gone: Vec<_> = self.senders.extract_if(silent).collect();
-        for ((address, _), Sender { packets, .. }) in gone {
-            self.tell(now, || format!("{address} light session ends: {packets} packets reflected"));
+        for ((address, _), sender) in gone {
+            self.tell(now, || farewell(address, &sender));
         }
         if let Some(count) = self.refusals.overdue(now) {
             log::warn!("{count} more packets not reflected");
         }
     }
+}
+
+fn farewell(address: SocketAddr, sender: &Sender) -> String {
+    format!("{address} light session ends: {} packets reflected", sender.packets)
 }
 
 /// What this host's clock is worth just now.

@@ -53,7 +53,8 @@ const BURST: u32 = 64;
 const GRACE: Duration = Duration::from_secs(2);
 const GOODBYE: Duration = Duration::from_millis(500);
 
-/// Serves until a request to stop comes, then ends the sessions.
+/// Serves until a request to stop comes, then ends the sessions; gives how many
+/// did not end of themselves.
 ///
 /// # Errors
 ///
@@ -64,7 +65,7 @@ pub fn serve(
     limits: &Limits,
     settings: Settings,
     notifier: Notifier,
-) -> io::Result<()> {
+) -> io::Result<usize> {
     let mut server = Server {
         service,
         settings: Arc::new(settings),
@@ -87,9 +88,7 @@ pub fn serve(
     drop(listeners);
     server.notifier.stopping();
     log::info!("stopping: no new clients, open sessions have {} s", GRACE.as_secs());
-    let ended = server.sessions.drain(GRACE, GOODBYE);
-    log::info!("stopped, {ended} sessions had to be ended");
-    Ok(())
+    Ok(server.sessions.drain(GRACE, GOODBYE))
 }
 
 struct Server {

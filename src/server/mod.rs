@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod busy;
+pub mod closing;
 pub mod echo;
 pub mod light;
 pub mod listener;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use super::closing::Closing;
 use super::light::{error_estimate, result_text};
 use super::rate::Bucket;
 use super::reflector::{Arrived, BUFFER, Reply, reflect, stamp_departure};
@@ -61,7 +62,12 @@ impl TestSession {
     /// # Errors
     ///
     /// The kernel has no thread to give.
-    pub fn open(socket: DatagramSocket, terms: Terms, seat: Seat) -> io::Result<Self> {
+    pub fn open(
+        socket: DatagramSocket,
+        terms: Terms,
+        seat: Seat,
+        closing: Closing,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             from: AtomicU64::new(Mono::NEVER.0),
             until: AtomicU64::new(Mono::NEVER.0),
@@ -75,6 +81,7 @@ impl TestSession {
             next: 0,
             refused: 0,
             results: Throttle::default(),
+            closing,
             seat,
         };
         thread::Builder::new()
@@ -116,6 +123,7 @@ struct Reflecting {
     refused: u64,
     /// The sender may tell its result as often as it likes.
     results: Throttle,
+    closing: Closing,
     /// Free for another session when this one has ended.
     #[allow(dead_code, reason = "held, not read")]
     seat: Seat,
@@ -146,6 +154,9 @@ impl Reflecting {
             };
             if now >= Mono(self.shared.until.load(Ordering::Relaxed)) {
                 break "stopped";
+            }
+            if self.closing.begun() {
+                break "the server stops";
             }
             if now.since(Mono(self.shared.last.load(Ordering::Relaxed))) >= self.terms.ref_wait {
                 break "silent for too long";

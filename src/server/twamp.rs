@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use super::closing::Closing;
 use super::light::LightLimits;
 use super::seats::Seats;
 use super::test_session::{Terms, TestSession};
@@ -51,6 +52,8 @@ pub struct TwampHost {
     pub start: Wall,
     /// How many ports have been handed out.
     pub turn: AtomicU16,
+    /// Whether test sessions are to end with the server.
+    pub closing: Closing,
 }
 
 impl Default for TwampHost {
@@ -62,6 +65,7 @@ impl Default for TwampHost {
             limits: LightLimits { ref_wait: Duration::from_mins(15), rate: 500_000 },
             start: clock::wall(),
             turn: AtomicU16::new(0),
+            closing: Closing::default(),
         }
     }
 }
@@ -248,7 +252,7 @@ impl Control<'_> {
             ref_wait: host.limits.ref_wait,
             rate: host.limits.rate,
         };
-        match TestSession::open(socket, terms, seat) {
+        match TestSession::open(socket, terms, seat, host.closing.clone()) {
             Ok(session) => self.sessions.push(session),
             Err(error) => return refused(Accept::TEMPORARY_LIMIT, &error.to_string()),
         }

@@ -23,6 +23,33 @@ fn two_hundred_sessions_at_once_all_get_their_replies() {
 }
 
 #[test]
+fn a_server_that_stops_tells_the_end_of_every_session() {
+    let server = server(&[]);
+    let port = server.port();
+    let clients = [&[][..], &["--light"]].map(|mode| {
+        let mut command = echotest();
+        command.args(["twamp", "127.0.0.1", &port, "-w", "20", "-i", "0.1", "--no-files"]);
+        Process::start(command.args(mode))
+    });
+    for client in &clients {
+        eventually("packets are reflected", || client.stdout().contains("packet 4:"));
+    }
+    server.process.signal("TERM");
+    eventually("it has stopped", || server.process.stderr().contains(" stopped, "));
+    let log = server.stop().stderr;
+    for kind in [" twamp session ends: ", " light session ends: "] {
+        let count = log.split(kind).nth(1).and_then(|rest| rest.split(' ').next());
+        let count: u64 = count.unwrap_or_else(|| panic!("{kind}: {log}")).parse().unwrap();
+        assert!(count >= 4, "{log}");
+    }
+    assert!(log.trim_end().lines().last().unwrap().contains(" stopped, "), "{log}");
+    for client in clients {
+        client.signal("INT");
+        assert_eq!(client.finish().status, 0);
+    }
+}
+
+#[test]
 fn ipv6_and_ipv4_are_served_on_one_port_and_replies_leave_from_where_packets_went() {
     let mut command = echotest();
     let server = Server::from(command.args(["server", "twamp", "--port", "0"]));
