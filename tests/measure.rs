@@ -135,7 +135,7 @@ fn foreign_servers_of_every_style_are_measured() {
         assert_eq!(ended.status, 0, "{style}: {ended:?}");
         assert_eq!(figure(json, "packets.received"), Some(20.0), "{style}: {json}");
         assert!(!ended.stderr.contains("WARN"), "{style}: {ended:?}");
-        assert!(process.stdout().contains("setup: type RTT, size 1000"), "{style}");
+        eventually(style, || process.stdout().contains("setup: type RTT, size 1000"));
     }
 }
 

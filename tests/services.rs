@@ -134,7 +134,7 @@ fn passed_sockets_of_both_families_are_served_and_stopping_drains() {
     assert_eq!(echo(local(port), b"IPv4"), b"IPv4");
     let ipv6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port));
     assert_eq!(echo(ipv6, b"IPv6"), b"IPv6");
-    assert_eq!(process.stderr().matches("listening on ").count(), 2, "{}", process.stderr());
+    eventually("it names both", || process.stderr().matches("listening on ").count() == 2);
     let mut open = TcpStream::connect(local(port)).unwrap();
     open.write_all(b"x").unwrap();
     open.read_exact(&mut [0]).unwrap();

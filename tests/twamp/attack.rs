@@ -235,7 +235,7 @@ fn sessions_have_limits_and_what_is_refused_is_said() {
     let refused = start().finish();
     assert_eq!(refused.status, 1, "{refused:?}");
     assert!(refused.stderr.contains("temporary limit"), "{refused:?}");
-    assert!(server.process.stderr().contains("temporary limit"), "{}", server.process.stderr());
+    eventually("the server's word", || server.process.stderr().contains("temporary limit"));
     for client in held {
         client.signal("INT");
         assert_eq!(client.finish().status, 0);
