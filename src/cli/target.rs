@@ -65,7 +65,9 @@ pub(super) fn family(matches: &Matches) -> Result<Family, Failure> {
 
 fn is_numeric(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    bare.parse::<IpAddr>().is_ok()
+    // A link-local address has its interface behind it.
+    let (address, _) = bare.split_once('%').unwrap_or((bare, ""));
+    address.parse::<IpAddr>().is_ok()
 }
 
 fn reason(error: &io::Error) -> String {

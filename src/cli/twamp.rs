@@ -8,7 +8,7 @@ use super::error::Failure;
 use super::matches::Matches;
 use super::measuring::{self, Orders};
 use super::target::{Target, dialer};
-use crate::client::twamp::{MAX_UNDER_WAY, TwampLink};
+use crate::client::twamp::{MAX_UNDER_WAY, TwampLink, answers};
 use crate::client::twamp_control::ControlClient;
 use crate::net::{DatagramSocket, Dialer};
 use crate::os::clock;
@@ -25,6 +25,9 @@ const TWAMP_PORT: u16 = 862;
 /// Where a reflector's port is asked for, unless the user chose: the range that
 /// reflectors commonly have open.
 const USUAL_PORTS: std::ops::RangeInclusive<u16> = 18760..=19960;
+
+/// How long one address of several has to answer before the next is tried.
+const LONGEST_TRIAL: Duration = Duration::from_secs(1);
 
 /// A session that is ready to be measured.
 struct Ready {
@@ -64,13 +67,15 @@ fn padding(matches: &Matches) -> usize {
 }
 
 /// A socket on this side, of the user's ports if there are any.
-fn bind(matches: &Matches, local: IpAddr) -> Result<DatagramSocket, Failure> {
+fn bind(matches: &Matches, mut local: SocketAddr) -> Result<DatagramSocket, Failure> {
     let Some(ports) = matches.ports("test-ports") else {
-        return Ok(DatagramSocket::bind(&(local, 0).into())?);
+        local.set_port(0);
+        return Ok(DatagramSocket::bind(&local)?);
     };
     let mut last = None;
     for port in ports {
-        match DatagramSocket::bind(&(local, port).into()) {
+        local.set_port(port);
+        match DatagramSocket::bind(&local) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = Some(error),
         }
@@ -79,29 +84,46 @@ fn bind(matches: &Matches, local: IpAddr) -> Result<DatagramSocket, Failure> {
     Err(error.into())
 }
 
-/// The first address to which there is a way.
+/// The first address that answers; where none does, or there is but one, the first
+/// to which there is a way.
 fn ready_light(matches: &Matches, dialer: &Dialer) -> Result<Ready, Failure> {
-    let mut last = None;
-    for &address in &dialer.addresses {
-        let unspecified = match address {
-            SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
-            SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
-        };
-        let local = dialer.options.source.map_or(unspecified, |source| source.ip());
-        let socket = bind(matches, local)?;
-        mark(&socket, dialer)?;
-        match socket.connect(address) {
-            Ok(()) => {
-                let padding = padding(matches);
-                return Ok(Ready { socket, control: None, address, connect: None, padding });
+    let padding = padding(matches);
+    let ready = |address| {
+        let socket = light_socket(matches, dialer, address)?;
+        Ok(Ready { socket, control: None, address, connect: None, padding })
+    };
+    if dialer.addresses.len() > 1 {
+        for &address in &dialer.addresses {
+            // Closed again: a late answer to the trial is nothing of the run's.
+            let trial = light_socket(matches, dialer, address);
+            if trial
+                .is_ok_and(|socket| answers(&socket, padding, dialer.timeout.min(LONGEST_TRIAL)))
+            {
+                return ready(address);
             }
-            Err(error) => last = Some((address, error)),
         }
     }
-    let (address, error) = last.unwrap_or_else(|| {
-        (SocketAddr::from(([0; 4], 0)), std::io::ErrorKind::AddrNotAvailable.into())
-    });
-    Err(Failure::NoReply(format!("cannot reach {address}: {error}")))
+    let mut tries = dialer.addresses.iter().map(|&address| ready(address));
+    let none = || Err(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable).into());
+    let first = tries.next().unwrap_or_else(none);
+    first.or_else(|error| tries.find(Result::is_ok).unwrap_or(Err(error)))
+}
+
+/// A socket for the light reflector at `address`.
+fn light_socket(
+    matches: &Matches,
+    dialer: &Dialer,
+    address: SocketAddr,
+) -> Result<DatagramSocket, Failure> {
+    let unspecified = match address {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = bind(matches, dialer.options.source.unwrap_or((unspecified, 0).into()))?;
+    mark(&socket, dialer)?;
+    let unreachable = |error| Failure::NoReply(format!("cannot reach {address}: {error}"));
+    socket.connect(address).map_err(unreachable)?;
+    Ok(socket)
 }
 
 fn mark(socket: &DatagramSocket, dialer: &Dialer) -> Result<(), Failure> {
@@ -118,9 +140,8 @@ fn negotiate(matches: &Matches, target: &Target, mut dialer: Dialer) -> Result<R
     let refused =
         |error| Failure::NoReply(format!("{} ({}): {error}", target.host, connected.address));
     let local = connected.stream.local_address()?;
-    let mut own = local;
-    own.set_port(0);
-    let socket = bind(matches, own.ip())?;
+    // With its scope: a link-local address is nothing without.
+    let socket = bind(matches, local)?;
     mark(&socket, &dialer)?;
     let padding = padding(matches);
     let sender_port = socket.local_address()?.port();
@@ -185,8 +206,17 @@ fn measure(
     {
         log::warn!("the result could not be sent: {error}");
     }
-    if let Some(Err(error)) = ready.control.map(ControlClient::stop) {
-        log::warn!("the session could not be ended: {error}");
+    match ready.control {
+        Some(control) if !control.stands() => log::error!(
+            "the server closed the control connection before the end: from then on it need not \
+             have reflected, and what was lost is not the path's alone"
+        ),
+        Some(control) => {
+            if let Err(error) = control.stop() {
+                log::warn!("the session could not be ended: {error}");
+            }
+        }
+        None => {}
     }
     if tally.received == 0 {
         // From cron, with -q, nothing else would say it.

@@ -95,7 +95,8 @@ impl TwampLink {
     fn complain(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.complained, true) {
             match error.kind() {
-                io::ErrorKind::ConnectionRefused => log::warn!(
+                // From cron, with -q, this is the reason.
+                io::ErrorKind::ConnectionRefused => log::error!(
                     "the host answers that nothing listens on this UDP port (ICMP port unreachable)"
                 ),
                 _ => log::warn!("UDP: {error}; it is tried on"),
@@ -110,10 +111,10 @@ impl TwampLink {
         let reply = ReflectorPacket::read(octets)?;
         let number = number(reply.sender.sequence, self.last)?;
         let time = |stamp: Timestamp| {
-            Wall(if reply.error.is_ptp() {
-                stamp.ptp_to_unix_nanos()
-            } else {
-                stamp.to_unix_nanos()
+            Wall(match stamp {
+                Timestamp(0) => 0,
+                stamp if reply.error.is_ptp() => stamp.ptp_to_unix_nanos(),
+                stamp => stamp.to_unix_nanos(),
             })
         };
         let detail = TwampDetail {
@@ -128,6 +129,35 @@ impl TwampLink {
         };
         Some(Single { number, sent: None, ended: Ended::Received, detail: Detail::Twamp(detail) })
     }
+}
+
+/// Whether a reflector answers on `socket`, which is connected to it, within
+/// `patience`: one packet is sent.
+pub fn answers(socket: &DatagramSocket, padding: usize, patience: Duration) -> bool {
+    let began = clock::now();
+    let sent = Timestamp::from_unix_nanos(clock::wall().0);
+    let fields = SenderPacket { sequence: 0, sent, error: estimate(clock::trust()) };
+    let packet = [&fields.emit()[..], &vec![0; padding]].concat();
+    if socket.send(&packet).is_err() {
+        return false;
+    }
+    let mut buffer = vec![0; LARGEST];
+    let mut now = began;
+    while now < began + patience {
+        match socket.receive(&mut buffer, now, began + patience) {
+            Ok(Some(datagram)) => {
+                let octets = buffer.get(..datagram.length).unwrap_or_default();
+                if ReflectorPacket::read(octets).is_some_and(|reply| reply.sender.sequence == 0) {
+                    return true;
+                }
+            }
+            Ok(None) => {}
+            // Nothing listens there, or there is no way.
+            Err(_) => return false,
+        }
+        now = clock::now();
+    }
+    false
 }
 
 fn estimate(trust: Trust) -> ErrorEstimate {

@@ -129,6 +129,13 @@ impl ControlClient {
         }
     }
 
+    /// Whether the server has not closed the connection, and with it the session.
+    pub fn stands(&self) -> bool {
+        let now = clock::now();
+        let (_, heard) = self.stream.receive(&mut [0], now, now, false);
+        !matches!(heard, Ok(Heard::End) | Err(_))
+    }
+
     /// Ends the session.
     ///
     /// # Errors

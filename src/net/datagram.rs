@@ -177,7 +177,11 @@ pub fn beside(listeners: &[TcpListener]) -> Result<Vec<UdpSocket>, BindError> {
     // As the listeners do: a wildcard is for both families where it stands alone.
     let ipv6_only = addresses.iter().any(SocketAddr::is_ipv4);
     let bind = |&address: &SocketAddr| {
-        datagram::bind(&address, ipv6_only).map_err(|source| BindError { address, source })
+        datagram::bind(&address, ipv6_only).map_err(|source| BindError {
+            address,
+            is_udp: true,
+            source,
+        })
     };
     addresses.iter().map(bind).collect()
 }

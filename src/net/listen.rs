@@ -17,13 +17,16 @@ const BACKLOG: i32 = 4096;
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
+    /// Whether it was to be had for UDP, not for TCP.
+    pub is_udp: bool,
     /// What the kernel said.
     pub source: io::Error,
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}", self.address)?;
+        let (protocol, letter) = if self.is_udp { ("UDP ", 'u') } else { ("", 't') };
+        write!(f, "cannot listen on {protocol}{}", self.address)?;
         match self.source.kind() {
             io::ErrorKind::PermissionDenied => write!(
                 f,
@@ -32,7 +35,7 @@ impl fmt::Display for BindError {
             ),
             io::ErrorKind::AddrInUse => write!(
                 f,
-                ": another server has it (see 'ss -ltnp'); stop it or choose another --port"
+                ": another server has it (see 'ss -l{letter}np'); stop it or choose another --port"
             ),
             io::ErrorKind::AddrNotAvailable => write!(f, ": no interface of this host has it"),
             _ => Ok(()),
@@ -95,5 +98,9 @@ fn no_ipv6(error: &io::Error) -> bool {
 }
 
 fn one(address: SocketAddr, ipv6_only: bool) -> Result<TcpListener, BindError> {
-    socket::listen(&address, ipv6_only, BACKLOG).map_err(|source| BindError { address, source })
+    socket::listen(&address, ipv6_only, BACKLOG).map_err(|source| BindError {
+        address,
+        is_udp: false,
+        source,
+    })
 }

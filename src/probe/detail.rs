@@ -150,9 +150,10 @@ impl fmt::Display for Failure {
 /// What a reflector told of a test packet (RFC 5357, section 4.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TwampDetail {
-    /// T2: when the packet reached the reflector, by its clock.
+    /// T2: when the packet reached the reflector, by its clock; zero if it does
+    /// not say.
     pub received: Wall,
-    /// T3: when its reply left, by the same clock.
+    /// T3: when its reply left, by the same clock; zero likewise.
     pub sent: Wall,
     /// T4: when the reply was in, by this host's clock at that time.
     pub arrived: Wall,
@@ -179,9 +180,12 @@ impl TwampDetail {
     }
 
     /// How long the reflector held the packet; `None` where its two times
-    /// cannot be true, because they run backwards or span more than the whole
-    /// round trip of `gross`.
+    /// cannot be true, because they are missing, run backwards or span more than
+    /// the whole round trip of `gross`.
     pub fn processing(&self, gross: Duration) -> Option<Duration> {
+        if self.received == Wall(0) || self.sent == Wall(0) {
+            return None;
+        }
         let nanos = u64::try_from(self.sent.0.checked_sub(self.received.0)?).ok()?;
         Some(Duration::from_nanos(nanos)).filter(|held| *held <= gross)
     }

@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use super::detail::{Detail, TwampDetail};
 use super::sample::Sample;
-use crate::clock::nanos;
-use crate::stats::{Jitter, Summary};
+use crate::clock::{Wall, nanos};
+use crate::stats::{Jitter, Summary, nearest_rank};
 
 /// The figures of one direction. Delays hold the difference of the two hosts'
-/// clocks, so they may be negative and are kept from the smallest up.
+/// clocks, so they may be negative, and of any size: they are kept by how far they
+/// lie from the first, which is where they are told apart best.
 #[derive(Debug, Clone, Default)]
 pub struct Direction {
-    /// One-way delays above `base`, in nanoseconds.
-    delays: Summary,
-    /// The value that `delays` counts from, in nanoseconds.
-    base: i64,
+    /// The first delay, in nanoseconds.
+    first: i64,
+    /// How far delays lie above it, or at it, in nanoseconds.
+    above: Summary,
+    /// How far the others lie below it.
+    below: Summary,
     /// Delay variation of neighbouring packets, in nanoseconds. The clocks'
     /// difference falls out of it.
     pub jitter: Jitter,
@@ -23,47 +26,60 @@ pub struct Direction {
     pub lost: u64,
 }
 
-/// The clocks' difference may drift this far over a run before delays are cut
-/// off at the low end: 100 ms.
-const HEADROOM: i64 = 100_000_000;
-
+#[allow(clippy::cast_precision_loss, reason = "figures for people and JSON")]
 impl Direction {
     fn record(&mut self, delay: i64) {
-        if self.delays.count() == 0 {
-            // Positive delays of less than a minute stay as they are.
-            self.base = if (0..60_000_000_000).contains(&delay) { 0 } else { delay - HEADROOM };
+        if self.count() == 0 {
+            self.first = delay;
         }
-        let above = u64::try_from(delay.saturating_sub(self.base)).unwrap_or(0);
-        self.delays.record(above);
-        self.jitter.record(above);
+        let side = if delay < self.first { &mut self.below } else { &mut self.above };
+        side.record(delay.abs_diff(self.first));
+        // In the same order, and without a sign.
+        self.jitter.record(delay.abs_diff(i64::MIN));
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "figures for people and JSON")]
-    fn lift(&self, above: Option<f64>) -> Option<f64> {
-        above.map(|above| above + self.base as f64)
+    fn count(&self) -> u64 {
+        self.above.count() + self.below.count()
+    }
+
+    fn up(&self, distance: u64) -> f64 {
+        self.first as f64 + distance as f64
+    }
+
+    fn down(&self, distance: u64) -> f64 {
+        self.first as f64 - distance as f64
     }
 
     /// The smallest delay in nanoseconds.
-    #[allow(clippy::cast_precision_loss, reason = "figures for people and JSON")]
     pub fn min(&self) -> Option<f64> {
-        self.lift(self.delays.min().map(|value| value as f64))
+        let lowest = self.below.max().map(|distance| self.down(distance));
+        lowest.or_else(|| self.above.min().map(|distance| self.up(distance)))
     }
 
     /// The mean delay in nanoseconds.
     pub fn mean(&self) -> Option<f64> {
-        self.lift(self.delays.mean())
+        let sum = |side: &Summary| side.mean().unwrap_or(0.0) * side.count() as f64;
+        let distances = sum(&self.above) - sum(&self.below);
+        (self.count() > 0).then(|| self.first as f64 + distances / self.count() as f64)
     }
 
     /// The largest delay in nanoseconds.
-    #[allow(clippy::cast_precision_loss, reason = "figures for people and JSON")]
     pub fn max(&self) -> Option<f64> {
-        self.lift(self.delays.max().map(|value| value as f64))
+        // The first lies above, or at, itself.
+        self.above.max().map(|distance| self.up(distance))
     }
 
-    /// A percentile of the delays in nanoseconds.
-    #[allow(clippy::cast_precision_loss, reason = "figures for people and JSON")]
+    /// The nearest-rank percentile of the delays in nanoseconds.
     pub fn percentile(&self, percent: f64) -> Option<f64> {
-        self.lift(self.delays.percentile(percent).map(|value| value as f64))
+        let rank = nearest_rank(percent, self.count());
+        match rank.checked_sub(self.below.count()) {
+            // The largest distance below is the smallest delay.
+            None | Some(0) => {
+                let distance = self.below.ranked(self.below.count() + 1 - rank);
+                distance.map(|distance| self.down(distance))
+            }
+            Some(rank) => self.above.ranked(rank).map(|distance| self.up(distance)),
+        }
     }
 }
 
@@ -150,7 +166,9 @@ impl Directions {
 
     fn delays(&mut self, gross: Duration, detail: &TwampDetail) {
         self.received += 1;
-        self.fractions.take(detail);
+        if detail.received != Wall(0) {
+            self.fractions.take(detail);
+        }
         self.synchronised += u64::from(detail.synchronised);
         self.error = self.error.max(detail.error + self.here_error);
         let Some(held) = detail.processing(gross) else {
@@ -204,7 +222,7 @@ impl Directions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Anchor, Mono, Wall};
+    use crate::clock::{Anchor, Mono};
     use crate::probe::Outcome;
 
     const ANCHOR: Anchor = Anchor { mono: Mono(0), wall: Wall(1_000_000_000_000) };
@@ -288,6 +306,45 @@ mod tests {
         };
         assert!(play(5));
         assert!(!play(1));
+    }
+
+    #[test]
+    fn delays_on_both_sides_of_the_first_and_of_zero_keep_their_order() {
+        let mut direction = Direction::default();
+        let delays = [77_000, -300_000, -310_000, 40_000, -2_000_000_000, 500_000, 0];
+        for delay in delays {
+            direction.record(delay);
+        }
+        let mut sorted = delays;
+        sorted.sort_unstable();
+        let near = |value: Option<f64>, wanted: i64| {
+            #[allow(clippy::cast_precision_loss, reason = "small enough")]
+            let (value, wanted) = (value.unwrap(), wanted as f64);
+            assert!((value - wanted).abs() <= 1e-3 * (wanted.abs() + 77e3), "{value} {wanted}");
+        };
+        for (delay, rank) in sorted.into_iter().zip(1..) {
+            near(direction.percentile(100.0 * (f64::from(rank) - 0.5) / 7.0), delay);
+        }
+        near(direction.percentile(0.0), sorted[0]);
+        near(direction.min(), sorted[0]);
+        near(direction.max(), sorted[6]);
+        near(direction.mean(), sorted.iter().sum::<i64>() / 7);
+        let steps: u64 = delays.windows(2).map(|pair| pair[0].abs_diff(pair[1])).sum();
+        near(direction.jitter.mean(), i64::try_from(steps / 6).unwrap());
+        assert_eq!(Direction::default().percentile(50.0), None);
+        assert_eq!(Direction::default().mean(), None);
+    }
+
+    #[test]
+    fn a_reflector_that_writes_no_times_gives_the_plain_round_trip() {
+        let mut sample = received(1, 0, 0);
+        if let Detail::Twamp(detail) = &mut sample.detail {
+            (detail.received, detail.sent) = (Wall(0), Wall(0));
+        }
+        assert_eq!(sample.rtt(), Some(Duration::from_millis(6)));
+        let mut directions = Directions::default();
+        directions.sample(&sample);
+        assert_eq!((directions.untrue_times, directions.outbound.mean()), (1, None));
     }
 
     #[test]

@@ -57,10 +57,10 @@ impl Object {
         self.raw(key, &text)
     }
 
-    /// A truth, or not.
+    /// Whether something is so, or `null`.
     #[must_use]
-    pub fn boolean(self, key: &str, value: bool) -> Self {
-        self.raw(key, if value { "true" } else { "false" })
+    pub fn boolean(self, key: &str, value: impl Into<Option<bool>>) -> Self {
+        self.raw(key, value.into().map_or("null", |value| if value { "true" } else { "false" }))
     }
 
     /// An object within.

@@ -148,11 +148,13 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
         .whole("outbound", outbound)
         .whole("inbound", inbound)
         .whole("unknown", unknown);
-    let clocks = Object::new().boolean("here_synchronised", directions.here_synchronised).boolean(
-        "reflector_synchronised",
-        directions.received > 0 && directions.synchronised == directions.received,
-    );
-    let clocks = micros(clocks, "error_us", Some(nanos(directions.error) as f64));
+    // Without a reply nothing is known of the reflector.
+    let known = directions.received > 0;
+    let synchronised = known.then_some(directions.synchronised == directions.received);
+    let clocks = Object::new()
+        .boolean("here_synchronised", directions.here_synchronised)
+        .boolean("reflector_synchronised", synchronised);
+    let clocks = micros(clocks, "error_us", known.then(|| nanos(directions.error) as f64));
     Object::new()
         .object("outbound_us", direction(&directions.outbound))
         .object("inbound_us", direction(&directions.inbound))

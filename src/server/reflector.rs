@@ -39,7 +39,7 @@ pub struct Reply {
 /// Whether a datagram is a reflector's own: it says that it was received a
 /// moment before it was sent. Two reflectors that answered each other's replies
 /// would do so for ever.
-fn is_reply(packet: &[u8]) -> bool {
+pub fn is_reply(packet: &[u8]) -> bool {
     let held = |reply: ReflectorPacket| reply.sent.0.abs_diff(reply.received.0);
     packet.len() >= REFLECTOR
         && ReflectorPacket::read(packet)
@@ -54,10 +54,11 @@ pub fn read(packet: &[u8]) -> Option<SenderPacket> {
 
 /// Turns the test packet in the first `length` octets of `buffer` into its
 /// reply: as long as the packet, but never shorter than a reply can be. `None`:
-/// it is no test packet, or `buffer` is too short for its reply.
+/// it is no test packet, or `buffer` is too short for its reply. Whether it may be
+/// answered is the caller's to know: see [`is_reply`].
 pub fn reflect(buffer: &mut [u8], length: usize, arrived: &Arrived) -> Option<Reply> {
     let packet = buffer.get_mut(..length)?;
-    let sender = read(packet)?;
+    let sender = SenderPacket::read(packet)?;
     let ssid = stamp::ssid(packet);
     let result = ssid.and_then(|_| stamp::answer_extensions(packet));
     let reply = ReflectorPacket {
@@ -136,9 +137,9 @@ mod tests {
     fn no_reply_is_answered_so_that_two_reflectors_fall_silent() {
         let (mut octets, _) = reflected(&packet(41)).unwrap();
         stamp_departure(&mut octets, Wall(ARRIVED.at.0 + 50_000));
-        assert_eq!(reflected(&octets), None);
+        assert_eq!(read(&octets), None);
         stamp_departure(&mut octets, Wall(ARRIVED.at.0 + 20_000_000));
-        assert!(reflected(&octets).is_some(), "a sender may reuse a reply's octets");
+        assert!(read(&octets).is_some(), "a sender may reuse a reply's octets");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::closing::Closing;
 use super::light::{error_estimate, result_text};
 use super::rate::Bucket;
-use super::reflector::{Arrived, BUFFER, Reply, reflect, stamp_departure};
+use super::reflector::{Arrived, BUFFER, Reply, is_reply, reflect, stamp_departure};
 use super::seats::Seat;
 use super::throttle::Throttle;
 use crate::clock::Mono;
@@ -35,6 +35,9 @@ pub struct Terms {
     pub ref_wait: Duration,
     /// Packets a second.
     pub rate: u64,
+    /// Whether the sender is who asked for the session. Any other could be a
+    /// reflector, to be set against this one.
+    pub is_peer: bool,
 }
 
 /// What the control connection and the reflecting thread tell each other:
@@ -93,7 +96,9 @@ impl TestSession {
 
     /// Packets are reflected from now on.
     pub fn start(&self) {
-        self.shared.from.store(clock::now().0, Ordering::Relaxed);
+        let now = clock::now().0;
+        self.shared.last.store(now, Ordering::Relaxed);
+        self.shared.from.store(now, Ordering::Relaxed);
     }
 
     /// Packets are reflected for the agreed time more.
@@ -158,7 +163,10 @@ impl Reflecting {
             if self.closing.begun() {
                 break "the server stops";
             }
-            if now.since(Mono(self.shared.last.load(Ordering::Relaxed))) >= self.terms.ref_wait {
+            // Before its start it lives as long as its control connection.
+            let started = now.0 >= self.shared.from.load(Ordering::Relaxed);
+            let last = Mono(self.shared.last.load(Ordering::Relaxed));
+            if started && now.since(last) >= self.terms.ref_wait {
                 break "silent for too long";
             }
             if now >= chores_at {
@@ -192,7 +200,8 @@ impl Reflecting {
             self.refused += 1;
             return;
         };
-        if !bucket.admit(now) {
+        let packet = buffer.get(..datagram.length).unwrap_or_default();
+        if (!self.terms.is_peer && is_reply(packet)) || !bucket.admit(now) {
             self.refused += 1;
             return;
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::closing::Closing;
 use super::light::LightLimits;
-use super::seats::Seats;
+use super::seats::{Refusal, Seats};
 use super::test_session::{Terms, TestSession};
 use super::throttle::Throttle;
 use super::{Account, Connection, Context, Ending};
@@ -73,7 +73,7 @@ impl Default for TwampHost {
 impl TwampHost {
     /// Binds a UDP port at `local` for a session: the one asked for where that
     /// may be had, else the next free one of the range.
-    fn bind(&self, local: IpAddr, wanted: u16) -> Option<DatagramSocket> {
+    fn bind(&self, local: SocketAddr, wanted: u16) -> Option<DatagramSocket> {
         let allowed =
             wanted >= FIRST_FREE_PORT && (!self.ports_are_binding || self.ports.contains(&wanted));
         let first = *self.ports.start();
@@ -83,9 +83,12 @@ impl TwampHost {
             first.saturating_add(turn % count)
         });
         let wish = allowed.then_some(wanted);
-        wish.into_iter()
-            .chain(others)
-            .find_map(|port| DatagramSocket::bind(&SocketAddr::new(local, port)).ok())
+        wish.into_iter().chain(others).find_map(|port| {
+            // With its scope: a link-local address is nothing without.
+            let mut address = local;
+            address.set_port(port);
+            DatagramSocket::bind(&address).ok()
+        })
     }
 }
 
@@ -231,14 +234,22 @@ impl Control<'_> {
         let host = &self.context.settings.twamp;
         let seat = match host.seats.take(self.context.peer.ip()) {
             Ok(seat) => seat,
-            Err(refusal) => return refused(Accept::TEMPORARY_LIMIT, &refusal.to_string()),
+            Err(refusal) => {
+                let why = match refusal {
+                    Refusal::Full(most) => format!("{most} are open (--max-sessions)"),
+                    Refusal::HostFull(most) => {
+                        format!("{most} of this address are open (--max-sessions-per-host)")
+                    }
+                };
+                return refused(Accept::TEMPORARY_LIMIT, &why);
+            }
         };
         let local = self.context.local.ip();
         let sender = request.sender.unwrap_or(self.context.peer.ip());
         if sender.is_ipv4() != local.is_ipv4() {
             return refused(Accept::UNSUPPORTED, "sender and receiver of different families");
         }
-        let Some(socket) = host.bind(local, request.receiver_port) else {
+        let Some(socket) = host.bind(self.context.local, request.receiver_port) else {
             return refused(Accept::TEMPORARY_LIMIT, "no UDP port is free (--test-ports)");
         };
         let port = socket.local_address().map_or(0, |address| address.port());
@@ -251,6 +262,7 @@ impl Control<'_> {
             timeout: request.timeout.min(host.limits.ref_wait),
             ref_wait: host.limits.ref_wait,
             rate: host.limits.rate,
+            is_peer: sender.to_canonical() == self.context.peer.ip().to_canonical(),
         };
         match TestSession::open(socket, terms, seat, host.closing.clone()) {
             Ok(session) => self.sessions.push(session),

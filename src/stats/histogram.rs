@@ -86,25 +86,33 @@ impl Histogram {
     /// such that at least `percent` of all values are at most as large; `None`
     /// while empty.
     pub fn percentile(&self, percent: f64) -> Option<u64> {
-        if self.total == 0 {
-            return None;
-        }
-        #[allow(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a rank; totals stay far below 2^53"
-        )]
-        let rank = ((percent / 100.0 * self.total as f64).ceil() as u64).clamp(1, self.total);
-        let mut seen = 0;
-        for (index, count) in self.counts.iter().enumerate() {
-            seen += count;
-            if seen >= rank {
-                return Some(middle(index));
-            }
-        }
-        None
+        self.ranked(nearest_rank(percent, self.total))
     }
+
+    /// The value that so many, itself among them, are at most as large as; `None`
+    /// beyond the last.
+    pub fn ranked(&self, rank: u64) -> Option<u64> {
+        let mut seen = 0;
+        let holds = |count: &u64| {
+            seen += count;
+            seen >= rank
+        };
+        self.counts.iter().position(holds).map(middle)
+    }
+}
+
+/// The rank of a percentile among `total` values, counted from 1. `percent` is
+/// taken to a thousandth, and reckoned with in whole numbers: 99.9 % of 1000 as
+/// floating point is a hair above 999.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a percentage is neither negative nor large"
+)]
+pub fn nearest_rank(percent: f64, total: u64) -> u64 {
+    let thousandths = (percent * 1000.0).round() as u64;
+    let rank = (u128::from(thousandths) * u128::from(total)).div_ceil(100_000);
+    u64::try_from(rank).unwrap_or(u64::MAX).clamp(1, total.max(1))
 }
 
 impl Default for Histogram {
@@ -118,15 +126,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the definition, written down as it stands in the books"
-    )]
-    fn nearest_rank(sorted: &[u64], percent: f64) -> u64 {
-        let rank = (percent / 100.0 * sorted.len() as f64).ceil().max(1.0) as usize;
-        sorted[rank - 1]
+    #[test]
+    fn ranks_are_exact_where_floating_point_is_not() {
+        for (percent, total, rank) in
+            [(99.9, 1000, 999), (99.9, 8000, 7992), (50.0, 7, 4), (99.0, 100, 99), (0.0, 9, 1)]
+        {
+            assert_eq!(nearest_rank(percent, total), rank, "{percent} of {total}");
+        }
+        assert_eq!(nearest_rank(100.0, u64::MAX), u64::MAX);
     }
 
     #[test]
@@ -151,15 +158,16 @@ mod tests {
         #[test]
         fn percentiles_agree_with_sorting(
             mut values in prop::collection::vec(0_u64..100_000_000_000, 1..500),
-            percent in 0.0..100.0_f64,
+            thousandths in 0..=100_000_u32,
         ) {
             let mut histogram = Histogram::new();
             for value in &values {
                 histogram.record(*value);
             }
             values.sort_unstable();
-            let exact = nearest_rank(&values, percent);
-            let found = histogram.percentile(percent).unwrap();
+            let rank = (thousandths as usize * values.len()).div_ceil(100_000).max(1);
+            let exact = values[rank - 1];
+            let found = histogram.percentile(f64::from(thousandths) / 1000.0).unwrap();
             prop_assert!(found.abs_diff(exact) * 1000 <= exact, "{found} for {exact}");
         }
     }

@@ -5,6 +5,6 @@ pub mod histogram;
 pub mod jitter;
 pub mod summary;
 
-pub use histogram::Histogram;
+pub use histogram::{Histogram, nearest_rank};
 pub use jitter::Jitter;
 pub use summary::Summary;

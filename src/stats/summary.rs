@@ -1,6 +1,6 @@
 //! A series of durations summed up: extremes, moments and percentiles.
 
-use super::Histogram;
+use super::{Histogram, nearest_rank};
 
 /// Minimum, mean, maximum, spread and percentiles of a series of nanosecond
 /// values, in constant memory.
@@ -72,7 +72,13 @@ impl Summary {
     /// The nearest-rank percentile (nanoseconds), within 0.05 % and never
     /// outside what was seen.
     pub fn percentile(&self, percent: f64) -> Option<u64> {
-        self.histogram.percentile(percent).map(|value| value.clamp(self.min, self.max))
+        self.ranked(nearest_rank(percent, self.count()))
+    }
+
+    /// The value of this rank from the smallest, which is 1, up (nanoseconds);
+    /// as exact as a percentile.
+    pub fn ranked(&self, rank: u64) -> Option<u64> {
+        self.histogram.ranked(rank).map(|value| value.clamp(self.min, self.max))
     }
 }
 

@@ -64,6 +64,33 @@ fn ipv6_and_ipv4_are_served_on_one_port_and_replies_leave_from_where_packets_wen
 }
 
 #[test]
+fn link_local_addresses_keep_their_scope_on_both_sides() {
+    if !(root() && have("unshare") && have("nsenter") && have("ip")) {
+        return;
+    }
+    let script = "
+unshare --net sleep 30 &
+peer=$!
+until [ \"$(readlink /proc/$peer/ns/net)\" != \"$(readlink /proc/self/ns/net)\" ]; do sleep 0.01; done
+inside() { nsenter --net=/proc/$peer/ns/net \"$@\"; }
+ip link add v1 type veth peer name v2 netns $peer
+ip addr add fe80::1/64 dev v1 nodad
+ip link set v1 up
+inside ip addr add fe80::2/64 dev v2 nodad
+inside ip link set v2 up
+nsenter --net=/proc/$peer/ns/net \"$1\" server twamp &
+server=$!
+trap 'kill $peer $server' EXIT
+inside \"$1\" ping ::1 862 --connect -c 1 -W 5 -q 2>/dev/null || sleep 1
+\"$1\" twamp fe80::2%v1 -c 3 -i 0.01 --no-files --json
+";
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_echotest")]);
+    let ended = Process::start(&mut command).finish();
+    assert_eq!(figure(&ended.stdout, "packets.received"), Some(3.0), "{ended:?}");
+}
+
+#[test]
 fn any_free_port_is_the_same_for_tcp_and_udp_on_every_address() {
     let mut command = echotest();
     command.args(["server", "twamp", "--port", "0", "--bind", "127.0.0.1", "--bind", "127.0.0.2"]);
