@@ -82,7 +82,10 @@ pub enum Closing {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Handshake {
     syn: Option<i64>,
-    syn_ack: Option<i64>,
+    /// The first answer to that SYN, and the last.
+    syn_acks: Option<(i64, i64)>,
+    /// A SYN after an answer, whose own answer has not come.
+    syn_again: Option<i64>,
     ack: Option<i64>,
 }
 
@@ -90,17 +93,17 @@ impl Handshake {
     /// From SYN to SYN-ACK, in nanoseconds: the round trip from this place to
     /// the server.
     pub fn to_server(&self) -> Option<u64> {
-        span(self.syn?, self.syn_ack?)
+        span(self.syn?, self.syn_acks?.0)
     }
 
     /// From SYN-ACK to ACK: the round trip from this place to the client.
     pub fn to_client(&self) -> Option<u64> {
-        span(self.syn_ack?, self.ack?)
+        span(self.syn_acks?.1, self.ack?)
     }
 
     /// Both together: the round trip of the whole path.
     pub fn whole(&self) -> Option<u64> {
-        span(self.syn?, self.ack?)
+        Some(self.to_server()? + self.to_client()?)
     }
 }
 
@@ -170,7 +173,7 @@ impl Connection {
         packet: &TcpPacket<'_>,
         at: i64,
         keep_all: bool,
-        done: impl FnMut(Answered),
+        mut done: impl FnMut(Answered),
     ) {
         let own = usize::from(packet.source != self.ends[0]);
         let role = if own == 0 { Role::Client } else { Role::Server };
@@ -184,15 +187,22 @@ impl Connection {
             Role::Server => (&mut server[0], &mut client[0]),
         };
         let verdict = judge(mine, theirs, segment, at, initial_rtt);
-        self.count(own, verdict.marks, verdict.fresh);
+        self.count(own, verdict.marks, verdict.data.fresh);
         if let Some(age) = verdict.ack_rtt {
             self.sides[1 - own].acknowledged_after.record(age);
         }
+        let grown = verdict.data.grown;
+        // What closes a gap ends what had been pushed behind it.
+        let pushed = segment.any(PSH | FIN) || grown > segment.length;
         match role {
             Role::Client => {
-                self.requests.on_client(verdict.fresh, segment.any(PSH | FIN), at, done);
+                self.requests.on_server(verdict.unseen, None, &mut done);
+                self.requests.on_client(grown, pushed, Some(at), done);
             }
-            Role::Server => self.requests.on_server(verdict.fresh, at, done),
+            Role::Server => {
+                self.requests.on_client(verdict.unseen, true, None, &mut done);
+                self.requests.on_server(grown, Some(at), done);
+            }
         }
         let acks_fin = self.close(role, packet);
         let replies_to_fin = self.sides[1 - own].after_fin.is_some();
@@ -208,10 +218,20 @@ impl Connection {
         side.first.get_or_insert(segment.sequence);
         let hands = &mut self.handshake;
         match (segment.any(SYN), segment.any(ACK)) {
-            (true, false) => hands.syn = hands.syn.filter(|_| hands.syn_ack.is_some()).or(Some(at)),
-            (true, true) if hands.ack.is_none() => hands.syn_ack = Some(at),
+            (true, false) if hands.syn_acks.is_some() => hands.syn_again = Some(at),
+            (true, false) => hands.syn = Some(at),
+            (true, true) if hands.ack.is_none() => {
+                // An answer to a SYN sent again: that one's round trip is known.
+                hands.syn_acks = match (hands.syn_again.take(), hands.syn_acks) {
+                    (None, Some((first, _))) => Some((first, at)),
+                    (again, _) => {
+                        hands.syn = again.or(hands.syn);
+                        Some((at, at))
+                    }
+                };
+            }
             (false, true)
-                if role == Role::Client && hands.syn_ack.is_some() && hands.ack.is_none() =>
+                if role == Role::Client && hands.syn_acks.is_some() && hands.ack.is_none() =>
             {
                 hands.ack = Some(at);
                 return segment.length == 0 && !segment.any(FIN | RST);

@@ -17,11 +17,31 @@ pub struct Timed {
     pub rtt: u64,
 }
 
+/// What decides which of two neighbours belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pairing {
+    /// Their order: right where both sides have every packet, however fast they
+    /// follow one another.
+    InOrder,
+    /// Their times: right where one side has more, and packets are further apart
+    /// than this host ever held one up.
+    Nearest,
+}
+
 /// The two joined, packet by packet.
 pub struct Join<'rows> {
     /// The rows of received packets, in order.
     rows: Box<dyn FnMut() -> Option<Timed> + 'rows>,
     next: Option<Timed>,
+    /// The row after it.
+    later: Option<Timed>,
+    /// The last request, until the one after it is known.
+    held: Option<Answered>,
+    pairing: Pairing,
+    /// How much later than the client the capture saw requests, so far.
+    offset: i64,
+    /// How badly pairs fit, in nanoseconds over all.
+    strain: u64,
     /// Packets that were found in both.
     pub matched: u64,
     /// Rows that are not in the capture.
@@ -40,11 +60,16 @@ pub struct Join<'rows> {
 
 impl<'rows> Join<'rows> {
     /// Takes rows from `rows`, which gives one after another.
-    pub fn new(mut rows: impl FnMut() -> Option<Timed> + 'rows) -> Self {
-        let next = rows();
+    pub fn new(mut rows: impl FnMut() -> Option<Timed> + 'rows, pairing: Pairing) -> Self {
+        let (next, later) = (rows(), rows());
         Self {
             rows: Box::new(rows),
             next,
+            later,
+            held: None,
+            pairing,
+            offset: 0,
+            strain: 0,
             matched: 0,
             rows_alone: 0,
             requests_alone: 0,
@@ -58,22 +83,54 @@ impl<'rows> Join<'rows> {
     /// A request that was seen with its reply. Rows and requests come in the same
     /// order; where one side has more, the times say which to leave out.
     pub fn take(&mut self, answered: Answered) {
+        if let Some(request) = self.held.replace(answered) {
+            self.place(request, Some(answered));
+        }
+    }
+
+    /// Finds the row of `request`, which `following` comes after.
+    fn place(&mut self, request: Answered, following: Option<Answered>) {
         while let Some(row) = self.next {
-            if answered.sent < row.sent - SLACK {
+            let distance = self.distance(request, row);
+            let closer = following.is_some_and(|other| self.distance(other, row) < distance);
+            if request.sent < row.sent - SLACK || closer {
                 break;
             }
-            self.next = (self.rows)();
-            // A later row fits only if this one lies clearly before.
-            if answered.sent > row.sent + SLACK {
+            let closer = self.later.is_some_and(|other| self.distance(request, other) < distance);
+            self.turn();
+            if request.sent > row.sent + SLACK || closer {
                 self.rows_alone += 1;
                 continue;
             }
-            return self.pair(row, answered);
+            return self.pair(row, request);
         }
         self.requests_alone += 1;
     }
 
+    fn turn(&mut self) {
+        let after = if self.later.is_some() { (self.rows)() } else { None };
+        self.next = std::mem::replace(&mut self.later, after);
+    }
+
+    /// How badly the two fit; in order, all do alike.
+    fn distance(&self, request: Answered, row: Timed) -> u64 {
+        match self.pairing {
+            Pairing::InOrder => 0,
+            Pairing::Nearest => (request.sent - row.sent).abs_diff(self.offset),
+        }
+    }
+
+    /// Orders the same two sides joined in different ways: by how many pairs can
+    /// be true, then by how well they fit.
+    pub fn merit(&self) -> impl Ord + use<> {
+        (self.matched.saturating_sub(self.impossible), std::cmp::Reverse(self.strain))
+    }
+
     fn pair(&mut self, row: Timed, answered: Answered) {
+        let strain = (answered.sent - row.sent).abs_diff(self.offset);
+        self.strain = self.strain.saturating_add(strain);
+        // Slowly, as a single request may have been late for reasons of its own.
+        self.offset += (answered.sent - row.sent - self.offset) / 8;
         let wire = u64::try_from(answered.replied - answered.sent).unwrap_or(0);
         self.matched += 1;
         self.impossible += u64::from(wire > row.rtt);
@@ -84,9 +141,12 @@ impl<'rows> Join<'rows> {
 
     /// Nothing more will come.
     pub fn end(&mut self) {
+        if let Some(request) = self.held.take() {
+            self.place(request, None);
+        }
         while self.next.is_some() {
             self.rows_alone += 1;
-            self.next = (self.rows)();
+            self.turn();
         }
     }
 }
@@ -99,7 +159,7 @@ mod tests {
 
     fn joined(rows: &[i64], requests: &[i64]) -> (u64, u64, u64) {
         let mut rows = rows.iter().map(|at| Timed { sent: at * MS, rtt: 900_000 });
-        let mut join = Join::new(move || rows.next());
+        let mut join = Join::new(move || rows.next(), Pairing::Nearest);
         for at in requests {
             join.take(Answered { sent: at * MS + 50_000, replied: at * MS + 800_000 });
         }
@@ -109,10 +169,37 @@ mod tests {
     }
 
     #[test]
+    fn in_order_is_better_where_this_host_held_packets_up() {
+        // 10 us apart, and one held up for 5 ms before it reached the wire.
+        let joined = |pairing| {
+            let mut at = 0;
+            let mut rows = (0..100).map(|number| {
+                let held = if number == 50 { 5_000_000 } else { 2_000 };
+                at += 10_000 + held;
+                (Timed { sent: at - held, rtt: u64::try_from(held + 8_000).unwrap() }, at)
+            });
+            let all: Vec<_> = rows.by_ref().collect();
+            let mut timed = all.clone().into_iter().map(|(row, _)| row);
+            let mut join = Join::new(move || timed.next(), pairing);
+            for (_, wire) in all {
+                join.take(Answered { sent: wire, replied: wire + 7_000 });
+            }
+            join.end();
+            join
+        };
+        let (order, nearest) = (joined(Pairing::InOrder), joined(Pairing::Nearest));
+        assert_eq!((order.matched, order.impossible), (100, 0));
+        assert!(order.merit() >= nearest.merit());
+    }
+
+    #[test]
     fn rows_and_requests_find_each_other() {
         assert_eq!(joined(&[0, 100, 200], &[0, 100, 200]), (3, 0, 0));
         assert_eq!(joined(&[0, 100, 200, 300], &[100, 300]), (2, 2, 0));
         assert_eq!(joined(&[100, 300], &[0, 100, 200, 300, 400]), (2, 0, 3));
+        assert_eq!(joined(&[0, 4, 8, 12], &[4, 8]), (2, 2, 0), "captured in the middle");
+        assert_eq!(joined(&[0, 4, 8, 12], &[0, 8, 12]), (3, 1, 0), "one not captured");
+        assert_eq!(joined(&[4, 14, 24], &[0, 4, 10, 14, 20, 24]), (3, 0, 3), "another client");
         assert_eq!(joined(&[], &[1]), (0, 0, 1));
         assert_eq!(joined(&[1], &[]), (0, 1, 0));
     }

@@ -3,6 +3,7 @@
 //! Wireshark uses, so that both say the same of the same file.
 
 pub mod connection;
+pub mod coverage;
 pub mod input;
 pub mod join;
 pub mod json;
@@ -15,5 +16,5 @@ pub mod text;
 
 pub use connection::{Connection, Role};
 pub use input::{Input, InputError};
-pub use join::{Join, Timed};
+pub use join::{Join, Pairing, Timed};
 pub use table::Capture;

@@ -46,10 +46,11 @@ pub struct Requests {
     sent: u64,
     returned: u64,
     unit: Unit,
-    /// Ends of requests in the client's octets, and when they were seen.
-    pending: VecDeque<(u64, i64)>,
+    /// Ends of requests in the client's octets, and when they were seen, if they
+    /// were.
+    pending: VecDeque<(u64, Option<i64>)>,
     /// What the first turn has brought: where each ended.
-    held: Vec<(u64, Answered)>,
+    held: Vec<(u64, Option<Answered>)>,
     /// The server has sent more than it got: it is no echo.
     exceeded: bool,
     echoes: Series,
@@ -61,9 +62,15 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// The client has sent `fresh` octets, `pushed` or not; what is known to be
-    /// answered by now goes to `done`.
-    pub fn on_client(&mut self, fresh: u32, pushed: bool, at: i64, mut done: impl FnMut(Answered)) {
+    /// The client has sent `fresh` octets, `pushed` or not, at `at`, or at a time
+    /// that nobody saw; what is known to be answered by now goes to `done`.
+    pub fn on_client(
+        &mut self,
+        fresh: u32,
+        pushed: bool,
+        at: Option<i64>,
+        mut done: impl FnMut(Answered),
+    ) {
         if fresh == 0 {
             return;
         }
@@ -84,10 +91,10 @@ impl Requests {
             Unit::Unknown | Unit::Pushed => {}
         }
         self.end_turn();
-        self.asked = Some(at);
+        self.asked = at;
     }
 
-    fn wait_for(&mut self, end: u64, at: i64) {
+    fn wait_for(&mut self, end: u64, at: Option<i64>) {
         if self.pending.len() < MAX_PENDING {
             self.pending.push_back((end, at));
         }
@@ -115,23 +122,24 @@ impl Requests {
         }
     }
 
-    /// The server has sent `fresh` octets; what is answered by that goes to
-    /// `done`.
-    pub fn on_server(&mut self, fresh: u32, at: i64, mut done: impl FnMut(Answered)) {
+    /// The server has sent `fresh` octets at `at`, or at a time that nobody saw;
+    /// what is answered by that goes to `done`.
+    pub fn on_server(&mut self, fresh: u32, at: Option<i64>, mut done: impl FnMut(Answered)) {
         if fresh == 0 {
             return;
         }
         self.returned += u64::from(fresh);
-        self.exceeded |= self.returned > self.sent;
-        self.told = Some(at);
+        // What was not seen may be a FIN.
+        self.exceeded |= at.is_some() && self.returned > self.sent;
+        self.told = at;
         while let Some(&(end, sent)) = self.pending.front()
             && end <= self.returned
         {
             self.pending.pop_front();
-            let answered = Answered { sent, replied: at };
+            let answered = sent.zip(at).map(|(sent, replied)| Answered { sent, replied });
             if self.unit == Unit::Unknown {
                 self.held.push((end, answered));
-            } else {
+            } else if let Some(answered) = answered {
                 self.give(answered, &mut done);
             }
         }
@@ -143,7 +151,7 @@ impl Requests {
     }
 
     fn release(&mut self, mut done: impl FnMut(Answered)) {
-        for (_, answered) in std::mem::take(&mut self.held) {
+        for answered in std::mem::take(&mut self.held).into_iter().filter_map(|(_, one)| one) {
             self.give(answered, &mut done);
         }
     }
@@ -198,9 +206,9 @@ mod tests {
         let mut done = Vec::new();
         for &(who, octets, pushed, at) in segments {
             if who == 'c' {
-                requests.on_client(octets, pushed, at, |answered| done.push(answered));
+                requests.on_client(octets, pushed, Some(at), |answered| done.push(answered));
             } else {
-                requests.on_server(octets, at, |answered| done.push(answered));
+                requests.on_server(octets, Some(at), |answered| done.push(answered));
             }
         }
         requests.end(|answered| done.push(answered));
@@ -251,6 +259,22 @@ mod tests {
         ]);
         assert_eq!(done.last(), Some(&(6, 7)), "{done:?}");
         assert!(done.len() >= 4, "{done:?}");
+    }
+
+    #[test]
+    fn what_nobody_saw_counts_and_has_no_time() {
+        let mut requests = Requests::default();
+        let mut done = Vec::new();
+        for number in 0..4 {
+            let (sent, replied) = (Some(10 * number), Some(10 * number + 3));
+            // The second request and the third reply are not in the capture.
+            let (sent, replied) = (sent.filter(|_| number != 1), replied.filter(|_| number != 2));
+            requests.on_client(64, true, sent, |answered| done.push(answered.sent));
+            requests.on_server(64, replied, |answered| done.push(answered.sent));
+        }
+        requests.end(|answered| done.push(answered.sent));
+        assert_eq!(done, [0, 30]);
+        assert_eq!((requests.unanswered(), requests.is_echo()), (0, true));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::coverage::{Coverage, Growth, after};
 use crate::wire::tcp::{ACK, FIN, RST, SYN, Segment};
 
 /// A reordered segment comes this soon after the one that overtook it, in
@@ -91,6 +92,9 @@ pub struct Direction {
     duplicates: u32,
     last: Marks,
     unacked: VecDeque<Unacked>,
+    coverage: Coverage,
+    /// Where its data ended, once its FIN was seen.
+    fin: Option<u32>,
 }
 
 /// What a segment turned out to be.
@@ -100,13 +104,11 @@ pub struct Verdict {
     pub marks: Marks,
     /// If it acknowledges a segment to its end: how long after that was sent.
     pub ack_rtt: Option<u64>,
-    /// Octets of data in it that were not seen before.
-    pub fresh: u32,
-}
-
-/// Whether `one` comes after `other` on the circle of sequence numbers.
-fn after(one: u32, other: u32) -> bool {
-    one != other && one.wrapping_sub(other) < 1 << 31
+    /// What its data adds to this side's stream.
+    pub data: Growth,
+    /// Octets of the other side's stream that were never seen and are there, as
+    /// it acknowledges them.
+    pub unseen: u32,
 }
 
 fn at_or_before(one: u32, other: u32) -> bool {
@@ -147,14 +149,16 @@ pub fn judge(
     if segment.length > 0 || segment.any(SYN | FIN) {
         marks = marks.and(again(own, other, segment, at, initial_rtt, marks));
     }
-    let fresh = advance(own, segment, at, marks);
+    advance(own, segment, at, marks);
+    let data = cover(own, segment);
+    let unseen = if segment.any(ACK) { take_for_seen(other, segment.acknowledgement) } else { 0 };
     own.window = u32::from(segment.window);
     own.last_ack = Some(segment.acknowledgement);
     own.last_ack_at = at;
     own.last = marks;
     let ack_rtt =
         segment.any(ACK).then(|| acknowledge(other, segment.acknowledgement, at)).flatten();
-    Verdict { marks, ack_rtt, fresh }
+    Verdict { marks, ack_rtt, data, unseen }
 }
 
 /// Marks that need no history but the last segment each way.
@@ -226,6 +230,7 @@ fn again(
     }
     let Some(next) = own.next else { return Marks::default() };
     let end = sequence.wrapping_add(length);
+    let takes = length.wrapping_add(u32::from(segment.any(SYN | FIN)));
     // One octet before what is next, and more than that: the octet of a probe
     // and new data behind it.
     let probe_and_more = length > 1 && next.wrapping_sub(1) == sequence;
@@ -241,14 +246,33 @@ fn again(
         return Marks::FAST_RETRANSMISSION;
     }
     let soon = initial_rtt.filter(|&rtt| rtt > 0).unwrap_or(OUT_OF_ORDER);
-    if behind && at.saturating_sub(own.next_at) < soon && next != end {
+    if behind && at.saturating_sub(own.next_at) < soon && next != sequence.wrapping_add(takes) {
         return Marks::OUT_OF_ORDER;
     }
     if behind { Marks::RETRANSMISSION } else { Marks::default() }
 }
 
-/// Moves a direction's numbers on, and tells how much of the data is new.
-fn advance(own: &mut Direction, segment: &Segment, at: i64, marks: Marks) -> u32 {
+/// What the data of a segment adds to its stream.
+fn cover(own: &mut Direction, segment: &Segment) -> Growth {
+    if segment.any(RST) {
+        return Growth::default();
+    }
+    let from = segment.sequence.wrapping_add(u32::from(segment.any(SYN)));
+    let to = from.wrapping_add(segment.length);
+    if segment.any(FIN) {
+        own.fin = Some(to);
+    }
+    own.coverage.seen(from, to)
+}
+
+/// What is acknowledged was there. A FIN is no octet of the stream.
+fn take_for_seen(other: &mut Direction, acknowledgement: u32) -> u32 {
+    let is_fin = other.fin.is_some_and(|fin| acknowledgement == fin.wrapping_add(1));
+    other.coverage.acknowledged(acknowledgement.wrapping_sub(u32::from(is_fin)))
+}
+
+/// Moves a direction's numbers on.
+fn advance(own: &mut Direction, segment: &Segment, at: i64, marks: Marks) {
     let mut end = segment.sequence.wrapping_add(segment.length);
     let occupies = segment.length > 0 || segment.any(SYN | FIN);
     if occupies && own.unacked.len() < MAX_UNACKED {
@@ -258,19 +282,12 @@ fn advance(own: &mut Direction, segment: &Segment, at: i64, marks: Marks) -> u32
         own.unacked.push_front(Unacked { from: segment.sequence, next: end, at });
     }
     let probe = marks.any(Marks::ZERO_WINDOW_PROBE);
-    let was = own.next;
-    if !probe && was.is_none_or(|next| after(end, next)) {
+    if !probe && own.next.is_none_or(|next| after(end, next)) {
         own.next = Some(end);
         own.next_at = at;
     }
     if !probe && own.to_be_acked.is_none_or(|seen| seen == segment.sequence) {
         own.to_be_acked = own.next;
-    }
-    let data_end = segment.sequence.wrapping_add(segment.length);
-    match was {
-        Some(next) if !after(data_end, next) => 0,
-        Some(next) if after(next, segment.sequence) => data_end.wrapping_sub(next),
-        _ => segment.length,
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use super::Status;
 use super::error::Failure;
 use super::matches::Matches;
 use crate::analyze::table::Wish;
-use crate::analyze::{Capture, Input, InputError, Join, Timed, json, text};
+use crate::analyze::{Capture, Input, InputError, Join, Pairing, Timed, json, text};
 use crate::report::reader::Reader;
 
 /// A file that cannot be opened, or not be read to its end.
@@ -44,24 +44,31 @@ fn open(name: &str) -> Result<Box<dyn Read>, Failure> {
 pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let file = matches.positional_at(0).unwrap_or_default();
     let timings = matches.text("csv");
-    let mut trouble = None;
-    let mut join = match &timings {
-        Some(name) => Some(Join::new(rows(name, &mut trouble)?)),
-        None => None,
-    };
+    let mut troubles = [None, None];
+    let mut joins = Vec::new();
+    if let Some(name) = &timings {
+        let pairings = [Pairing::InOrder, Pairing::Nearest];
+        // What can be read only once is paired one way.
+        let readings = if name == "-" { 1 } else { 2 };
+        for (trouble, pairing) in troubles.iter_mut().zip(pairings).take(readings) {
+            joins.push(Join::new(rows(name, trouble)?, pairing));
+        }
+    }
     let verbose = matches.flag("verbose");
     let port = matches.whole("port").and_then(|port| u16::try_from(port).ok());
     let mut capture = Capture::new(Wish { port, all_steps: verbose });
     let mut input = Input::new(open(file)?);
-    let ended = read(&mut input, &mut capture, join.as_mut());
+    let ended = read(&mut input, &mut capture, &mut joins);
     capture.end(|answered| {
-        if let Some(join) = &mut join {
+        for join in &mut joins {
             join.take(answered);
         }
     });
-    if let Some(join) = &mut join {
+    for join in &mut joins {
         join.end();
     }
+    // Of equals the last is taken: in order if there is no reason against it.
+    let join = joins.into_iter().rev().max_by_key(Join::merit);
     let format = input.format();
     let report = if matches.flag("json") {
         let error = ended.as_ref().err().map(ToString::to_string);
@@ -74,10 +81,9 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
         }
         report
     };
-    // A reader that has gone has read enough.
-    let _ = io::stdout().write_all(report.as_bytes());
+    super::print(&report)?;
     drop(join);
-    if let Some(trouble) = trouble {
+    if let Some(trouble) = troubles.into_iter().flatten().next() {
         return Err(trouble);
     }
     ended.map_err(|source| FileError { file: file.to_owned(), source })?;
@@ -113,11 +119,11 @@ fn rows<'run>(
 fn read(
     input: &mut Input<Box<dyn Read>>,
     capture: &mut Capture,
-    mut join: Option<&mut Join<'_>>,
+    joins: &mut [Join<'_>],
 ) -> Result<(), InputError> {
     while let Some((captured, octets)) = input.packet()? {
         capture.take(&captured, octets, |answered| {
-            if let Some(join) = &mut join {
+            for join in joins.iter_mut() {
                 join.take(answered);
             }
         });

@@ -89,8 +89,8 @@ fn understand(arguments: Vec<OsString>, socket: Option<TcpStream>) -> Result<Sta
         return Err(UsageError::new(None, "a command is needed".to_owned()).into());
     };
     match first.to_str() {
-        Some("--help" | "-h") => Ok(print(&help::overview())),
-        Some("--version" | "-V") => Ok(print(&help::version())),
+        Some("--help" | "-h") => print(&help::overview()),
+        Some("--version" | "-V") => print(&help::version()),
         Some("help") => help_about(arguments),
         Some(name) if let Some(command) = command::find(name) => {
             dispatch(command, arguments, socket)
@@ -101,12 +101,12 @@ fn understand(arguments: Vec<OsString>, socket: Option<TcpStream>) -> Result<Sta
 
 fn help_about(mut topics: impl Iterator<Item = OsString>) -> Result<Status, Failure> {
     let Some(topic) = topics.next() else {
-        return Ok(print(&help::overview()));
+        return print(&help::overview());
     };
     match topic.to_str() {
-        Some("man") => Ok(print(&manual::page())),
+        Some("man") => print(&manual::page()),
         Some("completions") => complete_for(topics.next()),
-        Some(name) if let Some(command) = command::find(name) => Ok(print(&help::of(command))),
+        Some(name) if let Some(command) = command::find(name) => print(&help::of(command)),
         _ => Err(UsageError::unknown_command(&topic).into()),
     }
 }
@@ -121,7 +121,7 @@ fn complete_for(shell: Option<OsString>) -> Result<Status, Failure> {
             format!("help completions {:?}: accepted is one of {names}", shell.to_string_lossy());
         return Err(UsageError::new(None, problem).into());
     };
-    Ok(print(&write()))
+    print(&write())
 }
 
 fn dispatch(
@@ -131,16 +131,39 @@ fn dispatch(
 ) -> Result<Status, Failure> {
     let matches = Matches::parse(command, arguments)?.with_inherited(socket);
     if matches.wants_help() {
-        return Ok(print(&help::of(command)));
+        return print(&help::of(command));
     }
     logging::start(&matches)?;
     (command.run)(&matches)
 }
 
 /// Prints a text; a reader that has gone has read enough.
-fn print(text: &str) -> Status {
-    let _ = io::stdout().write_all(text.as_bytes());
-    Status::Good
+fn print(text: &str) -> Result<Status, Failure> {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
+            Err(NotPrinted { source }.into())
+        }
+        _ => Ok(Status::Good),
+    }
+}
+
+/// Standard output takes nothing.
+#[derive(Debug)]
+struct NotPrinted {
+    source: io::Error,
+}
+
+impl fmt::Display for NotPrinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("standard output")
+    }
+}
+
+impl std::error::Error for NotPrinted {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
 }
 
 /// Names of all commands, for error messages.

@@ -36,9 +36,9 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
         page.write(&html::page(&report))?;
     }
     if matches.flag("json") {
-        super::print(&json::text(&report));
+        super::print(&json::text(&report))?;
     } else {
-        super::print(&terminal::text(&report, style()));
+        super::print(&terminal::text(&report, style()))?;
     }
     Ok(if report.has_replies() { Status::Good } else { Status::Bad })
 }

@@ -16,8 +16,20 @@ pub fn whole(text: &[u8]) -> Option<u64> {
         {
             return digits(before.as_bytes());
         }
-        text.parse().ok()
+        text.parse().ok().or_else(|| scientific(text))
     })
+}
+
+/// `1.7000000000001503e+18`, as some write a column in which a value is missing.
+#[cold]
+fn scientific(text: &str) -> Option<u64> {
+    let value: f64 = text.parse().ok().filter(|_| text.contains(['e', 'E']))?;
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "neither negative nor above 2^63"
+    )]
+    (0.0..9e18).contains(&value).then(|| value.round() as u64)
 }
 
 /// Microseconds with any number of decimals, as nanoseconds.

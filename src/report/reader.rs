@@ -304,15 +304,13 @@ fn understand<'line>(fields: &Fields<'line>) -> Result<Row<'line>, Wrong> {
     };
     whole(NUMBER)?;
     let sent = whole(SENT)?;
+    let received = if number::is_none(fields[RECEIVED]) { None } else { Some(whole(RECEIVED)?) };
     let rtt = if number::is_none(fields[RTT]) {
-        None
+        received.and_then(|received| received.checked_sub(sent))
     } else {
         let rtt = number::micros(fields[RTT]);
         Some(rtt.ok_or_else(|| wrong(RTT, "a time in microseconds, or empty"))?)
     };
-    if !number::is_none(fields[RECEIVED]) {
-        whole(RECEIVED)?;
-    }
     let retransmitted = match fields[RETRANSMITTED] {
         b"" => None,
         mark => Some(mark == b"1"),
@@ -330,7 +328,17 @@ fn is_whole(places: &[usize], line: &[u8]) -> bool {
     }
     let times = (number::whole(fields[SENT]), number::whole(fields[RECEIVED]));
     let (Some(sent), Some(received)) = times else { return false };
-    received.checked_sub(sent) == number::micros(fields[RTT])
+    let (Some(span), Some(rtt)) = (received.checked_sub(sent), number::micros(fields[RTT])) else {
+        return false;
+    };
+    // Some writers round to one or two decimals.
+    let decimals = fields[RTT].iter().rev().position(|&octet| octet == b'.');
+    let rounding = match decimals {
+        Some(1) => 50,
+        Some(2) => 5,
+        _ => 0,
+    };
+    span.abs_diff(rtt) <= rounding
 }
 
 #[cfg(test)]
