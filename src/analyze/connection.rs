@@ -90,6 +90,11 @@ pub struct Handshake {
 }
 
 impl Handshake {
+    /// Whether its SYN was seen.
+    pub fn began(&self) -> bool {
+        self.syn.is_some()
+    }
+
     /// From SYN to SYN-ACK, in nanoseconds: the round trip from this place to
     /// the server.
     pub fn to_server(&self) -> Option<u64> {
@@ -135,12 +140,16 @@ pub struct Connection {
 
 impl Connection {
     /// A connection of which `packet` is the first that was seen. The client is
-    /// who sends SYN; in mid-connection, the end with the higher port.
-    pub fn new(number: usize, packet: &TcpPacket<'_>, at: i64) -> Self {
+    /// who sends SYN; in mid-connection, the end that has not the `port` asked for,
+    /// or else the higher one.
+    pub fn new(number: usize, packet: &TcpPacket<'_>, at: i64, port: Option<u16>) -> Self {
+        let [source, destination] = [packet.source.port(), packet.destination.port()];
         let from_client = if packet.segment.any(SYN) {
             !packet.segment.any(ACK)
+        } else if port.is_some_and(|port| (port == source) != (port == destination)) {
+            port == Some(destination)
         } else {
-            packet.source.port() >= packet.destination.port()
+            source >= destination
         };
         let (client, server) = if from_client {
             (packet.source, packet.destination)

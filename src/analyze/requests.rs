@@ -79,6 +79,16 @@ impl Requests {
         }
         let before = self.sent;
         self.sent += u64::from(fresh);
+        // After a reply the next request goes alone: one as long as several units
+        // is a longer one.
+        if let Unit::Octets(unit) = self.unit
+            && self.returned == before
+            && pushed
+            && u64::from(fresh) > unit
+            && u64::from(fresh).is_multiple_of(unit)
+        {
+            self.unit = Unit::Pushed;
+        }
         match self.unit {
             Unit::Octets(unit) => {
                 let mut end = (before / unit + 1) * unit;
@@ -259,6 +269,19 @@ mod tests {
         ]);
         assert_eq!(done.last(), Some(&(6, 7)), "{done:?}");
         assert!(done.len() >= 4, "{done:?}");
+    }
+
+    #[test]
+    fn a_longer_request_is_not_several_short_ones() {
+        let (done, _) = played(&[
+            ('c', 2, true, 0),
+            ('s', 2, false, 1),
+            ('c', 12, true, 2),
+            ('s', 12, false, 3),
+            ('c', 100, true, 4),
+            ('s', 100, false, 5),
+        ]);
+        assert_eq!(done, [(0, 1), (2, 3), (4, 5)]);
     }
 
     #[test]

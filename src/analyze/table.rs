@@ -101,7 +101,7 @@ impl Capture {
             Some(place) => place,
             None if self.connections.len() < MAX_CONNECTIONS => {
                 let place = self.connections.len();
-                self.connections.push(Connection::new(place + 1, packet, at));
+                self.connections.push(Connection::new(place + 1, packet, at, self.wish.port));
                 self.places.insert(key, place);
                 place
             }

@@ -1,6 +1,6 @@
 //! What was found, for people.
 
-use super::connection::{Closing, Connection, Side};
+use super::connection::{Closing, Connection, Role, Side};
 use super::join::Join;
 use super::story::Step;
 use super::table::Capture;
@@ -124,7 +124,12 @@ fn handshake(connection: &Connection) -> String {
     let hands = &connection.handshake;
     let (server, client) = (hands.to_server(), hands.to_client());
     if server.is_none() && client.is_none() {
-        return "  handshake: not in the capture\n".to_owned();
+        let what = match (hands.began(), connection.closing) {
+            (true, Closing::Reset(Role::Server)) => "refused with RST",
+            (true, _) => "the SYN has no answer in the capture",
+            (false, _) => "not in the capture",
+        };
+        return format!("  handshake: {what}\n");
     }
     let shown = |span: Option<u64>| span.map_or("-".to_owned(), duration);
     format!(

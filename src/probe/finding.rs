@@ -41,10 +41,13 @@ impl Plateau {
             .rtt
             .count_between(low - width, low)
             .max(tally.rtt.count_between(high, high + width));
-        let fastest = tally.rtt.min()?.min(tally.connect.min()?);
+        let fastest = tally.rtt.min()?;
+        let fastest = tally.connect.min().map_or(fastest, |connect| connect.min(fastest));
+        // Datagrams wait for none of these timers.
+        let over_tcp = tally.directions.is_none();
         let gathered = within >= 3 && within * 100 >= tally.rtt.count() && within >= 4 * around;
         let unexplained = tally.peer_delay.is_zero();
-        (unexplained && gathered && fastest * 2 < low).then(|| Finding::Plateau {
+        (over_tcp && unexplained && gathered && fastest * 2 < low).then(|| Finding::Plateau {
             plateau: self,
             packets: within,
             of: tally.rtt.count(),
