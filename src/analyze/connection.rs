@@ -201,12 +201,14 @@ impl Connection {
             self.sides[1 - own].acknowledged_after.record(age);
         }
         let grown = verdict.data.grown;
-        // What closes a gap ends what had been pushed behind it.
-        let pushed = segment.any(PSH | FIN) || grown > segment.length;
+        // A segment that closes a gap lets count what had been seen behind it.
+        let behind = grown.saturating_sub(segment.length);
+        let pushed = segment.any(PSH | FIN) || behind > 0;
         match role {
             Role::Client => {
                 self.requests.on_server(verdict.unseen, None, &mut done);
-                self.requests.on_client(grown, pushed, Some(at), done);
+                self.requests.on_client(grown - behind, pushed, Some(at), &mut done);
+                self.requests.on_client(behind, true, Some(at), done);
             }
             Role::Server => {
                 self.requests.on_client(verdict.unseen, true, None, &mut done);

@@ -84,6 +84,7 @@ impl Requests {
         if let Unit::Octets(unit) = self.unit
             && self.returned == before
             && pushed
+            && at.is_some()
             && u64::from(fresh) > unit
             && u64::from(fresh).is_multiple_of(unit)
         {

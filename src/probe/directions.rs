@@ -141,6 +141,8 @@ pub struct Directions {
     gap: u64,
     /// The next sequence number of the reflector, if nothing is lost.
     expected: u32,
+    /// Of the numbers from there on, those of packets that reached it twice.
+    doubled: u64,
     /// Every packet so far had the reflector's sequence number equal to ours.
     counted_alike: Option<bool>,
 }
@@ -162,6 +164,12 @@ impl Directions {
             self.outbound.jitter.gap();
             self.inbound.jitter.gap();
         }
+    }
+
+    /// Takes in a second reply to a probe. If it has a number of its own, the
+    /// packet was doubled on its way out, and the reflector has counted both.
+    pub fn duplicate(&mut self, sequence: u32) {
+        self.doubled += u64::from(sequence.wrapping_sub(self.expected) < u32::MAX / 2);
     }
 
     fn delays(&mut self, gross: Duration, detail: &TwampDetail) {
@@ -187,7 +195,8 @@ impl Directions {
         let alike = number.checked_sub(1).and_then(|own| u32::try_from(own).ok()) == Some(sequence);
         self.counted_alike = Some(alike && self.counted_alike.unwrap_or(true));
         let gap = std::mem::take(&mut self.gap);
-        let unseen = u64::from(sequence.wrapping_sub(self.expected));
+        let doubled = std::mem::take(&mut self.doubled);
+        let unseen = u64::from(sequence.wrapping_sub(self.expected)).saturating_sub(doubled);
         // Reordered packets run backwards, which looks like a huge step.
         let inbound = if unseen > u64::from(u32::MAX / 2) { 0 } else { unseen.min(gap) };
         self.inbound.lost += inbound;
@@ -279,6 +288,20 @@ mod tests {
         directions.sample(&received(6, 3, 0));
         directions.sample(&lost(7));
         assert_eq!(directions.lost(), (2, 1, 1));
+    }
+
+    #[test]
+    fn a_packet_that_was_doubled_on_its_way_is_no_loss_on_the_way_back() {
+        let mut directions = Directions::default();
+        directions.sample(&received(1, 0, 0));
+        // Number 1 reached the reflector twice, 2 never; number 3's reply came twice.
+        directions.duplicate(1);
+        directions.sample(&lost(2));
+        directions.sample(&received(3, 2, 0));
+        directions.duplicate(2);
+        directions.sample(&lost(4));
+        directions.sample(&received(5, 4, 0));
+        assert_eq!(directions.lost(), (1, 1, 0));
     }
 
     #[test]

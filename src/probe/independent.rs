@@ -161,7 +161,7 @@ impl Independent {
             Ended::Corrupt => Outcome::Corrupt,
         };
         if !self.settle(number, sent, outcome, detail) {
-            return self.on_surplus(at, number);
+            return self.on_surplus(at, number, detail);
         }
         if ended == Ended::Received {
             if number < self.latest {
@@ -172,9 +172,15 @@ impl Independent {
     }
 
     /// A reply that nobody waits for.
-    fn on_surplus(&mut self, at: Mono, number: u64) {
+    fn on_surplus(&mut self, at: Mono, number: u64, detail: Detail) {
         match self.was_received(number) {
-            Some(true) => self.tell(Notice::Duplicate { at, number }),
+            Some(true) => {
+                let sequence = match detail {
+                    Detail::Twamp(detail) => Some(detail.sequence),
+                    _ => None,
+                };
+                self.tell(Notice::Duplicate { at, number, sequence });
+            }
             Some(false) => self.tell(Notice::TooLate { at, number }),
             None => {}
         }
@@ -384,9 +390,11 @@ mod tests {
         reply(&mut machine, 11, 2);
         reply(&mut machine, 12, 2);
         let (events, _) = play(&mut machine);
-        assert!(
-            events.contains(&Event::Notice(Notice::Duplicate { at: Mono(12 * MS), number: 2 }))
-        );
+        assert!(events.contains(&Event::Notice(Notice::Duplicate {
+            at: Mono(12 * MS),
+            number: 2,
+            sequence: None
+        })));
         machine.on_time(Mono(20 * MS));
         play(&mut machine);
         machine.on_time(Mono(30 * MS));

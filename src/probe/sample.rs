@@ -166,6 +166,8 @@ pub enum Notice {
         at: Mono,
         /// To which probe.
         number: u64,
+        /// The reflector's own number of it, where there is a reflector.
+        sequence: Option<u32>,
     },
     /// A reply came after that to a later probe (RFC 4737).
     Reordered {

@@ -197,7 +197,12 @@ impl Tally {
             }
             Notice::EndedDown { outage, .. } => self.outage += *outage,
             Notice::Pause { span, .. } => self.pauses.add(*span),
-            Notice::Duplicate { .. } => self.duplicates += 1,
+            Notice::Duplicate { sequence, .. } => {
+                self.duplicates += 1;
+                if let (Some(directions), Some(sequence)) = (&mut self.directions, sequence) {
+                    directions.duplicate(*sequence);
+                }
+            }
             Notice::Reordered { .. } => self.reordered += 1,
             Notice::TooLate { .. } => self.late += 1,
             Notice::Overdue { .. } | Notice::Attempt { .. } | Notice::ClockStep { .. } => {}
