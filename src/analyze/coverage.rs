@@ -4,6 +4,10 @@
 /// Pieces kept that lie beyond a gap. More are seen when the gap closes.
 const MAX_PIECES: usize = 64;
 
+/// An acknowledgement further ahead is a stray, of an earlier connection of the same
+/// ports perhaps: no peer has so much under way unseen.
+const MOST_UNSEEN: u32 = 1 << 24;
+
 /// One direction of a connection, by its sequence numbers.
 #[derive(Debug, Clone, Default)]
 pub struct Coverage {
@@ -57,7 +61,7 @@ impl Coverage {
     /// may not have been seen. Gives by how much the stream grew.
     pub fn acknowledged(&mut self, to: u32) -> u32 {
         match self.end {
-            Some(end) if after(to, end) => self.grow(to),
+            Some(end) if after(to, end) && to.wrapping_sub(end) <= MOST_UNSEEN => self.grow(to),
             _ => 0,
         }
     }
@@ -126,6 +130,8 @@ mod tests {
         assert_eq!(stream.acknowledged(110), 0);
         assert_eq!(stream.acknowledged(130), 30);
         assert_eq!(stream.seen(110, 130), growth(0, 0));
+        assert_eq!(stream.acknowledged(140 + (1 << 30)), 0, "a stray");
+        assert_eq!(stream.seen(140, 150), growth(10, 10));
     }
 
     proptest! {

@@ -91,6 +91,8 @@ impl Requests {
             self.unit = Unit::Pushed;
         }
         match self.unit {
+            // Their replies will have no time either.
+            Unit::Octets(_) if at.is_none() => {}
             Unit::Octets(unit) => {
                 let mut end = (before / unit + 1) * unit;
                 while end <= self.sent {
