@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds a Debian package around the static binary: units and xinetd's file as
 # the install scripts write them (all switched off), manual, completions. Needs
-# dpkg-deb alone, and makes the same octets from the same commit and binary.
+# dpkg-deb alone, and makes the same bytes from the same commit and binary.
 set -euo pipefail
 
 program=${0##*/}

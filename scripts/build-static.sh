@@ -7,7 +7,7 @@
 # with the Rust target, and both targets are linked by the rust-lld that comes
 # with the toolchain (CARGO_TARGET_<TRIPLE>_LINKER in the environment wins).
 #
-# The same commit, Cargo.lock and Rust version give the same octets in every
+# The same commit, Cargo.lock and Rust version give the same bytes in every
 # directory: paths are remapped and the caller's RUSTFLAGS are not used.
 set -euo pipefail
 
@@ -169,7 +169,7 @@ need_linker() {
   smaller=(--icf=all -z pack-relative-relocs)
 }
 
-# The $3 octets at offset $2 of file $1 as an unsigned number.
+# The $3 bytes at offset $2 of file $1 as an unsigned number.
 number_at() {
   od -An -v "-tu$3" -j "$2" -N "$3" -- "$1" | tr -d ' '
 }

@@ -13,7 +13,7 @@ Starts tcpdump on the interface that leads to HOST, runs
 beside that file as capture.pcap (capture_2.pcap, … if there is one).
 
   --binary FILE   echotest to run (default: found beside this checkout or in PATH)
-  --snap BYTES    octets kept of each packet (default 128: headers and some data)
+  --snap BYTES    bytes kept of each packet (default 128: headers and some data)
   -h, --help      print this
 
 Needs tcpdump, and the right to capture: root, or

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the property tests of every parser and codec with many more cases than
-# CI does: random octets, random splits, random values.
+# CI does: random bytes, random splits, random values.
 set -euo pipefail
 
 usage() {

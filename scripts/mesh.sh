@@ -155,7 +155,7 @@ trap 'exit 143' TERM
 
 # --- Servers ---
 
-# What runs on a host, as $1 octets of binary come in: no single quotes, for it
+# What runs on a host, as $1 bytes of binary come in: no single quotes, for it
 # stands between them, so that any login shell will do.
 remote_session() {
   cat <<EOT | tr '\n' ' '
@@ -192,16 +192,16 @@ binary_for() {
 }
 
 start_session() {
-  local host=$1 file octets
+  local host=$1 file bytes
   file=$(binary_for "${targets[host]}")
   [[ -f $file ]] || die 2 "no binary at $file for ${names[host]}: build it with scripts/build-static.sh"
-  octets=$(wc -c <"$file")
+  bytes=$(wc -c <"$file")
   mkfifo "$scratch/$host.in"
   # Before anybody looks into them: the session itself makes them only when its
   # input has both ends.
   : >"$scratch/$host.out"
   : >"$scratch/$host.err"
-  "${ssh[@]}" "${targets[host]}" "exec sh -c '$(remote_session "$((octets))")'" \
+  "${ssh[@]}" "${targets[host]}" "exec sh -c '$(remote_session "$((bytes))")'" \
     <"$scratch/$host.in" >"$scratch/$host.out" 2>"$scratch/$host.err" &
   sessions[host]=$!
   feed "$file" >"$scratch/$host.in" 2>/dev/null &

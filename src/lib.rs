@@ -7,8 +7,9 @@
 //! | floor | room | holds |
 //! | --- | --- | --- |
 //! | 0 | [`clock`] | monotonic and wall time as plain numbers |
-//! | 0 | [`wire`] | octets to values and back, one file a protocol |
+//! | 0 | [`wire`] | bytes to values and back, one file a protocol |
 //! | 0 | [`stats`] | histogram, summary, jitter |
+//! | 1 | [`text`] | numbers, durations, times of day and JSON as text |
 //! | 1 | [`os`] | what `std` lacks, over `libc`; the only `unsafe` |
 //! | 2 | [`net`] | resolving, connecting, listening; how to wait |
 //! | 3 | [`probe`] | the timed loop: schedule, tracker, samples, figures |
@@ -35,4 +36,5 @@ pub mod record;
 pub mod report;
 pub mod server;
 pub mod stats;
+pub mod text;
 pub mod wire;

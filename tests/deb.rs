@@ -42,7 +42,7 @@ fn the_package_holds_what_it_should_and_enables_nothing() {
     let binary = Path::new(env!("CARGO_BIN_EXE_echotest"));
     let package = build(&scratch, binary);
     let first = fs::read(&package).unwrap();
-    assert!(fs::read(build(&scratch, binary)).unwrap() == first, "not the same octets again");
+    assert!(fs::read(build(&scratch, binary)).unwrap() == first, "not the same bytes again");
 
     let tree = Scratch::new();
     done(Command::new("dpkg-deb").arg("-R").arg(&package).arg(tree.path()));

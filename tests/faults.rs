@@ -25,10 +25,10 @@ fn pause(millis: u64) {
 fn echo_peer(before: impl Fn(u32, &mut Vec<u8>) + Send + Sync + 'static) -> SocketAddr {
     peer(move |mut stream, _| {
         let mut number = 0;
-        while let Some(mut octets) = packet(&mut stream, 64) {
+        while let Some(mut bytes) = packet(&mut stream, 64) {
             number += 1;
-            before(number, &mut octets);
-            if stream.write_all(&octets).is_err() {
+            before(number, &mut bytes);
+            if stream.write_all(&bytes).is_err() {
                 return;
             }
         }
@@ -54,7 +54,7 @@ fn a_reply_two_timeouts_late_is_late_and_the_next_are_right() {
 
 #[test]
 fn one_altered_byte_is_corrupt_and_exit_1_if_nothing_else_came() {
-    let altering = echo_peer(|_, octets| octets[40] ^= 1);
+    let altering = echo_peer(|_, bytes| bytes[40] ^= 1);
     let run = client(altering, &["-c", "1", "--json"]);
     assert_eq!(run.ended.status, 1, "{:?}", run.ended);
     let json = &run.ended.stdout;
@@ -71,9 +71,9 @@ fn a_corrupt_reply_drops_the_connection_and_the_next_one_is_good() {
     let count = Arc::clone(&connections);
     let first_bad = peer(move |mut stream, number| {
         count.fetch_add(1, Ordering::Relaxed);
-        while let Some(mut octets) = packet(&mut stream, 64) {
-            octets[0] ^= u8::from(number == 1);
-            let _ = stream.write_all(&octets);
+        while let Some(mut bytes) = packet(&mut stream, 64) {
+            bytes[0] ^= u8::from(number == 1);
+            let _ = stream.write_all(&bytes);
         }
     });
     let run = client(first_bad, &["-c", "6", "-i", "0.1", "--json"]);
@@ -87,8 +87,8 @@ fn a_corrupt_reply_drops_the_connection_and_the_next_one_is_good() {
 #[test]
 fn bytes_nobody_asked_for_are_a_drop() {
     let talkative = peer(|mut stream, _| {
-        let octets = packet(&mut stream, 64).unwrap_or_default();
-        let _ = stream.write_all(&[&octets[..], b"and more"].concat());
+        let bytes = packet(&mut stream, 64).unwrap_or_default();
+        let _ = stream.write_all(&[&bytes[..], b"and more"].concat());
         pause(2000);
     });
     let run = client(talkative, &["-c", "3", "-i", "0.3", "--no-reconnect"]);
@@ -102,17 +102,17 @@ fn replies_in_pieces_and_several_at_once_are_whole_replies() {
     let pieces = echo_peer(|_, _| {});
     assert_eq!(client(pieces, &["-c", "3", "-i", "0.01"]).ended.status, 0);
     let crumbling = peer(|mut stream, _| {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
-            octets.extend_from_slice(&buffer[..count]);
+            bytes.extend_from_slice(&buffer[..count]);
             // Keeps two packets back, then gives everything in odd pieces.
-            if octets.len() >= 3 * 64 {
-                for piece in octets.chunks(37) {
+            if bytes.len() >= 3 * 64 {
+                for piece in bytes.chunks(37) {
                     let _ = stream.write_all(piece);
                     pause(1);
                 }
-                octets.clear();
+                bytes.clear();
             }
         }
     });
@@ -159,8 +159,8 @@ fn packets_due_during_an_outage_are_lost_on_time_and_have_their_rows() {
 #[test]
 fn without_reconnecting_the_first_drop_is_the_end() {
     let closing = peer(|mut stream, _| {
-        let octets = packet(&mut stream, 64).unwrap_or_default();
-        let _ = stream.write_all(&octets);
+        let bytes = packet(&mut stream, 64).unwrap_or_default();
+        let _ = stream.write_all(&bytes);
     });
     let run = client(closing, &["-c", "50", "-i", "0.05", "--no-reconnect"]);
     assert_eq!(run.ended.status, 0, "{:?}", run.ended);
@@ -172,8 +172,8 @@ fn without_reconnecting_the_first_drop_is_the_end() {
 fn replies_that_came_before_the_close_still_count() {
     let closing = peer(|mut stream, number| {
         for _ in 0..3 {
-            let octets = packet(&mut stream, 64).unwrap_or_default();
-            let _ = stream.write_all(&octets);
+            let bytes = packet(&mut stream, 64).unwrap_or_default();
+            let _ = stream.write_all(&bytes);
         }
         if number == 1 {
             let _ = stream.shutdown(Shutdown::Both);
@@ -283,10 +283,10 @@ fn ten_megabytes_sent_before_reading_come_back_when_read() {
     let mut stream = server.connect();
     let sent: Vec<u8> = (0..=250).cycle().take(10_000_000).collect();
     let mut writer = stream.try_clone().unwrap();
-    let octets = sent.clone();
+    let bytes = sent.clone();
     // What fits goes at once; the rest when the reader below makes room.
     let sender = thread::spawn(move || {
-        writer.write_all(&octets).unwrap();
+        writer.write_all(&bytes).unwrap();
         writer.shutdown(Shutdown::Write).unwrap();
     });
     pause(300);
@@ -413,9 +413,9 @@ fn running_out_of_descriptors_costs_no_client_and_no_processor() {
     crowd.drain(..50);
     let last = crowd.last_mut().unwrap();
     last.write_all(b"patience").unwrap();
-    let mut octets = [0; 8];
-    last.read_exact(&mut octets).unwrap();
-    assert_eq!(&octets, b"patience");
+    let mut bytes = [0; 8];
+    last.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"patience");
 }
 
 #[test]
@@ -439,8 +439,8 @@ fn two_thousand_clients_at_once_each_get_their_own_bytes() {
     assert!(streams.len() >= 500, "{} clients", streams.len());
     for (number, stream) in &mut streams {
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut octets = [0; 4];
-        stream.read_exact(&mut octets).unwrap();
-        assert_eq!(u32::from_le_bytes(octets), *number);
+        let mut bytes = [0; 4];
+        stream.read_exact(&mut bytes).unwrap();
+        assert_eq!(u32::from_le_bytes(bytes), *number);
     }
 }

@@ -8,9 +8,10 @@ use std::process::Command;
 
 /// Each room's floor; a room imports only from floors below its own, or from
 /// itself.
-const FLOORS: [(&str, u32); 12] = [
+const FLOORS: [(&str, u32); 13] = [
     ("clock", 0),
     ("stats", 0),
+    ("text", 1),
     ("wire", 0),
     ("os", 1),
     ("net", 2),

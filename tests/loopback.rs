@@ -213,9 +213,9 @@ fn one_message_is_printed_as_it_came_back() {
     assert_eq!((ended.status, ended.stdout.as_str()), (0, "Received: Hello, wörld  !\n"));
     assert!(scratch.entries().is_empty(), "{:?}", scratch.entries());
     let shouting = common::peer(|mut stream, _| {
-        let mut octets = [0; 5];
-        stream.read_exact(&mut octets).unwrap();
-        stream.write_all(&octets.to_ascii_uppercase()).unwrap();
+        let mut bytes = [0; 5];
+        stream.read_exact(&mut bytes).unwrap();
+        stream.write_all(&bytes.to_ascii_uppercase()).unwrap();
     });
     let port = shouting.port().to_string();
     let ended = run(["client", "127.0.0.1", &port, "--message", "hello"]);

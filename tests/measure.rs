@@ -113,10 +113,10 @@ fn a_404_is_shown_as_the_server_said_it_with_exit_2() {
 #[test]
 fn a_404_in_the_middle_is_shown_too() {
     let refusing = common::peer(|mut stream, _| {
-        let mut octets = [0; 4096];
-        let _ = stream.read(&mut octets);
+        let mut bytes = [0; 4096];
+        let _ = stream.read(&mut bytes);
         let _ = stream.write_all(b"200 OK: Ready\n");
-        let _ = stream.read(&mut octets);
+        let _ = stream.read(&mut bytes);
         let _ = stream.write_all(b"404 ERROR: Invalid Measurement Message");
     });
     let port = refusing.port().to_string();

@@ -34,8 +34,8 @@ class Server:
         if self.style == "bare":
             connection.sendall(text.replace("OK: Ready", "Ok: Ready").encode())
         elif self.style == "pieces":
-            for octet in (text + "\n").encode():
-                connection.sendall(bytes([octet]))
+            for byte in (text + "\n").encode():
+                connection.sendall(bytes([byte]))
                 time.sleep(0.0005)
         else:
             connection.sendall((text + "\n").encode())

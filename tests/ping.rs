@@ -48,12 +48,12 @@ fn lost(ended: &Ended) -> Vec<u64> {
 
 /// Reads a request to its end.
 fn request(stream: &mut TcpStream) -> String {
-    let mut octets = Vec::new();
-    let mut octet = [0];
-    while octets.last() != Some(&b'\n') && matches!(stream.read(&mut octet), Ok(1)) {
-        octets.extend(octet);
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while bytes.last() != Some(&b'\n') && matches!(stream.read(&mut byte), Ok(1)) {
+        bytes.extend(byte);
     }
-    String::from_utf8(octets).expect("text")
+    String::from_utf8(bytes).expect("text")
 }
 
 // --- What is printed ---
@@ -221,12 +221,12 @@ fn twenty_clients_at_once_do_not_wait_for_a_slow_one() {
     let server = server(&["--loss", "0"]);
     let mut slow = server.connect();
     slow.write_all(b"ping 1 never ends").unwrap();
-    // One that stays in the middle of a message, and one that sends an octet at a
+    // One that stays in the middle of a message, and one that sends a byte at a
     // time.
     let mut slower = server.connect();
     let trickle = thread::spawn(move || {
-        for octet in b"ping 77 at last\n" {
-            slower.write_all(&[*octet]).expect("a server that reads");
+        for byte in b"ping 77 at last\n" {
+            slower.write_all(&[*byte]).expect("a server that reads");
             thread::sleep(Duration::from_millis(20));
         }
         let mut answer = [0; 16];
@@ -329,8 +329,8 @@ fn answers_may_come_in_pieces_and_with_or_without_a_line_end() {
         stream.set_nodelay(true).expect("an option");
         let answer = request(&mut stream).to_uppercase();
         let answer = if number % 2 == 0 { &answer } else { answer.trim_end() };
-        for octet in answer.as_bytes() {
-            let _ = stream.write_all(&[*octet]);
+        for byte in answer.as_bytes() {
+            let _ = stream.write_all(&[*byte]);
             thread::sleep(Duration::from_micros(300));
         }
     });
@@ -346,7 +346,7 @@ fn a_peer_that_closes_or_resets_has_its_own_words() {
     let ended = ping(closing, &["-c", "1"]);
     let closed = "Packet 1 lost: closed by the peer without an answer; known after ";
     assert!(ended.status == 1 && ended.stdout.contains(closed), "{ended:?}");
-    // Closing over octets that nobody read resets.
+    // Closing over bytes that nobody read resets.
     let resetting = peer(|mut stream, _| {
         let _ = stream.read(&mut [0; 3]);
     });
@@ -377,9 +377,9 @@ fn connect_alone_needs_no_server_of_ours() {
     assert_eq!(ended.stdout.matches("RTT (in milliseconds) of packet ").count(), 5, "{ended:?}");
     assert!(!ended.stdout.contains("Response received"), "nothing was sent: {ended:?}");
     for stream in foreign.incoming().take(5) {
-        let mut octets = Vec::new();
-        let _ = stream.unwrap().read_to_end(&mut octets);
-        assert_eq!(octets, b"");
+        let mut bytes = Vec::new();
+        let _ = stream.unwrap().read_to_end(&mut bytes);
+        assert_eq!(bytes, b"");
     }
 }
 

@@ -26,11 +26,11 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-fn echo(address: SocketAddr, octets: &[u8]) -> Vec<u8> {
+fn echo(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
     let mut writer = stream.try_clone().expect("a second descriptor");
-    let sent = octets.to_vec();
+    let sent = bytes.to_vec();
     let sender = thread::spawn(move || {
         let _ = writer.write_all(&sent);
         let _ = writer.shutdown(Shutdown::Write);
@@ -170,9 +170,9 @@ fn the_service_manager_hears_of_start_life_and_stop() {
     command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
     let server = Server::from(command.args(["server", "--bind", "127.0.0.1", "-p", "0"]));
     let hear = || {
-        let mut octets = [0; 500];
-        let count = manager.recv(&mut octets).expect("word from the server");
-        String::from_utf8_lossy(&octets[..count]).into_owned()
+        let mut bytes = [0; 500];
+        let count = manager.recv(&mut bytes).expect("word from the server");
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
     };
     assert!(hear().starts_with("READY=1\nSTATUS="));
     let heard: Vec<String> = (0..6).map(|_| hear()).collect();

@@ -33,8 +33,8 @@ fn static_binary(variable: &str, architecture: &str) -> PathBuf {
 /// Whether an ELF file asks for a loader (a program header `PT_INTERP`).
 fn asks_for_a_loader(elf: &[u8]) -> bool {
     let number = |at: usize, length: usize| {
-        let octets = &elf[at..at + length];
-        octets.iter().rev().fold(0_usize, |sum, &octet| sum << 8 | usize::from(octet))
+        let bytes = &elf[at..at + length];
+        bytes.iter().rev().fold(0_usize, |sum, &byte| sum << 8 | usize::from(byte))
     };
     let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
     (0..count).any(|entry| number(table + entry * size, 4) == 3)

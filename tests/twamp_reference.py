@@ -15,8 +15,8 @@ that send print one JSON line for each session and each reply, then a summary;
 at the first deviation they say on standard error what it is and exit with 1.
 
 Quirks of the server, each one seen in an implementation in the field:
-  pad               replies are 27 octets longer than what came
-  pieces            control messages go out one octet at a time
+  pad               replies are 27 bytes longer than what came
+  pieces            control messages go out one byte at a time
   modes             the greeting offers modes 1, 2, 4 and 0x20
   no-open-mode      the greeting offers mode 2 only
   mode-zero         the greeting offers nothing
@@ -27,7 +27,7 @@ Quirks of the server, each one seen in an implementation in the field:
                     the control connection ends there
   close-early       it ends right after Start-Ack, and packets are still reflected
   zero-address      anyone's packets are reflected, whatever the request said
-  short-38          replies of 38 octets
+  short-38          replies of 38 bytes
   swap-times        the receive and the send time change places
   nanos-fraction    nanoseconds where the fraction of a second belongs
   duplicate         each reply twice
@@ -48,7 +48,7 @@ import sys
 import threading
 import time
 
-# Control messages. `x` is an octet that must be zero when sent.
+# Control messages. `x` is a byte that must be zero when sent.
 GREETING = struct.Struct("!12sI16s16sI12s")
 SET_UP = struct.Struct("!I80s64s16s")
 SERVER_START = struct.Struct("!15sB16sQ8s")
@@ -130,7 +130,7 @@ def receive(connection, layout):
     while len(text) < layout.size:
         more = connection.recv(layout.size - len(text))
         if not more:
-            expect(not text, f"the connection ended after {len(text)} of {layout.size} octets")
+            expect(not text, f"the connection ended after {len(text)} of {layout.size} bytes")
             return None
         text += more
     return layout.unpack(text)
@@ -139,8 +139,8 @@ def receive(connection, layout):
 def send(connection, message, pieces):
     if not pieces:
         return connection.sendall(message)
-    for octet in message:
-        connection.sendall(bytes([octet]))
+    for byte in message:
+        connection.sendall(bytes([byte]))
         time.sleep(0.0005)
 
 
@@ -163,7 +163,7 @@ def test_socket(address, port=0, ttl=255):
 
 
 def receive_packet(endpoint):
-    """Octets, time of receipt, TTL, and the address and port they came from."""
+    """Bytes, time of receipt, TTL, and the address and port they came from."""
     packet, ancillary, _, source = endpoint.recvmsg(65535, 256)
     now = time.time_ns()
     ttl = 255
@@ -219,7 +219,7 @@ class Reflector:
         if self.every("drop-outbound"):
             return
         if len(packet) < SENDER.size:
-            return say(deviation=f"a test packet of {len(packet)} octets", sid=self.sid.hex())
+            return say(deviation=f"a test packet of {len(packet)} bytes", sid=self.sid.hex())
         sequence, self.sequence = self.sequence, self.sequence + 1
         self.look_at(packet, ttl, source)
         if self.every("drop-inbound"):
@@ -305,7 +305,7 @@ class ControlServer:
         return not refused
 
     def commands(self):
-        # A command is at least 32 octets; only a request has more.
+        # A command is at least 32 bytes; only a request has more.
         while True:
             head = receive(self.connection, struct.Struct("!32s"))
             if head is None:
@@ -433,7 +433,7 @@ class Sender:
                 pass
 
     def send(self, rest):
-        """`rest` is what follows the sender's fourteen octets."""
+        """`rest` is what follows the sender's fourteen bytes."""
         packet = SENDER.pack(len(self.sent), ntp(time.time_ns()), ERROR_ESTIMATE) + rest
         self.sent.append(packet)
         try:
@@ -462,7 +462,7 @@ def run_senders(senders, arguments, rest):
 def check_reply(sender, reply, lengths, ssid):
     """What the reply says, by name, once all of it has been looked at."""
     packet, received, reply_ttl, _ = reply
-    expect(len(packet) >= REFLECTOR.size, f"a reply of {len(packet)} octets is too short")
+    expect(len(packet) >= REFLECTOR.size, f"a reply of {len(packet)} bytes is too short")
     sequence, t3, estimate, zero, t2, number, t1, sender_estimate, more_zero, ttl = REFLECTOR.unpack_from(packet)
     expect(number < len(sender.sent), f"sender sequence {number} was never sent")
     where = f"in the reply to packet {number}"
@@ -473,7 +473,7 @@ def check_reply(sender, reply, lengths, ssid):
     expect(more_zero == 0, f"MBZ before the TTL is {more_zero:#06x} {where}")
     expect(estimate & 0xFF, f"an error estimate with a zero multiplier {where}")
     expect(not estimate & 0x4000, f"an error estimate with the Z bit {where}")
-    expect(len(packet) in lengths, f"{len(packet)} octets instead of {sorted(lengths)} {where}")
+    expect(len(packet) in lengths, f"{len(packet)} bytes instead of {sorted(lengths)} {where}")
     expect(ttl == sender.ttl or (not sender.on_loopback and 0 < ttl < 256), f"sender TTL {ttl} {where}")
     expect(sequence <= number, f"reflector sequence {sequence} {where}")
     return {
@@ -713,7 +713,7 @@ def light_reflector(arguments):
     while True:
         packet, received, ttl, source = receive_packet(endpoint)
         if len(packet) < SENDER.size:
-            say(deviation=f"a test packet of {len(packet)} octets")
+            say(deviation=f"a test packet of {len(packet)} bytes")
             continue
         # The sender of a STAMP packet leaves these zero; padding may be anything.
         stamp = len(packet) >= STAMP_SENDER.size and not any(packet[16:44])
@@ -735,7 +735,7 @@ def light_reflector(arguments):
 
 
 def rest_of_packet(arguments):
-    """What follows the sender's fourteen octets: padding, or STAMP's own fields."""
+    """What follows the sender's fourteen bytes: padding, or STAMP's own fields."""
     if not arguments.stamp:
         size = (arguments.length or REFLECTOR.size) - SENDER.size
         return (os.urandom if arguments.random_padding else bytes)(size)
@@ -795,7 +795,7 @@ def tinytwamp_client(arguments):
             try:
                 endpoint.send(message.encode())
                 reply = endpoint.recv(1024)
-                print(f"{message!r}: {len(reply)} octets {reply!r}", flush=True)
+                print(f"{message!r}: {len(reply)} bytes {reply!r}", flush=True)
             except (TimeoutError, ConnectionRefusedError) as error:
                 print(f"{message!r}: no reply ({type(error).__name__})", flush=True)
                 silent += message != messages[-1]
@@ -850,7 +850,7 @@ def parse():
     command = commands.add_parser("client")
     command.set_defaults(run=client)
     add_sending(command)
-    command.add_argument("--padding", type=int, default=27, metavar="OCTETS")
+    command.add_argument("--padding", type=int, default=27, metavar="BYTES")
     command.add_argument("--sessions", type=int, default=1, metavar="K")
     command.add_argument("--ask-port", type=int, metavar="P", help="the next session asks for P + 1")
     command.add_argument("--mode", type=int, default=1, help="what Set-Up-Response chooses")
@@ -871,7 +871,7 @@ def parse():
     add_sending(command)
     command.add_argument("--stamp", action="store_true")
     command.add_argument("--stateless", action="store_true", help="the reflector is to copy the sequence")
-    command.add_argument("--length", type=int, metavar="OCTETS", help="of the whole packet")
+    command.add_argument("--length", type=int, metavar="BYTES", help="of the whole packet")
     command.add_argument("--ssid", type=lambda text: int(text, 0), default=0, metavar="N")
     command.add_argument("--tlv", type=tlv, action="append", default=[], metavar="TYPE:HEX")
 

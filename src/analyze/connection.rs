@@ -42,8 +42,8 @@ impl Role {
 pub struct Side {
     /// Packets that it sent.
     pub packets: u64,
-    /// Octets of data that it sent, each counted once.
-    pub octets: u64,
+    /// Bytes of data that it sent, each counted once.
+    pub bytes: u64,
     /// Data sent again, after a time-out, as asked for, or in vain.
     pub retransmissions: [u64; 3],
     /// Segments that were overtaken.
@@ -255,7 +255,7 @@ impl Connection {
     fn count(&mut self, own: usize, marks: Marks, fresh: u32) {
         let side = &mut self.sides[own];
         side.packets += 1;
-        side.octets += u64::from(fresh);
+        side.bytes += u64::from(fresh);
         let kinds = [Marks::RETRANSMISSION, Marks::FAST_RETRANSMISSION, Marks::SPURIOUS];
         for (count, kind) in side.retransmissions.iter_mut().zip(kinds) {
             *count += u64::from(marks.any(kind));

@@ -1,4 +1,4 @@
-//! How far a byte stream has got: octets count when everything before them is
+//! How far a byte stream has got: bytes count when everything before them is
 //! there too, whether it was seen or only acknowledged.
 
 /// Pieces kept that lie beyond a gap. More are seen when the gap closes.
@@ -17,12 +17,12 @@ pub struct Coverage {
     pieces: Vec<(u32, u32)>,
 }
 
-/// What octets did to a stream.
+/// What bytes did to a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Growth {
-    /// Octets that were not seen before.
+    /// Bytes that were not seen before.
     pub fresh: u32,
-    /// Octets by which the stream grew that is there without a gap.
+    /// Bytes by which the stream grew that is there without a gap.
     pub grown: u32,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn after(one: u32, other: u32) -> bool {
 }
 
 impl Coverage {
-    /// Octets from `from` on were seen, up to but without `to`. The first that
+    /// Bytes from `from` on were seen, up to but without `to`. The first that
     /// are tell where the stream begins.
     pub fn seen(&mut self, from: u32, to: u32) -> Growth {
         let end = *self.end.get_or_insert(from);
@@ -111,7 +111,7 @@ mod tests {
     fn what_was_overtaken_counts_when_the_gap_closes() {
         let mut stream = Coverage::default();
         let base = u32::MAX - 15;
-        let at = |octet: u32| base.wrapping_add(octet);
+        let at = |byte: u32| base.wrapping_add(byte);
         assert_eq!(stream.seen(at(0), at(10)), growth(10, 10));
         assert_eq!(stream.seen(at(20), at(30)), growth(10, 0));
         assert_eq!(stream.seen(at(20), at(30)), growth(0, 0), "again");
@@ -136,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_octet_counts_once_in_whatever_order(
+        fn every_byte_counts_once_in_whatever_order(
             pieces in prop::collection::vec((0_u32..500, 1_u32..60), 1..40),
             base: u32,
         ) {

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 
 use crate::wire::capture::{CaptureError, Captured, Format, Item};
 
-/// Octets read at a time: several of the longest packets.
+/// Bytes read at a time: several of the longest packets.
 const BUFFER: usize = 4 << 20;
 
 /// Why a capture could not be read to its end.
@@ -49,7 +49,7 @@ pub struct Input<R> {
     /// What of the buffer was filled and not used yet.
     start: usize,
     end: usize,
-    /// Octets to pass over that are not in the buffer.
+    /// Bytes to pass over that are not in the buffer.
     skip: usize,
 }
 
@@ -64,7 +64,7 @@ impl<R: Read> Input<R> {
         self.format.as_ref().map(Format::name)
     }
 
-    /// The next packet and its octets; `None` at the end.
+    /// The next packet and its bytes; `None` at the end.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Gives what it has in pieces of one size.
-    struct Pieces<'octets>(&'octets [u8], usize);
+    struct Pieces<'bytes>(&'bytes [u8], usize);
 
     impl Read for Pieces<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -161,12 +161,12 @@ mod tests {
         }
     }
 
-    fn packets(octets: &[u8], piece: usize) -> (Vec<(i64, Vec<u8>)>, bool) {
-        let mut input = Input::new(Pieces(octets, piece));
+    fn packets(bytes: &[u8], piece: usize) -> (Vec<(i64, Vec<u8>)>, bool) {
+        let mut input = Input::new(Pieces(bytes, piece));
         let mut all = Vec::new();
         loop {
             match input.packet() {
-                Ok(Some((captured, octets))) => all.push((captured.at, octets.to_vec())),
+                Ok(Some((captured, bytes))) => all.push((captured.at, bytes.to_vec())),
                 Ok(None) => return (all, true),
                 Err(_) => return (all, false),
             }
@@ -179,8 +179,8 @@ mod tests {
             [word(0xa1b2_c3d4), [2, 0, 4, 0], word(0), word(0), word(0), word(1)].concat();
         for (length, at) in lengths.iter().zip(0..) {
             file.extend([word(at), word(0), word(*length), word(*length)].concat());
-            let octet = at.to_le_bytes()[0];
-            file.extend(std::iter::repeat_n(octet, usize::try_from(*length).unwrap()));
+            let byte = at.to_le_bytes()[0];
+            file.extend(std::iter::repeat_n(byte, usize::try_from(*length).unwrap()));
         }
         file
     }
@@ -191,7 +191,7 @@ mod tests {
         let (all, good) = packets(&file(&lengths), 1 << 20);
         assert!(good);
         assert_eq!(all.len(), 100);
-        assert!(all.iter().zip(0..).all(|((_, octets), at)| octets.iter().all(|&o| o == at)));
+        assert!(all.iter().zip(0..).all(|((_, bytes), at)| bytes.iter().all(|&o| o == at)));
     }
 
     proptest! {

@@ -7,8 +7,8 @@ use super::text::as_tally;
 use crate::clock::Wall;
 use crate::probe::findings;
 use crate::record::json::{micros, percentiles_of};
-use crate::record::object::Object;
-use crate::record::timestamp::rfc3339;
+use crate::text::object::Object;
+use crate::text::timestamp::rfc3339;
 use crate::wire::packet::Skip;
 
 /// The whole analysis.
@@ -102,7 +102,7 @@ fn side(side: &Side) -> Object {
     let [timed_out, fast, spurious] = side.retransmissions;
     Object::new()
         .whole("packets", side.packets)
-        .whole("bytes", side.octets)
+        .whole("bytes", side.bytes)
         .whole("retransmissions", timed_out + fast + spurious)
         .whole("timed_out", timed_out)
         .whole("fast", fast)

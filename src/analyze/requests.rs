@@ -17,7 +17,7 @@ const MAX_PENDING: usize = 1 << 16;
 /// Requests of the first turn that are held back until its end.
 const MAX_HELD: usize = 64;
 
-/// A request that has its reply: when the last octet of each was seen, in
+/// A request that has its reply: when the last byte of each was seen, in
 /// nanoseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answered {
@@ -33,8 +33,8 @@ enum Unit {
     /// The first turn will show it.
     #[default]
     Unknown,
-    /// So many octets.
-    Octets(u64),
+    /// So many bytes.
+    Bytes(u64),
     /// Each ends where it is pushed.
     Pushed,
 }
@@ -42,11 +42,11 @@ enum Unit {
 /// The requests of one connection.
 #[derive(Debug, Clone, Default)]
 pub struct Requests {
-    /// Octets of the client, and of the server.
+    /// Bytes of the client, and of the server.
     sent: u64,
     returned: u64,
     unit: Unit,
-    /// Ends of requests in the client's octets, and when they were seen, if they
+    /// Ends of requests in the client's bytes, and when they were seen, if they
     /// were.
     pending: VecDeque<(u64, Option<i64>)>,
     /// What the first turn has brought: where each ended.
@@ -62,7 +62,7 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// The client has sent `fresh` octets, `pushed` or not, at `at`, or at a time
+    /// The client has sent `fresh` bytes, `pushed` or not, at `at`, or at a time
     /// that nobody saw; what is known to be answered by now goes to `done`.
     pub fn on_client(
         &mut self,
@@ -81,7 +81,7 @@ impl Requests {
         self.sent += u64::from(fresh);
         // After a reply the next request goes alone: one as long as several units
         // is a longer one.
-        if let Unit::Octets(unit) = self.unit
+        if let Unit::Bytes(unit) = self.unit
             && self.returned == before
             && pushed
             && at.is_some()
@@ -92,8 +92,8 @@ impl Requests {
         }
         match self.unit {
             // Their replies will have no time either.
-            Unit::Octets(_) if at.is_none() => {}
-            Unit::Octets(unit) => {
+            Unit::Bytes(_) if at.is_none() => {}
+            Unit::Bytes(unit) => {
                 let mut end = (before / unit + 1) * unit;
                 while end <= self.sent {
                     self.wait_for(end, at);
@@ -127,15 +127,15 @@ impl Requests {
                     self.held = vec![last];
                 }
                 let first = self.held.first().map_or(self.sent, |(end, _)| *end);
-                self.unit = Unit::Octets(first.max(1));
+                self.unit = Unit::Bytes(first.max(1));
                 self.release(&mut done);
             }
-            Unit::Octets(unit) if !self.sent.is_multiple_of(unit) => self.unit = Unit::Pushed,
-            Unit::Octets(_) | Unit::Pushed => {}
+            Unit::Bytes(unit) if !self.sent.is_multiple_of(unit) => self.unit = Unit::Pushed,
+            Unit::Bytes(_) | Unit::Pushed => {}
         }
     }
 
-    /// The server has sent `fresh` octets at `at`, or at a time that nobody saw;
+    /// The server has sent `fresh` bytes at `at`, or at a time that nobody saw;
     /// what is answered by that goes to `done`.
     pub fn on_server(&mut self, fresh: u32, at: Option<i64>, mut done: impl FnMut(Answered)) {
         if fresh == 0 {
@@ -213,15 +213,15 @@ fn record(series: &mut Series, from: i64, to: i64) {
 mod tests {
     use super::*;
 
-    /// Segments: who, octets, pushed, when.
+    /// Segments: who, bytes, pushed, when.
     fn played(segments: &[(char, u32, bool, i64)]) -> (Vec<(i64, i64)>, Requests) {
         let mut requests = Requests::default();
         let mut done = Vec::new();
-        for &(who, octets, pushed, at) in segments {
+        for &(who, bytes, pushed, at) in segments {
             if who == 'c' {
-                requests.on_client(octets, pushed, Some(at), |answered| done.push(answered));
+                requests.on_client(bytes, pushed, Some(at), |answered| done.push(answered));
             } else {
-                requests.on_server(octets, Some(at), |answered| done.push(answered));
+                requests.on_server(bytes, Some(at), |answered| done.push(answered));
             }
         }
         requests.end(|answered| done.push(answered));

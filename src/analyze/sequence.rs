@@ -40,7 +40,7 @@ impl Marks {
     pub const ZERO_WINDOW: Self = Self(1 << 7);
     /// Nothing but another window.
     pub const WINDOW_UPDATE: Self = Self(1 << 8);
-    /// One octet into a window without room.
+    /// One byte into a window without room.
     pub const ZERO_WINDOW_PROBE: Self = Self(1 << 9);
     /// The answer to that.
     pub const ZERO_WINDOW_PROBE_ACK: Self = Self(1 << 10);
@@ -106,7 +106,7 @@ pub struct Verdict {
     pub ack_rtt: Option<u64>,
     /// What its data adds to this side's stream.
     pub data: Growth,
-    /// Octets of the other side's stream that were never seen and are there, as
+    /// Bytes of the other side's stream that were never seen and are there, as
     /// it acknowledges them.
     pub unseen: u32,
 }
@@ -197,7 +197,7 @@ fn plain_marks(own: &Direction, other: &mut Direction, segment: &Segment) -> Mar
     {
         marks = marks.and(Marks::ZERO_WINDOW_PROBE_ACK);
         if one_more {
-            // The octet of the probe was taken after all.
+            // The byte of the probe was taken after all.
             other.next = Some(segment.acknowledgement);
             other.to_be_acked = other.next;
         }
@@ -231,7 +231,7 @@ fn again(
     let Some(next) = own.next else { return Marks::default() };
     let end = sequence.wrapping_add(length);
     let takes = length.wrapping_add(u32::from(segment.any(SYN | FIN)));
-    // One octet before what is next, and more than that: the octet of a probe
+    // One byte before what is next, and more than that: the byte of a probe
     // and new data behind it.
     let probe_and_more = length > 1 && next.wrapping_sub(1) == sequence;
     let behind = after(next, sequence) && !probe_and_more;
@@ -265,7 +265,7 @@ fn cover(own: &mut Direction, segment: &Segment) -> Growth {
     own.coverage.seen(from, to)
 }
 
-/// What is acknowledged was there. A FIN is no octet of the stream.
+/// What is acknowledged was there. A FIN is no byte of the stream.
 fn take_for_seen(other: &mut Direction, acknowledgement: u32) -> u32 {
     let is_fin = other.fin.is_some_and(|fin| acknowledgement == fin.wrapping_add(1));
     other.coverage.acknowledged(acknowledgement.wrapping_sub(u32::from(is_fin)))

@@ -11,10 +11,10 @@ use crate::wire::tcp::{ACK, FIN, RST, SYN, Segment};
 const FIRST: usize = 40;
 const LAST: usize = 10;
 const EXCEPTIONS: usize = 200;
-/// Steps of one connection that are kept where all are asked for, 128 octets
+/// Steps of one connection that are kept where all are asked for, 128 bytes
 /// each.
 const ALL: usize = 1 << 20;
-/// Octets of data that are shown, and compared to tell an echo.
+/// Bytes of data that are shown, and compared to tell an echo.
 const SHOWN: usize = 48;
 
 /// One packet, in words by [`Step::text`].
@@ -27,7 +27,7 @@ pub struct Step {
     role: Role,
     flags: u8,
     marks: Marks,
-    /// Octets of data.
+    /// Bytes of data.
     length: u32,
     /// The beginning of the data, as far as it was captured.
     head: [u8; SHOWN],
@@ -156,7 +156,7 @@ impl Step {
         let head = &self.head[..usize::from(self.head_length)];
         let whole = u32::from(self.head_length) == self.length;
         let text = head.trim_ascii_end();
-        let readable = text.iter().all(|octet| matches!(octet, b' '..=b'~'));
+        let readable = text.iter().all(|byte| matches!(byte, b' '..=b'~'));
         if whole && readable && !text.is_empty() {
             format!("{who} sends {:?}{back}", String::from_utf8_lossy(text))
         } else {

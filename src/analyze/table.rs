@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::connection::Connection;
 use super::requests::Answered;
 use crate::wire::capture::Captured;
-use crate::wire::ip::Octets;
+use crate::wire::ip::Bytes;
 use crate::wire::packet::{Packet, Skip, TcpPacket};
 
 /// Connections that are looked at; further ones are only counted.
@@ -53,14 +53,14 @@ impl Capture {
 
     /// Takes in a packet; requests that it answers go to `done`.
     #[inline]
-    pub fn take(&mut self, captured: &Captured, octets: &[u8], done: impl FnMut(Answered)) {
+    pub fn take(&mut self, captured: &Captured, bytes: &[u8], done: impl FnMut(Answered)) {
         self.packets += 1;
         let (first, last) = self.seen.unwrap_or((captured.at, captured.at));
         self.seen = Some((first.min(captured.at), last.max(captured.at)));
         let length = usize::try_from(captured.original).unwrap_or(usize::MAX);
         // A file may say that less was on the wire than it holds.
-        let octets = Octets { kept: octets, length: length.max(octets.len()) };
-        match Packet::parse(captured.link, octets) {
+        let bytes = Bytes { kept: bytes, length: length.max(bytes.len()) };
+        match Packet::parse(captured.link, bytes) {
             Packet::Tcp(packet) => self.segment(&packet, captured.at, done),
             Packet::Fragment(_) => self.skip(Skip::Fragment),
             Packet::Skipped(why) => self.skip(why),

@@ -6,9 +6,9 @@ use super::story::Step;
 use super::table::Capture;
 use crate::clock::Wall;
 use crate::probe::{Tally, findings};
-use crate::record::format::{Unit, count, duration};
-use crate::record::timestamp::rfc3339;
 use crate::stats::Summary;
+use crate::text::format::{Unit, count, duration};
+use crate::text::timestamp::rfc3339;
 use crate::wire::packet::Skip;
 
 /// Connections that are told in full; further ones have a line each.
@@ -196,7 +196,7 @@ fn figures(series: &Summary) -> String {
 
 /// What one end sent, and what went wrong with it.
 fn sent(side: &Side, name: &str) -> String {
-    let mut text = format!("  {name}: {} bytes in {}", side.octets, count(side.packets, "packet"));
+    let mut text = format!("  {name}: {} bytes in {}", side.bytes, count(side.packets, "packet"));
     let acknowledged = side.acknowledged_after.summary();
     if !acknowledged.is_empty() {
         text += &format!(", acknowledged after {}", figures(&acknowledged));

@@ -121,8 +121,8 @@ fn read(
     capture: &mut Capture,
     joins: &mut [Join<'_>],
 ) -> Result<(), InputError> {
-    while let Some((captured, octets)) = input.packet()? {
-        capture.take(&captured, octets, |answered| {
+    while let Some((captured, bytes)) = input.packet()? {
+        capture.take(&captured, bytes, |answered| {
             for join in joins.iter_mut() {
                 join.take(answered);
             }

@@ -71,7 +71,7 @@ fn exchange(connected: &Connected, text: &str, plan: &Plan) -> Result<Status, Fa
     Ok(Status::Good)
 }
 
-/// How many octets agree.
+/// How many bytes agree.
 fn same(received: &[u8], text: &str) -> usize {
     received.iter().zip(text.as_bytes()).filter(|(a, b)| a == b).count()
 }

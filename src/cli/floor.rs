@@ -31,7 +31,7 @@ impl Control for Quiet {
     fn show(&mut self, _tally: &Tally, _outstanding: usize) {}
 }
 
-/// Measures packets of `size` octets at the pace of `plan`, over IPv4 on
+/// Measures packets of `size` bytes at the pace of `plan`, over IPv4 on
 /// loopback, and gives p50 and p99 in nanoseconds.
 pub(super) fn measure(
     plan: &Plan,

@@ -14,7 +14,7 @@ use super::matches::Matches;
 use crate::net::syslog::{self, Severity, Syslog};
 use crate::os::clock;
 use crate::os::signals::{Signal, seen};
-use crate::record::timestamp::rfc3339;
+use crate::text::timestamp::rfc3339;
 
 /// A log file that cannot be written.
 #[derive(Debug)]

@@ -21,8 +21,8 @@ use crate::record::diagnostics::DiagnosticsSink;
 use crate::record::files::RunFiles;
 use crate::record::log_file::LogFileSink;
 use crate::record::measurement::{Series, SeriesSink, TABLE_HEAD};
-use crate::record::object::Object;
 use crate::record::{Run, json};
+use crate::text::object::Object;
 use crate::wire::measurement::{Kind, Reply, Setup};
 
 /// The measurement server's port.

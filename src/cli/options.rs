@@ -36,7 +36,7 @@ pub struct Group {
 
 /// The largest payload of one packet.
 pub const MAX_SIZE: u64 = 64 << 20;
-/// The most octets after a test packet's header: what UDP over IPv4 holds.
+/// The most bytes after a test packet's header: what UDP over IPv4 holds.
 pub const MAX_PADDING: u64 = 65_507 - 14;
 
 pub(super) const fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Opt {
@@ -332,7 +332,7 @@ pub const TEST_PACKETS: Group = Group {
             "BYTES",
             Kind::Bytes { least: 0, most: MAX_PADDING },
             Some("27"),
-            "octets after the 14 of a test packet; below 27 replies are longer than packets",
+            "bytes after the 14 of a test packet; below 27 replies are longer than packets",
         ),
         flag("light", None, "no control connection: a TWAMP Light or STAMP reflector on UDP PORT"),
         option(
@@ -431,4 +431,4 @@ pub const ACCURACY: Group = Group {
 };
 
 pub(super) const BUSY_POLL: Opt =
-    flag("busy-poll", None, "look for octets all the time instead of sleeping; costs a core");
+    flag("busy-poll", None, "look for bytes all the time instead of sleeping; costs a core");

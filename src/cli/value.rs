@@ -157,13 +157,13 @@ fn size(bytes: u64) -> String {
 
 /// Digits alone: no sign, no white space.
 fn number(text: &str) -> Option<u64> {
-    if text.bytes().all(|octet| octet.is_ascii_digit()) { text.parse().ok() } else { None }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 /// Digits with at most one point, no exponent, never NaN or infinite.
 fn decimal(text: &str) -> Option<f64> {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    let points = text.bytes().filter(|&octet| octet == b'.').count();
+    let points = text.bytes().filter(|&byte| byte == b'.').count();
     (digits > 0 && points <= 1 && digits + points == text.len()).then(|| text.parse().ok())?
 }
 

@@ -2,23 +2,23 @@
 
 use super::stream::{Codec, Decoded};
 
-/// Octets at a payload's start that carry its probe's number, so that no two
-/// neighbouring payloads are alike and an octet too many or too few is seen.
+/// Bytes at a payload's start that carry its probe's number, so that no two
+/// neighbouring payloads are alike and a byte too many or too few is seen.
 const NUMBER: usize = 8;
 
-/// Payloads of one size: pseudo-random octets, which no link can compress,
+/// Payloads of one size: pseudo-random bytes, which no link can compress,
 /// headed by the probe's number. Nothing but one payload is kept in memory.
 #[derive(Debug)]
 pub struct EchoCodec {
     payload: Vec<u8>,
     /// The probe whose reply is coming in.
     expected: u64,
-    /// Octets of it that have come.
+    /// Bytes of it that have come.
     offset: usize,
 }
 
 impl EchoCodec {
-    /// Payloads of `size` octets, at least one.
+    /// Payloads of `size` bytes, at least one.
     pub fn new(size: usize) -> Self {
         let mut payload = vec![0; size];
         fill(&mut payload);
@@ -33,24 +33,24 @@ impl EchoCodec {
         &self.payload
     }
 
-    /// Whether `octets` continue the expected reply at its offset.
-    fn matches(&mut self, octets: &[u8]) -> bool {
+    /// Whether `bytes` continue the expected reply at its offset.
+    fn matches(&mut self, bytes: &[u8]) -> bool {
         let offset = self.offset;
-        same(octets, &self.payload(self.expected)[offset..])
+        same(bytes, &self.payload(self.expected)[offset..])
     }
 }
 
-/// Whether `expected` begins with `octets`. The C library of the static binary
-/// compares octet by octet, which takes half a microsecond for a thousand;
+/// Whether `expected` begins with `bytes`. The C library of the static binary
+/// compares byte by byte, which takes half a microsecond for a thousand;
 /// arrays of a known size are compared in registers.
-fn same(octets: &[u8], expected: &[u8]) -> bool {
-    let Some(expected) = expected.get(..octets.len()) else { return false };
-    let rest = after_same::<32>(octets, expected);
-    let rest = rest.and_then(|(octets, expected)| after_same::<8>(octets, expected));
-    rest.is_some_and(|(octets, expected)| octets.iter().eq(expected))
+fn same(bytes: &[u8], expected: &[u8]) -> bool {
+    let Some(expected) = expected.get(..bytes.len()) else { return false };
+    let rest = after_same::<32>(bytes, expected);
+    let rest = rest.and_then(|(bytes, expected)| after_same::<8>(bytes, expected));
+    rest.is_some_and(|(bytes, expected)| bytes.iter().eq(expected))
 }
 
-/// What follows the blocks of `N` octets, if those are the same in both.
+/// What follows the blocks of `N` bytes, if those are the same in both.
 fn after_same<'two, const N: usize>(
     one: &'two [u8],
     other: &'two [u8],
@@ -60,10 +60,10 @@ fn after_same<'two, const N: usize>(
     same.then_some((rest, other_rest))
 }
 
-/// Marsaglia's xorshift64: the same octets in every run.
-fn fill(octets: &mut [u8]) {
+/// Marsaglia's xorshift64: the same bytes in every run.
+fn fill(bytes: &mut [u8]) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for chunk in octets.chunks_mut(8) {
+    for chunk in bytes.chunks_mut(8) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -78,13 +78,13 @@ impl Codec for EchoCodec {
     }
 
     #[inline]
-    fn decode(&mut self, octets: &[u8], sent: u64) -> (usize, Decoded) {
+    fn decode(&mut self, bytes: &[u8], sent: u64) -> (usize, Decoded) {
         if self.expected > sent {
-            return (octets.len(), Decoded::Unasked);
+            return (bytes.len(), Decoded::Unasked);
         }
-        let used = octets.len().min(self.payload.len() - self.offset);
-        if !self.matches(&octets[..used]) {
-            return (octets.len(), Decoded::Corrupt);
+        let used = bytes.len().min(self.payload.len() - self.offset);
+        if !self.matches(&bytes[..used]) {
+            return (bytes.len(), Decoded::Corrupt);
         }
         self.offset += used;
         if self.offset < self.payload.len() {
@@ -111,12 +111,12 @@ mod tests {
         (1..=packets).flat_map(|number| codec.encode(number).to_vec()).collect()
     }
 
-    fn replies(codec: &mut EchoCodec, mut octets: &[u8], sent: u64) -> Vec<Decoded> {
+    fn replies(codec: &mut EchoCodec, mut bytes: &[u8], sent: u64) -> Vec<Decoded> {
         let mut all = Vec::new();
-        while !octets.is_empty() {
-            let (used, decoded) = codec.decode(octets, sent);
+        while !bytes.is_empty() {
+            let (used, decoded) = codec.decode(bytes, sent);
             assert!(used > 0, "a decoder that takes nothing would never end");
-            octets = &octets[used..];
+            bytes = &bytes[used..];
             if decoded != Decoded::More {
                 all.push(decoded);
             }
@@ -125,23 +125,23 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_payloads_differ_even_at_one_octet() {
+    fn neighbouring_payloads_differ_even_at_one_byte() {
         let stream = stream(1, 3);
         assert_eq!(stream, [1, 2, 3]);
     }
 
     #[test]
-    fn octets_of_the_last_reply_are_not_taken_for_the_next() {
+    fn bytes_of_the_last_reply_are_not_taken_for_the_next() {
         let mut codec = EchoCodec::new(64);
         let twice = [stream(64, 1), stream(64, 1)].concat();
         assert_eq!(replies(&mut codec, &twice, 2), [Decoded::Reply, Decoded::Corrupt]);
     }
 
     #[test]
-    fn octets_that_nobody_asked_for_are_told() {
+    fn bytes_that_nobody_asked_for_are_told() {
         let mut codec = EchoCodec::new(4);
-        let octets = stream(4, 2);
-        assert_eq!(replies(&mut codec, &octets, 1), [Decoded::Reply, Decoded::Unasked]);
+        let bytes = stream(4, 2);
+        assert_eq!(replies(&mut codec, &bytes, 1), [Decoded::Reply, Decoded::Unasked]);
     }
 
     #[test]
@@ -159,10 +159,10 @@ mod tests {
             size in 1_usize..40,
             cuts in prop::collection::vec(1_usize..30, 1..60),
         ) {
-            let octets = stream(size, 20);
+            let bytes = stream(size, 20);
             let mut codec = EchoCodec::new(size);
             let mut all = Vec::new();
-            let mut rest = &octets[..];
+            let mut rest = &bytes[..];
             for cut in cuts.iter().cycle() {
                 let (piece, after) = rest.split_at((*cut).min(rest.len()));
                 all.extend(replies(&mut codec, piece, 20));
@@ -175,12 +175,12 @@ mod tests {
         }
 
         #[test]
-        fn any_altered_octet_is_corrupt(size in 1_usize..100, at in 0_usize..100, bit in 0_u8..8) {
-            let mut octets = stream(size, 1);
+        fn any_altered_byte_is_corrupt(size in 1_usize..100, at in 0_usize..100, bit in 0_u8..8) {
+            let mut bytes = stream(size, 1);
             let at = at % size;
-            octets[at] ^= 1 << bit;
+            bytes[at] ^= 1 << bit;
             let mut codec = EchoCodec::new(size);
-            prop_assert_eq!(replies(&mut codec, &octets, 1), vec![Decoded::Corrupt]);
+            prop_assert_eq!(replies(&mut codec, &bytes, 1), vec![Decoded::Corrupt]);
         }
     }
 }

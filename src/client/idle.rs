@@ -138,7 +138,7 @@ impl Flight {
         };
         match heard {
             Ok(Heard::Nothing | Heard::Room | Heard::Stamps) => Next::Goes(self),
-            Ok(Heard::Octets(count)) => {
+            Ok(Heard::Bytes(count)) => {
                 self.came.extend_from_slice(&piece[..count]);
                 self.answered(at)
             }
@@ -153,7 +153,7 @@ impl Flight {
         }
     }
 
-    /// Octets came: the probe's echo, whole or in part, or what nobody asked
+    /// Bytes came: the probe's echo, whole or in part, or what nobody asked
     /// for.
     fn answered(mut self, at: Mono) -> Next {
         if !PROBE.starts_with(&self.came) {
@@ -357,9 +357,9 @@ mod tests {
     }
 
     fn echo_once(stream: &mut TcpStream) {
-        let mut octets = [0; PROBE.len()];
-        stream.read_exact(&mut octets).unwrap();
-        stream.write_all(&octets).unwrap();
+        let mut bytes = [0; PROBE.len()];
+        stream.read_exact(&mut bytes).unwrap();
+        stream.write_all(&bytes).unwrap();
     }
 
     #[test]
@@ -375,7 +375,7 @@ mod tests {
             stream.shutdown(Shutdown::Write).unwrap();
         });
         assert_eq!((ended.fate.name(), ended.silent), ("closed", GAP));
-        // Closed with octets unread: the kernel sends a reset.
+        // Closed with bytes unread: the kernel sends a reset.
         let ended = fate(|mut stream| {
             echo_once(&mut stream);
             stream.read_exact(&mut [0; 1]).unwrap();

@@ -23,11 +23,11 @@ const MAX_WAITING: usize = 1 << 16;
 /// The stamps of one connection.
 #[derive(Debug)]
 pub struct KernelStamps {
-    /// Octets written so far, modulo 2^32.
+    /// Bytes written so far, modulo 2^32.
     written: u32,
     /// When each request that waits for its reply was handed over.
     sent: VecDeque<Mono>,
-    /// The last octet of each of them that is written, and when it left, once
+    /// The last byte of each of them that is written, and when it left, once
     /// that is known.
     requests: VecDeque<(u32, Option<Wall>)>,
     anchor: Anchor,
@@ -58,11 +58,11 @@ impl KernelStamps {
         }
     }
 
-    /// So many octets were written.
-    pub fn on_written(&mut self, octets: usize) {
+    /// So many bytes were written.
+    pub fn on_written(&mut self, bytes: usize) {
         #[allow(clippy::cast_possible_truncation, reason = "counted modulo 2^32")]
-        let octets = octets as u32;
-        self.written = self.written.wrapping_add(octets);
+        let bytes = bytes as u32;
+        self.written = self.written.wrapping_add(bytes);
     }
 
     /// A request was handed over.
@@ -72,7 +72,7 @@ impl KernelStamps {
         }
     }
 
-    /// With the last octets a request was complete.
+    /// With the last bytes a request was complete.
     pub fn on_request(&mut self) {
         if self.requests.len() < MAX_WAITING {
             self.requests.push_back((self.written.wrapping_sub(1), None));
@@ -86,8 +86,8 @@ impl KernelStamps {
 
     /// `false` if there is nothing more.
     fn fetch_one(&mut self, stream: &Stream) -> bool {
-        let Some((octet, left)) = stream.departure() else { return false };
-        if let Some(request) = self.requests.iter_mut().find(|(last, _)| *last == octet) {
+        let Some((byte, left)) = stream.departure() else { return false };
+        if let Some(request) = self.requests.iter_mut().find(|(last, _)| *last == byte) {
             request.1 = Some(left);
         }
         true

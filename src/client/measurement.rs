@@ -79,8 +79,8 @@ pub fn terminate(stream: &Stream, until: Mono) -> io::Result<String> {
     Ok(text(&ask(stream, b"t\n", until, whole)?))
 }
 
-fn text(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).trim().to_owned()
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
 }
 
 /// Probes of one size: `m PAYLOAD NUMBER`, each echoed unchanged.
@@ -92,14 +92,14 @@ pub struct MeasurementCodec {
     /// Its probe.
     number: u64,
     expected: u64,
-    /// Octets of the expected echo that have come.
+    /// Bytes of the expected echo that have come.
     offset: usize,
     /// What came instead of an echo.
     said: Vec<u8>,
 }
 
 impl MeasurementCodec {
-    /// Probes with payloads of `size` octets.
+    /// Probes with payloads of `size` bytes.
     pub fn new(size: usize) -> Self {
         let mut codec = Self {
             size,
@@ -129,10 +129,10 @@ impl MeasurementCodec {
     }
 
     /// An error text is gathered until its line ends.
-    fn refusal(&mut self, octets: &[u8]) -> (usize, Decoded) {
-        let end = octets.iter().position(|&octet| octet == b'\n').map(|at| at + 1);
-        let used = end.unwrap_or(octets.len()).min(MAX_REPLY);
-        self.said.extend_from_slice(&octets[..used]);
+    fn refusal(&mut self, bytes: &[u8]) -> (usize, Decoded) {
+        let end = bytes.iter().position(|&byte| byte == b'\n').map(|at| at + 1);
+        let used = end.unwrap_or(bytes.len()).min(MAX_REPLY);
+        self.said.extend_from_slice(&bytes[..used]);
         if end.is_some() || self.said.len() >= MAX_REPLY {
             (used, Decoded::Refused(text(&self.said)))
         } else {
@@ -147,22 +147,22 @@ impl Codec for MeasurementCodec {
         &self.message
     }
 
-    fn decode(&mut self, octets: &[u8], sent: u64) -> (usize, Decoded) {
+    fn decode(&mut self, bytes: &[u8], sent: u64) -> (usize, Decoded) {
         // What still belongs to the setup's reply: a newline on its own.
         let at_start = self.offset == 0 && self.said.is_empty();
-        if at_start && self.expected == 1 && octets[0].is_ascii_whitespace() {
+        if at_start && self.expected == 1 && bytes[0].is_ascii_whitespace() {
             return (1, Decoded::More);
         }
-        if !self.said.is_empty() || (at_start && octets[0] == b'4') {
-            return self.refusal(octets);
+        if !self.said.is_empty() || (at_start && bytes[0] == b'4') {
+            return self.refusal(bytes);
         }
         if self.expected > sent {
-            return (octets.len(), Decoded::Unasked);
+            return (bytes.len(), Decoded::Unasked);
         }
         self.write(self.expected);
-        let used = octets.len().min(self.message.len() - self.offset);
-        if octets[..used] != self.message[self.offset..self.offset + used] {
-            return (octets.len(), Decoded::Corrupt);
+        let used = bytes.len().min(self.message.len() - self.offset);
+        if bytes[..used] != self.message[self.offset..self.offset + used] {
+            return (bytes.len(), Decoded::Corrupt);
         }
         self.offset += used;
         if self.offset < self.message.len() {
@@ -188,10 +188,10 @@ impl Codec for MeasurementCodec {
 mod tests {
     use super::*;
 
-    /// Feeds octets in pieces and gives what was decoded besides "more".
-    fn feed(codec: &mut MeasurementCodec, octets: &[u8], piece: usize) -> Vec<Decoded> {
+    /// Feeds bytes in pieces and gives what was decoded besides "more".
+    fn feed(codec: &mut MeasurementCodec, bytes: &[u8], piece: usize) -> Vec<Decoded> {
         let mut all = Vec::new();
-        for mut part in octets.chunks(piece) {
+        for mut part in bytes.chunks(piece) {
             while !part.is_empty() {
                 let (used, decoded) = codec.decode(part, 2);
                 part = &part[used..];

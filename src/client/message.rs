@@ -7,7 +7,7 @@ use crate::clock::Mono;
 use crate::net::{Heard, Stream};
 use crate::os::{clock, signals};
 
-/// Sends `text` and gives what came back: as many octets as were sent, or
+/// Sends `text` and gives what came back: as many bytes as were sent, or
 /// fewer when the peer closed or `until` came first.
 ///
 /// # Errors
@@ -63,7 +63,7 @@ fn pull(
 ) -> io::Result<ControlFlow<(), usize>> {
     let (at, heard) = stream.receive(buffer, clock::now(), until, for_room);
     Ok(match heard? {
-        Heard::Octets(count) => ControlFlow::Continue(count),
+        Heard::Bytes(count) => ControlFlow::Continue(count),
         Heard::End => ControlFlow::Break(()),
         Heard::Nothing | Heard::Room | Heard::Stamps
             if at >= until || signals::stop_requests() > 0 =>

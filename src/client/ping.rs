@@ -19,7 +19,7 @@ use crate::os::poll::{self, Interest, MAX_WATCHED};
 use crate::os::{clock, socket};
 use crate::probe::link::TcpTotals;
 use crate::probe::{Arrival, Detail, Ended, Failure, Link, PingDetail, Reopened, Single, What};
-use crate::record::timestamp::rfc3339;
+use crate::text::timestamp::rfc3339;
 use crate::wire::icmp::{IcmpError, Quoted};
 use crate::wire::ping::{self, Answer};
 
@@ -277,7 +277,7 @@ impl PingLink {
         let (at, heard) = stream.read(&mut piece);
         let sent = *sent;
         match heard {
-            Ok(Heard::Octets(count)) => {
+            Ok(Heard::Bytes(count)) => {
                 came.extend_from_slice(&piece[..count]);
                 match ping::read(&flight.request, came) {
                     Answer::Part if came.len() <= ping::MAX_MESSAGE => self.flights.push(flight),

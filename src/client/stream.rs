@@ -15,9 +15,9 @@ use crate::net::{Dial, Dialer, Heard, Stream, Waiting};
 use crate::os::clock;
 use crate::os::tcp_info::TcpInfo;
 use crate::probe::link::TcpTotals;
-use crate::probe::{Arrival, Cause, Detail, Link, Reopened, What};
+use crate::probe::{Arrival, Detail, DropCause, Link, Reopened, What};
 
-/// What the octets that came mean.
+/// What the bytes that came mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
     /// A reply is not complete yet.
@@ -26,7 +26,7 @@ pub enum Decoded {
     Reply,
     /// What came in its place is wrong.
     Corrupt,
-    /// Octets came though no probe is outstanding.
+    /// Bytes came though no probe is outstanding.
     Unasked,
     /// The peer says, in its protocol, that it ends the session.
     Refused(String),
@@ -34,19 +34,19 @@ pub enum Decoded {
 
 /// A protocol on a byte stream, without sockets or time.
 pub trait Codec {
-    /// All octets of a probe. It is asked again when the probe could only be
-    /// sent in part, and gives the same octets then.
+    /// All bytes of a probe. It is asked again when the probe could only be
+    /// sent in part, and gives the same bytes then.
     fn encode(&mut self, number: u64) -> &[u8];
 
-    /// Takes octets in the order in which they came, at most to the end of one
+    /// Takes bytes in the order in which they came, at most to the end of one
     /// reply, and tells how many it took. `sent` is the last probe of which
     /// anything was sent.
-    fn decode(&mut self, octets: &[u8], sent: u64) -> (usize, Decoded);
+    fn decode(&mut self, bytes: &[u8], sent: u64) -> (usize, Decoded);
 
     /// A new connection: the next reply will be the one to probe `next`.
     fn reset(&mut self, next: u64);
 
-    /// The peer has closed. What octets without an end mean now, if anything.
+    /// The peer has closed. What bytes without an end mean now, if anything.
     fn at_end(&mut self) -> Option<String> {
         None
     }
@@ -57,13 +57,13 @@ pub trait Codec {
 pub struct Extras {
     /// Ask the kernel about the connection at every reply.
     pub tcp_info: bool,
-    /// Ask the kernel when octets left and came.
+    /// Ask the kernel when bytes left and came.
     pub kernel_stamps: bool,
     /// How to wait.
     pub waiting: Waiting,
 }
 
-/// Octets taken from the kernel at a time. Only the pages that replies reach
+/// Bytes taken from the kernel at a time. Only the pages that replies reach
 /// become memory.
 const BUFFER: usize = 256 * 1024;
 
@@ -87,7 +87,7 @@ pub struct StreamLink<C> {
     at: Mono,
     /// Probes that are not sent, or only in part; empty most of the time.
     unsent: Range<u64>,
-    /// Octets of the first of them that were sent.
+    /// Bytes of the first of them that were sent.
     offset: usize,
     /// Why writing failed. Reading may still find replies before the end.
     write_error: Option<io::Error>,
@@ -165,8 +165,8 @@ impl<C: Codec> StreamLink<C> {
         let stream = self.stream.as_ref()?;
         let mut first = None;
         while self.write_error.is_none() && !self.unsent.is_empty() {
-            let octets = self.codec.encode(self.unsent.start);
-            let rest = octets.get(self.offset..).unwrap_or_default();
+            let bytes = self.codec.encode(self.unsent.start);
+            let rest = bytes.get(self.offset..).unwrap_or_default();
             let (at, result) = stream.send(rest);
             first.get_or_insert(at);
             if let (Some(stamps), Ok(sent)) = (&mut self.stamps, &result) {
@@ -194,16 +194,16 @@ impl<C: Codec> StreamLink<C> {
         if self.undecoded.is_empty() {
             return None;
         }
-        let octets = self.buffer.get(self.undecoded.clone()).unwrap_or_default();
+        let bytes = self.buffer.get(self.undecoded.clone()).unwrap_or_default();
         let partly_sent = u64::from(self.offset > 0);
         let sent = (self.unsent.start + partly_sent).saturating_sub(1);
-        let (used, decoded) = self.codec.decode(octets, sent);
+        let (used, decoded) = self.codec.decode(bytes, sent);
         self.undecoded.start += used;
         Some(match decoded {
             Decoded::More => What::Progress,
             Decoded::Reply => What::Reply(self.reply()),
             Decoded::Corrupt => What::Corrupt,
-            Decoded::Unasked => What::Down(Cause::Unasked),
+            Decoded::Unasked => What::Down(DropCause::Unasked),
             Decoded::Refused(text) => self.refused(text),
         })
     }
@@ -226,16 +226,16 @@ impl<C: Codec> StreamLink<C> {
         self.stream.as_ref().filter(|_| self.extras.tcp_info).and_then(Stream::tcp_info)
     }
 
-    /// Reads once, and says what it means unless octets came.
+    /// Reads once, and says what it means unless bytes came.
     fn listen(&mut self, until: Mono) -> Option<What> {
         let Some(stream) = &self.stream else {
-            return Some(What::Down(Cause::Closed));
+            return Some(What::Down(DropCause::Closed));
         };
         let for_room = !self.unsent.is_empty() && self.write_error.is_none();
         let (at, result) = stream.receive(&mut self.buffer, self.at, until, for_room);
         self.at = at;
         match result {
-            Ok(Heard::Octets(count)) => {
+            Ok(Heard::Bytes(count)) => {
                 self.undecoded = 0..count;
                 if for_room {
                     self.push();
@@ -256,14 +256,14 @@ impl<C: Codec> StreamLink<C> {
                 Some(if moved { What::Progress } else { What::Nothing })
             }
             Ok(Heard::End) => {
-                let cause = self.write_error.as_ref().map_or(Cause::Closed, Cause::from);
+                let cause = self.write_error.as_ref().map_or(DropCause::Closed, DropCause::from);
                 Some(self.ended(cause))
             }
-            Err(error) => Some(self.ended(Cause::from(&error))),
+            Err(error) => Some(self.ended(DropCause::from(&error))),
         }
     }
 
-    fn ended(&mut self, cause: Cause) -> What {
+    fn ended(&mut self, cause: DropCause) -> What {
         match self.codec.at_end() {
             Some(text) => self.refused(text),
             None => What::Down(cause),
@@ -272,7 +272,7 @@ impl<C: Codec> StreamLink<C> {
 
     fn refused(&mut self, text: String) -> What {
         self.refusal = Some(text.clone());
-        What::Down(Cause::Refused(text))
+        What::Down(DropCause::Refused(text))
     }
 
     fn start_dial(&mut self) -> Result<Dial, Reopened> {
@@ -349,7 +349,7 @@ impl<C: Codec> Link for StreamLink<C> {
         }
         let waiting = !self.unsent.is_empty();
         self.unsent.end = number + 1;
-        // Behind octets that do not fit, a probe is on its way from now on.
+        // Behind bytes that do not fit, a probe is on its way from now on.
         let sent = if waiting { None } else { self.push() };
         self.at = sent.unwrap_or_else(clock::now);
         if let Some(stamps) = &mut self.stamps {

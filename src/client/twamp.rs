@@ -37,7 +37,7 @@ pub struct TwampLink {
 
 impl TwampLink {
     /// A link over a socket that is connected to the reflector. Packets have
-    /// `padding` octets of zeros after their header.
+    /// `padding` bytes of zeros after their header.
     pub fn new(socket: DatagramSocket, padding: usize, anchor: Anchor) -> Self {
         let at = clock::now();
         Self {
@@ -107,8 +107,8 @@ impl TwampLink {
     /// What a datagram means, if it is a reply to one of ours.
     #[inline]
     fn reply(&self, datagram: &Datagram) -> Option<Single> {
-        let octets = self.buffer.get(..datagram.length)?;
-        let reply = ReflectorPacket::read(octets)?;
+        let bytes = self.buffer.get(..datagram.length)?;
+        let reply = ReflectorPacket::read(bytes)?;
         let number = number(reply.sender.sequence, self.last)?;
         let time = |stamp: Timestamp| {
             Wall(match stamp {
@@ -146,8 +146,8 @@ pub fn answers(socket: &DatagramSocket, padding: usize, patience: Duration) -> b
     while now < began + patience {
         match socket.receive(&mut buffer, now, began + patience) {
             Ok(Some(datagram)) => {
-                let octets = buffer.get(..datagram.length).unwrap_or_default();
-                if ReflectorPacket::read(octets).is_some_and(|reply| reply.sender.sequence == 0) {
+                let bytes = buffer.get(..datagram.length).unwrap_or_default();
+                if ReflectorPacket::read(bytes).is_some_and(|reply| reply.sender.sequence == 0) {
                     return true;
                 }
             }
@@ -196,7 +196,7 @@ impl Link for TwampLink {
                 self.at = datagram.at;
                 let reply = self.reply(&datagram);
                 if reply.is_none() {
-                    log::debug!("a datagram of {} octets is no reply", datagram.length);
+                    log::debug!("a datagram of {} bytes is no reply", datagram.length);
                 }
                 reply.map_or(What::Nothing, What::Single)
             }

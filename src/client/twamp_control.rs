@@ -78,16 +78,16 @@ impl ControlClient {
     /// Why there will be no session.
     pub fn set_up(stream: Stream, timeout: Duration) -> Result<Self, ControlError> {
         let client = Self { stream, timeout };
-        let octets = client.read::<GREETING>("greeting")?;
-        let greeting = Greeting::read(&octets).ok_or(ControlError::Silent("greeting"))?;
+        let bytes = client.read::<GREETING>("greeting")?;
+        let greeting = Greeting::read(&bytes).ok_or(ControlError::Silent("greeting"))?;
         if greeting.modes == 0 {
             return Err(ControlError::NoModes);
         }
         if greeting.modes & UNAUTHENTICATED == 0 {
             return Err(ControlError::NoOpenMode(greeting.modes));
         }
-        let octets = client.ask::<SERVER_START>(&emit_set_up(UNAUTHENTICATED), "Server-Start")?;
-        match ServerStart::read(&octets).map(|start| start.accept) {
+        let bytes = client.ask::<SERVER_START>(&emit_set_up(UNAUTHENTICATED), "Server-Start")?;
+        match ServerStart::read(&bytes).map(|start| start.accept) {
             Some(Accept::OK) => Ok(client),
             accept => {
                 let accept = accept.unwrap_or(Accept::FAILURE);
@@ -102,8 +102,8 @@ impl ControlClient {
     ///
     /// Why there is none.
     pub fn request(&self, request: &Request) -> Result<u16, ControlError> {
-        let octets = self.ask::<SERVER_START>(&request.emit(), "answer to the session request")?;
-        let Some(accepted) = AcceptSession::read(&octets) else {
+        let bytes = self.ask::<SERVER_START>(&request.emit(), "answer to the session request")?;
+        let Some(accepted) = AcceptSession::read(&bytes) else {
             return Err(ControlError::Silent("answer to the session request"));
         };
         match accepted.accept {
@@ -119,8 +119,8 @@ impl ControlClient {
     ///
     /// Why it does not.
     pub fn start(&self) -> Result<(), ControlError> {
-        let octets = self.ask::<COMMAND>(&emit_start(), "Start-Ack")?;
-        match read_start_ack(&octets) {
+        let bytes = self.ask::<COMMAND>(&emit_start(), "Start-Ack")?;
+        match read_start_ack(&bytes) {
             Some(Accept::OK) => Ok(()),
             accept => {
                 let accept = accept.unwrap_or(Accept::FAILURE);
@@ -150,10 +150,10 @@ impl ControlClient {
     /// Says something and hears the answer.
     fn ask<const N: usize>(
         &self,
-        octets: &[u8],
+        bytes: &[u8],
         what: &'static str,
     ) -> Result<[u8; N], ControlError> {
-        let answer = self.send(octets).map_err(ControlError::Io).and_then(|()| self.read(what));
+        let answer = self.send(bytes).map_err(ControlError::Io).and_then(|()| self.read(what));
         answer.map_err(|error| match error {
             // A server that closed over what had come resets the connection.
             ControlError::Io(error) if closed(&error) => ControlError::Closed(what),
@@ -161,16 +161,16 @@ impl ControlClient {
         })
     }
 
-    fn send(&self, octets: &[u8]) -> io::Result<()> {
-        let (_, result) = self.stream.send(octets);
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        let (_, result) = self.stream.send(bytes);
         match result? {
             // A fresh connection's buffer holds every message of this protocol.
-            sent if sent < octets.len() => Err(io::ErrorKind::WriteZero.into()),
+            sent if sent < bytes.len() => Err(io::ErrorKind::WriteZero.into()),
             _ => Ok(()),
         }
     }
 
-    /// A message of `N` octets, in whatever pieces it comes.
+    /// A message of `N` bytes, in whatever pieces it comes.
     fn read<const N: usize>(&self, what: &'static str) -> Result<[u8; N], ControlError> {
         let mut message = [0; N];
         let mut filled = 0;
@@ -180,7 +180,7 @@ impl ControlClient {
             let (at, heard) = self.stream.receive(&mut message[filled..], now, until, false);
             now = at;
             match heard? {
-                Heard::Octets(count) => filled += count,
+                Heard::Bytes(count) => filled += count,
                 Heard::End => return Err(ControlError::Closed(what)),
                 Heard::Nothing | Heard::Room | Heard::Stamps if now >= until => {
                     return Err(ControlError::Silent(what));

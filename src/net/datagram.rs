@@ -15,7 +15,7 @@ use crate::os::{clock, datagram};
 /// A datagram that came.
 #[derive(Debug, Clone, Copy)]
 pub struct Datagram {
-    /// Its octets, at the start of the buffer.
+    /// Its bytes, at the start of the buffer.
     pub length: usize,
     /// Where it came from, IPv4 as such even on an IPv6 socket.
     pub from: Option<SocketAddr>,
@@ -107,8 +107,8 @@ impl DatagramSocket {
     ///
     /// What the kernel says, an ICMP error about an earlier one included.
     #[inline]
-    pub fn send(&self, octets: &[u8]) -> io::Result<()> {
-        message::send(self.socket.as_fd(), octets, None, None).map(|_| ())
+    pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        message::send(self.socket.as_fd(), bytes, None, None).map(|_| ())
     }
 
     /// Answers a datagram without waiting.
@@ -117,9 +117,9 @@ impl DatagramSocket {
     ///
     /// What the kernel says.
     #[inline]
-    pub fn answer(&self, datagram: &Datagram, octets: &[u8]) -> io::Result<()> {
+    pub fn answer(&self, datagram: &Datagram, bytes: &[u8]) -> io::Result<()> {
         let from = datagram.reply_from.as_ref();
-        message::send(self.socket.as_fd(), octets, datagram.origin.as_ref(), from).map(|_| ())
+        message::send(self.socket.as_fd(), bytes, datagram.origin.as_ref(), from).map(|_| ())
     }
 
     /// Waits for a datagram until `until`. `now` is the caller's latest time.

@@ -30,7 +30,7 @@ pub enum Waiting {
     /// It sleeps until shortly before its deadline, and looks at the clock from
     /// then on.
     Precise,
-    /// It never sleeps: it looks for octets until they are there.
+    /// It never sleeps: it looks for bytes until they are there.
     Spin,
 }
 
@@ -64,8 +64,8 @@ impl Waiting {
 /// What a wait for the peer brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// This many octets, at the start of the buffer.
-    Octets(usize),
+    /// This many bytes, at the start of the buffer.
+    Bytes(usize),
     /// Nothing yet: time is up, a signal came, or the wait was cut in slices.
     Nothing,
     /// There is room to write again.
@@ -81,7 +81,7 @@ pub enum Heard {
 pub struct Stream {
     socket: TcpStream,
     waiting: Waiting,
-    /// Whether the kernel stamps octets, and when it had those read last.
+    /// Whether the kernel stamps bytes, and when it had those read last.
     stamped: bool,
     arrived: Cell<Option<Wall>>,
 }
@@ -126,13 +126,13 @@ impl Stream {
         Ok(())
     }
 
-    /// The next departure that was stamped: the last octet of a write, counted
+    /// The next departure that was stamped: the last byte of a write, counted
     /// modulo 2^32, and when it left.
     pub fn departure(&self) -> Option<(u32, Wall)> {
         stamps::departure(self.socket.as_fd())
     }
 
-    /// When the kernel had the octets that were read last, if it stamps them.
+    /// When the kernel had the bytes that were read last, if it stamps them.
     pub fn arrived(&self) -> Option<Wall> {
         self.arrived.get()
     }
@@ -140,14 +140,14 @@ impl Stream {
     /// Writes what fits without waiting. The time is the last moment before
     /// the system call.
     #[inline]
-    pub fn send(&self, octets: &[u8]) -> (Mono, io::Result<usize>) {
+    pub fn send(&self, bytes: &[u8]) -> (Mono, io::Result<usize>) {
         let at = clock::now();
-        (at, socket::send_now(self.socket.as_fd(), octets))
+        (at, socket::send_now(self.socket.as_fd(), bytes))
     }
 
-    /// Waits for octets until `until`, or for room to write where `for_room`.
+    /// Waits for bytes until `until`, or for room to write where `for_room`.
     /// `now` is the caller's latest time. The time given back is the first
-    /// moment after the system call that brought the octets.
+    /// moment after the system call that brought the bytes.
     #[inline]
     pub fn receive(
         &self,
@@ -182,7 +182,7 @@ impl Stream {
         }
     }
 
-    /// Looks for octets until they are there, or until `until`.
+    /// Looks for bytes until they are there, or until `until`.
     #[inline]
     fn look(&self, buffer: &mut [u8], until: Mono) -> (Mono, io::Result<Heard>) {
         loop {
@@ -199,7 +199,7 @@ impl Stream {
         }
     }
 
-    /// Reads octets together with the kernel's stamp of the last of them.
+    /// Reads bytes together with the kernel's stamp of the last of them.
     fn read_stamped(&self, buffer: &mut [u8], wait: bool) -> io::Result<usize> {
         let socket = self.socket.as_fd();
         let received = if wait {
@@ -230,7 +230,7 @@ impl Stream {
         self.socket.take_error().ok().flatten().and_then(|error| error.raw_os_error())
     }
 
-    /// For waiting for octets together with other sockets.
+    /// For waiting for bytes together with other sockets.
     pub fn interest(&self) -> Interest<'_> {
         Interest::read(self.socket.as_fd())
     }
@@ -265,7 +265,7 @@ impl Stream {
 fn heard(result: io::Result<usize>) -> io::Result<Heard> {
     match result {
         Ok(0) => Ok(Heard::End),
-        Ok(count) => Ok(Heard::Octets(count)),
+        Ok(count) => Ok(Heard::Bytes(count)),
         Err(error) => match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(Heard::Nothing),
             _ => Err(error),

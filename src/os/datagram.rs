@@ -69,48 +69,48 @@ pub fn mark(socket: BorrowedFd<'_>, ipv4: bool, dscp: u8) -> io::Result<()> {
 impl Received {
     /// When the kernel took it from the network, where it tells.
     pub fn kernel_stamp(&self) -> Option<Wall> {
-        let octets = self.control(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS)?;
-        let seconds = i64::from_ne_bytes(*octets.first_chunk()?);
-        let nanos = i64::from_ne_bytes(*octets.get(8..)?.first_chunk()?);
+        let bytes = self.control(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS)?;
+        let seconds = i64::from_ne_bytes(*bytes.first_chunk()?);
+        let nanos = i64::from_ne_bytes(*bytes.get(8..)?.first_chunk()?);
         Some(Wall(seconds.checked_mul(NANOS)?.checked_add(nanos)?))
     }
 
     /// The time to live, or hop limit, that it came with.
     pub fn time_to_live(&self) -> Option<u8> {
-        let octets = self
+        let bytes = self
             .control(libc::IPPROTO_IP, libc::IP_TTL)
             .or_else(|| self.control(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT))?;
-        u8::try_from(i32::from_ne_bytes(*octets.first_chunk()?)).ok()
+        u8::try_from(i32::from_ne_bytes(*bytes.first_chunk()?)).ok()
     }
 
     /// The control message that makes a reply leave from the address that this
     /// was sent to: on a host with several, a reply from another is no reply.
     pub fn reply_from(&self) -> Option<Control> {
-        if let Some(octets) = self.control(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) {
+        if let Some(bytes) = self.control(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) {
             // Address and interface. An interface is only meant for what cannot
             // do without: replies follow the routing table.
-            let mut octets: [u8; 20] = *octets.first_chunk()?;
-            if !link_local(&octets) {
-                octets[16..].fill(0);
+            let mut bytes: [u8; 20] = *bytes.first_chunk()?;
+            if !link_local(&bytes) {
+                bytes[16..].fill(0);
             }
-            return Some(Control::new(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &octets));
+            return Some(Control::new(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &bytes));
         }
         // Interface, the address that the kernel would answer from, and the
         // destination. The reply has the first unset and the second set.
-        let octets = self.control(libc::IPPROTO_IP, libc::IP_PKTINFO)?;
+        let bytes = self.control(libc::IPPROTO_IP, libc::IP_PKTINFO)?;
         let mut info = [0; 12];
-        info[4..8].copy_from_slice(octets.get(4..8)?);
+        info[4..8].copy_from_slice(bytes.get(4..8)?);
         Some(Control::new(libc::IPPROTO_IP, libc::IP_PKTINFO, &info))
     }
 
     /// The address that it was sent to.
     pub fn sent_to(&self) -> Option<IpAddr> {
-        if let Some(octets) = self.control(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) {
-            let address: [u8; 16] = *octets.first_chunk()?;
+        if let Some(bytes) = self.control(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) {
+            let address: [u8; 16] = *bytes.first_chunk()?;
             return Some(Ipv6Addr::from(address).to_canonical());
         }
-        let octets = self.control(libc::IPPROTO_IP, libc::IP_PKTINFO)?;
-        let address: [u8; 4] = *octets.get(8..)?.first_chunk()?;
+        let bytes = self.control(libc::IPPROTO_IP, libc::IP_PKTINFO)?;
+        let address: [u8; 4] = *bytes.get(8..)?.first_chunk()?;
         Some(IpAddr::from(Ipv4Addr::from(address)))
     }
 }

@@ -45,7 +45,7 @@ pub fn keep_errors(socket: BorrowedFd<'_>, ipv4: bool, keep: bool) -> io::Result
 /// The next ICMP error that the kernel kept for `socket`, and the error number
 /// that it made of it.
 pub fn kept_error(socket: BorrowedFd<'_>) -> Option<(i32, IcmpError)> {
-    // Reports hold the packet's own octets too, which are of no use here.
+    // Reports hold the packet's own bytes too, which are of no use here.
     let mut packet = [0; 64];
     loop {
         let report = receive(socket, &mut packet, true).ok()?;
@@ -58,20 +58,20 @@ pub fn kept_error(socket: BorrowedFd<'_>) -> Option<(i32, IcmpError)> {
     }
 }
 
-fn extended_error(octets: &[u8]) -> Option<(i32, IcmpError)> {
-    let word = |at: usize| Some(u32::from_ne_bytes(*octets.get(at..)?.first_chunk()?));
-    let octet = |at: usize| octets.get(at).copied();
-    let version6 = match octet(field::ORIGIN)? {
+fn extended_error(bytes: &[u8]) -> Option<(i32, IcmpError)> {
+    let word = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+    let byte = |at: usize| bytes.get(at).copied();
+    let version6 = match byte(field::ORIGIN)? {
         ORIGIN_ICMP => false,
         ORIGIN_ICMP6 => true,
         _ => return None,
     };
     let error = IcmpError {
         version6,
-        kind: octet(field::TYPE)?,
-        code: octet(field::CODE)?,
+        kind: byte(field::TYPE)?,
+        code: byte(field::CODE)?,
         mtu: u16::try_from(word(field::INFO)?).ok().filter(|&mtu| mtu > 0),
-        from: octets.get(field::OFFENDER..).and_then(socket_address).map(|from| from.ip()),
+        from: bytes.get(field::OFFENDER..).and_then(socket_address).map(|from| from.ip()),
     };
     Some((i32::try_from(word(field::ERRNO)?).ok()?, error))
 }
@@ -123,10 +123,10 @@ impl RawIcmp {
         let mut packet = [0; 256];
         loop {
             let received = receive(self.socket.as_fd(), &mut packet, false).ok()?;
-            let octets = packet.get(..received.length)?;
+            let bytes = packet.get(..received.length)?;
             let read = match received.from {
-                Some(from) if self.version6 => read_v6(octets, from.ip()),
-                _ => read_v4(octets),
+                Some(from) if self.version6 => read_v6(bytes, from.ip()),
+                _ => read_v4(bytes),
             };
             if read.is_some() {
                 return read;

@@ -47,7 +47,7 @@ pub fn silence_standard_streams() -> io::Result<()> {
 fn option(fd: RawFd, name: libc::c_int) -> io::Result<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
-    // SAFETY: `value` has room for `length` octets. An `fd` that is no socket,
+    // SAFETY: `value` has room for `length` bytes. An `fd` that is no socket,
     // or not open, is an error and no harm.
     check(unsafe {
         libc::getsockopt(fd, libc::SOL_SOCKET, name, (&raw mut value).cast(), &raw mut length)

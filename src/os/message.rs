@@ -1,4 +1,4 @@
-//! Octets together with what the kernel knows of them: where they came from,
+//! Bytes together with what the kernel knows of them: where they came from,
 //! and control messages (`recvmsg(2)`, `sendmsg(2)`, `cmsg(3)`).
 
 use std::io;
@@ -7,19 +7,19 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::socket::Address;
 
-/// Octets of control messages that are taken: more than all that this program
+/// Bytes of control messages that are taken: more than all that this program
 /// asks for.
 const CONTROL: usize = 512;
 /// A control message's header: its length, level and type.
 const CONTROL_HEADER: usize = size_of::<usize>() + 8;
 
-/// Octets of a socket address of either family.
+/// Bytes of a socket address of either family.
 type RawAddress = [u8; size_of::<libc::sockaddr_in6>()];
 
 /// What came with a message.
 #[derive(Debug)]
 pub struct Received {
-    /// Its octets, at the start of the buffer.
+    /// Its bytes, at the start of the buffer.
     pub length: usize,
     /// Where it came from, where the kernel tells.
     pub from: Option<SocketAddr>,
@@ -84,30 +84,30 @@ impl Received {
 }
 
 /// A control message's length with its header, and its level and type.
-fn control_header(octets: &[u8]) -> Option<(usize, (i32, i32))> {
-    let length = usize::from_ne_bytes(*octets.first_chunk()?);
-    let level = i32::from_ne_bytes(*octets.get(size_of::<usize>()..)?.first_chunk()?);
-    let kind = i32::from_ne_bytes(*octets.get(size_of::<usize>() + 4..)?.first_chunk()?);
+fn control_header(bytes: &[u8]) -> Option<(usize, (i32, i32))> {
+    let length = usize::from_ne_bytes(*bytes.first_chunk()?);
+    let level = i32::from_ne_bytes(*bytes.get(size_of::<usize>()..)?.first_chunk()?);
+    let kind = i32::from_ne_bytes(*bytes.get(size_of::<usize>() + 4..)?.first_chunk()?);
     (length >= CONTROL_HEADER).then_some((length, (level, kind)))
 }
 
 /// A control message to send, in the kernel's form.
 #[derive(Debug, Clone, Copy)]
 pub struct Control {
-    octets: [u8; 64],
+    bytes: [u8; 64],
     length: usize,
 }
 
 impl Control {
-    /// A message of this level and type; `data` is at most 32 octets.
+    /// A message of this level and type; `data` is at most 32 bytes.
     pub fn new(level: i32, kind: i32, data: &[u8]) -> Self {
-        let mut octets = [0; 64];
+        let mut bytes = [0; 64];
         let length = CONTROL_HEADER + data.len();
-        octets[..size_of::<usize>()].copy_from_slice(&length.to_ne_bytes());
-        octets[size_of::<usize>()..][..4].copy_from_slice(&level.to_ne_bytes());
-        octets[size_of::<usize>() + 4..][..4].copy_from_slice(&kind.to_ne_bytes());
-        octets[CONTROL_HEADER..length].copy_from_slice(data);
-        Self { octets, length: length.next_multiple_of(size_of::<usize>()) }
+        bytes[..size_of::<usize>()].copy_from_slice(&length.to_ne_bytes());
+        bytes[size_of::<usize>()..][..4].copy_from_slice(&level.to_ne_bytes());
+        bytes[size_of::<usize>() + 4..][..4].copy_from_slice(&kind.to_ne_bytes());
+        bytes[CONTROL_HEADER..length].copy_from_slice(data);
+        Self { bytes, length: length.next_multiple_of(size_of::<usize>()) }
     }
 }
 
@@ -119,13 +119,12 @@ impl Control {
 #[inline]
 pub fn send(
     socket: BorrowedFd<'_>,
-    octets: &[u8],
+    bytes: &[u8],
     to: Option<&SocketAddr>,
     control: Option<&Control>,
 ) -> io::Result<usize> {
     let address = to.map(Address::new);
-    let mut part =
-        libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: all of this structure's fields may be zero.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     if let Some(address) = &address {
@@ -136,7 +135,7 @@ pub fn send(
     header.msg_iov = &raw mut part;
     header.msg_iovlen = 1;
     if let Some(control) = control {
-        header.msg_control = control.octets.as_ptr().cast_mut().cast();
+        header.msg_control = control.bytes.as_ptr().cast_mut().cast();
         header.msg_controllen = control.length as _;
     }
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -147,17 +146,17 @@ pub fn send(
 }
 
 /// A socket address in the kernel's form, if it is of IPv4 or IPv6.
-pub(super) fn socket_address(octets: &[u8]) -> Option<SocketAddr> {
-    let family = i32::from(u16::from_ne_bytes(*octets.first_chunk()?));
-    let port = u16::from_be_bytes(*octets.get(2..)?.first_chunk()?);
+pub(super) fn socket_address(bytes: &[u8]) -> Option<SocketAddr> {
+    let family = i32::from(u16::from_ne_bytes(*bytes.first_chunk()?));
+    let port = u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?);
     match family {
         libc::AF_INET => {
-            let address: [u8; 4] = *octets.get(4..)?.first_chunk()?;
+            let address: [u8; 4] = *bytes.get(4..)?.first_chunk()?;
             Some(SocketAddr::new(IpAddr::from(Ipv4Addr::from(address)), port))
         }
         libc::AF_INET6 => {
-            let address: [u8; 16] = *octets.get(8..)?.first_chunk()?;
-            let scope = u32::from_ne_bytes(*octets.get(24..)?.first_chunk()?);
+            let address: [u8; 16] = *bytes.get(8..)?.first_chunk()?;
+            let scope = u32::from_ne_bytes(*bytes.get(24..)?.first_chunk()?);
             Some(SocketAddrV6::new(Ipv6Addr::from(address), port, 0, scope).into())
         }
         _ => None,

@@ -82,7 +82,7 @@ pub(super) fn set_option<T>(
     name: libc::c_int,
     value: &T,
 ) -> io::Result<()> {
-    // SAFETY: `value` is valid for reading `length(value)` octets; the callers
+    // SAFETY: `value` is valid for reading `length(value)` bytes; the callers
     // below pass integers, which is what their options are made of.
     check(unsafe {
         libc::setsockopt(
@@ -99,7 +99,7 @@ pub(super) fn set_option<T>(
 pub(super) fn bind(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
     let address = Address::new(address);
     let (pointer, length) = address.pointer();
-    // SAFETY: `pointer` points to a socket address of `length` octets inside
+    // SAFETY: `pointer` points to a socket address of `length` bytes inside
     // `address`, which outlives the call.
     check(unsafe { libc::bind(socket.as_raw_fd(), pointer, length) })?;
     Ok(())
@@ -150,7 +150,7 @@ pub(super) fn set_dscp(socket: BorrowedFd<'_>, ipv4: bool, dscp: u8) -> io::Resu
 pub fn start_connect(socket: &TcpStream, address: &SocketAddr) -> io::Result<bool> {
     let address = Address::new(address);
     let (pointer, length) = address.pointer();
-    // SAFETY: `pointer` points to a socket address of `length` octets inside
+    // SAFETY: `pointer` points to a socket address of `length` bytes inside
     // `address`, which outlives the call.
     match check(unsafe { libc::connect(socket.as_raw_fd(), pointer, length) }) {
         Ok(_) => Ok(true),
@@ -173,21 +173,20 @@ pub fn is_unreachable(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| REPORTS.contains(&number))
 }
 
-/// Puts as many octets into a blocking socket as fit without waiting.
+/// Puts as many bytes into a blocking socket as fit without waiting.
 ///
 /// # Errors
 ///
 /// What `send` says; `WouldBlock` where nothing fits.
 #[inline]
-pub fn send_now(socket: BorrowedFd<'_>, octets: &[u8]) -> io::Result<usize> {
+pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: `octets` is valid for reading its whole length.
-    let sent =
-        unsafe { libc::send(socket.as_raw_fd(), octets.as_ptr().cast(), octets.len(), flags) };
+    // SAFETY: `bytes` is valid for reading its whole length.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Takes octets out of a blocking socket without waiting.
+/// Takes bytes out of a blocking socket without waiting.
 ///
 /// # Errors
 ///
@@ -261,7 +260,7 @@ pub struct KeepAlive {
     /// Time from one question to the next.
     pub interval: Duration,
     /// Questions without an answer before the connection is given up, and
-    /// (times the interval, after `idle`) the longest that sent octets may
+    /// (times the interval, after `idle`) the longest that sent bytes may
     /// stay unacknowledged.
     pub probes: u32,
 }

@@ -1,4 +1,4 @@
-//! The kernel's own time stamps of a TCP socket's octets, as they leave and as
+//! The kernel's own time stamps of a TCP socket's bytes, as they leave and as
 //! they arrive (`Documentation/networking/timestamping.rst`). They are of the
 //! wall clock, and taken next to the network card's driver.
 
@@ -18,7 +18,7 @@ mod field {
     pub(super) const ORIGIN: usize = 4;
     /// Which moment was stamped; 0 is the departure.
     pub(super) const INFO: usize = 8;
-    /// Which octet, counted from when stamps were asked for.
+    /// Which byte, counted from when stamps were asked for.
     pub(super) const DATA: usize = 12;
 }
 
@@ -34,7 +34,7 @@ pub fn ask(socket: BorrowedFd<'_>) -> io::Result<()> {
         | libc::SOF_TIMESTAMPING_OPT_ID
         | libc::SOF_TIMESTAMPING_OPT_TSONLY;
     // Older kernels do not know the last; their counts begin a little elsewhere
-    // where octets are in flight, and here none are.
+    // where bytes are in flight, and here none are.
     set_option(
         socket,
         libc::SOL_SOCKET,
@@ -44,8 +44,8 @@ pub fn ask(socket: BorrowedFd<'_>) -> io::Result<()> {
     .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &flags))
 }
 
-/// The next departure that the kernel has stamped: the place of the last octet
-/// of a write among all octets, modulo 2^32, and when it left.
+/// The next departure that the kernel has stamped: the place of the last byte
+/// of a write among all bytes, modulo 2^32, and when it left.
 pub fn departure(socket: BorrowedFd<'_>) -> Option<(u32, Wall)> {
     loop {
         let report = receive(socket, &mut [], true).ok()?;
@@ -57,9 +57,9 @@ pub fn departure(socket: BorrowedFd<'_>) -> Option<(u32, Wall)> {
             error.and_then(|error| error.get(field::ORIGIN)) == Some(&ORIGIN_TIMESTAMPING);
         if is_stamp
             && word(field::INFO) == Some(0)
-            && let (Some(octet), Some(at)) = (word(field::DATA), report.software_stamp())
+            && let (Some(byte), Some(at)) = (word(field::DATA), report.software_stamp())
         {
-            return Some((octet, at));
+            return Some((byte, at));
         }
     }
 }
@@ -67,9 +67,9 @@ pub fn departure(socket: BorrowedFd<'_>) -> Option<(u32, Wall)> {
 impl Received {
     /// When the kernel had it, if it was asked for stamps.
     pub fn software_stamp(&self) -> Option<Wall> {
-        let octets = self.control(libc::SOL_SOCKET, libc::SO_TIMESTAMPING)?;
-        let seconds = i64::from_ne_bytes(*octets.first_chunk()?);
-        let nanos = i64::from_ne_bytes(*octets.get(8..)?.first_chunk()?);
+        let bytes = self.control(libc::SOL_SOCKET, libc::SO_TIMESTAMPING)?;
+        let seconds = i64::from_ne_bytes(*bytes.first_chunk()?);
+        let nanos = i64::from_ne_bytes(*bytes.get(8..)?.first_chunk()?);
         let at = seconds.checked_mul(NANOS)?.checked_add(nanos)?;
         (at > 0).then_some(Wall(at))
     }

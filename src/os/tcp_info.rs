@@ -19,14 +19,14 @@ pub struct TcpInfo {
     pub retransmits: Option<u32>,
     /// Congestion window in segments.
     pub cwnd: Option<u32>,
-    /// Largest segment that is sent, in octets.
+    /// Largest segment that is sent, in bytes.
     pub mss: Option<u32>,
     /// The options that both ends agreed on, a bit each: 1 time stamps, 2 SACK,
     /// 4 window scaling, 8 ECN.
     pub options: Option<u8>,
 }
 
-/// Octets of `struct tcp_info` that are read: up to and with `tcpi_min_rtt`.
+/// Bytes of `struct tcp_info` that are read: up to and with `tcpi_min_rtt`.
 const LENGTH: usize = 152;
 
 /// Where the fields lie in `struct tcp_info` (`linux/tcp.h`). The structure
@@ -47,24 +47,24 @@ mod field {
 ///
 /// What `getsockopt` says, for example that `socket` is no TCP socket.
 pub fn read(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
-    let mut octets = [0_u8; LENGTH];
+    let mut bytes = [0_u8; LENGTH];
     let mut length = libc::socklen_t::try_from(LENGTH).unwrap_or(0);
-    // SAFETY: `octets` has room for `length` octets, and the kernel writes no
+    // SAFETY: `bytes` has room for `length` bytes, and the kernel writes no
     // more than that and says how many it wrote.
     check(unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_TCP,
             libc::TCP_INFO,
-            octets.as_mut_ptr().cast(),
+            bytes.as_mut_ptr().cast(),
             &raw mut length,
         )
     })?;
-    let filled = octets.get(..usize::try_from(length).unwrap_or(0)).unwrap_or(&octets);
+    let filled = bytes.get(..usize::try_from(length).unwrap_or(0)).unwrap_or(&bytes);
     Ok(parse(filled))
 }
 
-/// Octets of a congestion control's name, its end included
+/// Bytes of a congestion control's name, its end included
 /// (`TCP_CA_NAME_MAX`).
 const NAME_LENGTH: usize = 16;
 
@@ -74,27 +74,27 @@ const NAME_LENGTH: usize = 16;
 ///
 /// What `getsockopt` says.
 pub fn congestion_control(socket: BorrowedFd<'_>) -> io::Result<String> {
-    let mut octets = [0_u8; NAME_LENGTH];
+    let mut bytes = [0_u8; NAME_LENGTH];
     let mut length = libc::socklen_t::try_from(NAME_LENGTH).unwrap_or(0);
-    // SAFETY: `octets` has room for `length` octets, and the kernel writes no
+    // SAFETY: `bytes` has room for `length` bytes, and the kernel writes no
     // more than that.
     check(unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_TCP,
             libc::TCP_CONGESTION,
-            octets.as_mut_ptr().cast(),
+            bytes.as_mut_ptr().cast(),
             &raw mut length,
         )
     })?;
-    let name = octets.split(|&octet| octet == 0).next().unwrap_or_default();
+    let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
     Ok(String::from_utf8_lossy(name).into_owned())
 }
 
 fn parse(filled: &[u8]) -> TcpInfo {
     let number = |at: usize| {
-        let octets = filled.get(at..at + 4)?;
-        octets.try_into().ok().map(u32::from_ne_bytes)
+        let bytes = filled.get(at..at + 4)?;
+        bytes.try_into().ok().map(u32::from_ne_bytes)
     };
     TcpInfo {
         rtt_us: number(field::RTT).filter(|&rtt| rtt > 0),
@@ -113,10 +113,10 @@ mod tests {
 
     #[test]
     fn an_older_kernels_shorter_answer_leaves_the_rest_unknown() {
-        let mut octets = [0_u8; 104];
-        octets[field::TOTAL_RETRANS..].copy_from_slice(&7_u32.to_ne_bytes());
-        octets[field::RTT..field::RTT + 4].copy_from_slice(&250_u32.to_ne_bytes());
-        let info = parse(&octets);
+        let mut bytes = [0_u8; 104];
+        bytes[field::TOTAL_RETRANS..].copy_from_slice(&7_u32.to_ne_bytes());
+        bytes[field::RTT..field::RTT + 4].copy_from_slice(&250_u32.to_ne_bytes());
+        let info = parse(&bytes);
         assert_eq!(info.retransmits, Some(7));
         assert_eq!(info.rtt_us, Some(250));
         assert_eq!(info.min_rtt_us, None);

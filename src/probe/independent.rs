@@ -9,10 +9,10 @@ use super::link::{Arrival, Ended, Single, What};
 use super::run::Machine;
 use super::sample::{Notice, Outcome, Sample};
 use super::schedule::Plan;
-use super::tracker::{Event, Step, standstill};
+use super::tracker::{Output, Step, standstill};
 use crate::clock::Mono;
 
-/// Probes between the oldest without a row and the latest, about 130 octets
+/// Probes between the oldest without a row and the latest, about 130 bytes
 /// each: 10 kHz with a time-out of five seconds.
 const MAX_WINDOW: usize = 1 << 16;
 
@@ -55,7 +55,7 @@ pub struct Independent {
     look_first: bool,
     stopping: bool,
     over: bool,
-    events: Vec<Event>,
+    outputs: Vec<Output>,
 }
 
 impl Independent {
@@ -77,7 +77,7 @@ impl Independent {
             look_first: false,
             stopping: false,
             over: false,
-            events: Vec::with_capacity(4),
+            outputs: Vec::with_capacity(4),
         }
     }
 
@@ -197,7 +197,7 @@ impl Independent {
     }
 
     fn tell(&mut self, notice: Notice) {
-        self.events.push(Event::Notice(notice));
+        self.outputs.push(Output::Notice(notice));
     }
 }
 
@@ -210,8 +210,8 @@ impl Machine for Independent {
         self.under_way
     }
 
-    fn events(&mut self) -> &mut Vec<Event> {
-        &mut self.events
+    fn outputs(&mut self) -> &mut Vec<Output> {
+        &mut self.outputs
     }
 
     fn stop(&mut self) {
@@ -224,7 +224,7 @@ impl Machine for Independent {
 
     fn step(&mut self) -> Step {
         if let Some(sample) = self.row() {
-            self.events.push(Event::Sample(sample));
+            self.outputs.push(Output::Sample(sample));
             return Step::Report;
         }
         let done = self.sending_is_over();
@@ -302,11 +302,11 @@ mod tests {
     }
 
     /// Steps until something is to be waited for, and sends what is to be sent.
-    fn play(machine: &mut Independent) -> (Vec<Event>, Option<Mono>) {
-        let mut events = Vec::new();
+    fn play(machine: &mut Independent) -> (Vec<Output>, Option<Mono>) {
+        let mut outputs = Vec::new();
         loop {
             let step = machine.step();
-            events.append(machine.events());
+            outputs.append(machine.outputs());
             match step {
                 Step::Report => {}
                 Step::Send(_) => {
@@ -316,21 +316,21 @@ mod tests {
                 Step::Receive(until) => {
                     // Right after a send the wait is a look.
                     if until > machine.now() {
-                        return (events, Some(until));
+                        return (outputs, Some(until));
                     }
                 }
-                Step::Finish => return (events, None),
+                Step::Finish => return (outputs, None),
                 other => panic!("{other:?}"),
             }
         }
     }
 
-    fn numbers(events: &[Event]) -> Vec<(u64, bool)> {
-        let row = |event: &Event| match event {
-            Event::Sample(sample) => Some((sample.number, sample.rtt().is_some())),
-            Event::Notice(_) => None,
+    fn numbers(outputs: &[Output]) -> Vec<(u64, bool)> {
+        let row = |event: &Output| match event {
+            Output::Sample(sample) => Some((sample.number, sample.rtt().is_some())),
+            Output::Notice(_) => None,
         };
-        events.iter().filter_map(row).collect()
+        outputs.iter().filter_map(row).collect()
     }
 
     #[test]
@@ -342,39 +342,39 @@ mod tests {
         }
         reply(&mut machine, 21, 3);
         reply(&mut machine, 22, 2);
-        let (events, _) = play(&mut machine);
-        assert_eq!(numbers(&events), []);
+        let (outputs, _) = play(&mut machine);
+        assert_eq!(numbers(&outputs), []);
         assert!(
-            events.contains(&Event::Notice(Notice::Reordered { at: Mono(22 * MS), number: 2 }))
+            outputs.contains(&Output::Notice(Notice::Reordered { at: Mono(22 * MS), number: 2 }))
         );
         reply(&mut machine, 23, 1);
-        let (events, wait) = play(&mut machine);
-        assert_eq!(numbers(&events), [(1, true), (2, true), (3, true)]);
+        let (outputs, wait) = play(&mut machine);
+        assert_eq!(numbers(&outputs), [(1, true), (2, true), (3, true)]);
         assert_eq!(wait, None, "all sent, all answered");
     }
 
     #[test]
     fn a_probe_is_given_up_at_its_own_time_out_and_the_schedule_does_not_wait() {
         let mut machine = machine(20, 99);
-        let mut events = Vec::new();
+        let mut outputs = Vec::new();
         for now in 0..200 {
             machine.on_time(Mono(now * MS));
-            events.extend(play(&mut machine).0);
+            outputs.extend(play(&mut machine).0);
             if now % 10 == 5 && now > 10 {
                 reply(&mut machine, now, now / 10 + 1);
             }
         }
         machine.on_time(Mono(400 * MS));
-        events.extend(play(&mut machine).0);
-        let rows = numbers(&events);
+        outputs.extend(play(&mut machine).0);
+        let rows = numbers(&outputs);
         assert_eq!(rows.len(), 20);
         assert_eq!(rows.iter().filter(|(_, received)| !received).count(), 1, "{rows:?}");
         assert_eq!(rows[0], (1, false));
-        let late: Vec<_> = events
+        let late: Vec<_> = outputs
             .iter()
             .filter_map(|event| match event {
-                Event::Sample(sample) => Some(sample.sent.0 - sample.due.0),
-                Event::Notice(_) => None,
+                Output::Sample(sample) => Some(sample.sent.0 - sample.due.0),
+                Output::Notice(_) => None,
             })
             .collect();
         assert!(late.iter().all(|&late| late == 0), "{late:?}");
@@ -389,8 +389,8 @@ mod tests {
         play(&mut machine);
         reply(&mut machine, 11, 2);
         reply(&mut machine, 12, 2);
-        let (events, _) = play(&mut machine);
-        assert!(events.contains(&Event::Notice(Notice::Duplicate {
+        let (outputs, _) = play(&mut machine);
+        assert!(outputs.contains(&Output::Notice(Notice::Duplicate {
             at: Mono(12 * MS),
             number: 2,
             sequence: None
@@ -402,8 +402,10 @@ mod tests {
         machine.on_time(Mono(121 * MS));
         play(&mut machine);
         reply(&mut machine, 122, 3);
-        let (events, _) = play(&mut machine);
-        assert!(events.contains(&Event::Notice(Notice::TooLate { at: Mono(122 * MS), number: 3 })));
+        let (outputs, _) = play(&mut machine);
+        assert!(
+            outputs.contains(&Output::Notice(Notice::TooLate { at: Mono(122 * MS), number: 3 }))
+        );
         reply(&mut machine, 123, 77);
         assert_eq!(play(&mut machine).0, [], "a number never sent is nothing");
     }
@@ -418,7 +420,7 @@ mod tests {
         play(&mut machine);
         assert_eq!(machine.outstanding(), 2);
         machine.leave();
-        let (events, wait) = play(&mut machine);
-        assert_eq!((numbers(&events).len(), wait), (2, None));
+        let (outputs, wait) = play(&mut machine);
+        assert_eq!((numbers(&outputs).len(), wait), (2, None));
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::detail::Detail;
-use super::sample::Cause;
+use super::sample::DropCause;
 use crate::clock::{Anchor, Mono};
 
 /// How a probe ended that stands alone: its fate is not its neighbours'.
@@ -46,7 +46,7 @@ pub enum What {
     /// Nothing: time is up, or a signal came.
     Nothing,
     /// The connection has ended.
-    Down(Cause),
+    Down(DropCause),
 }
 
 /// What a wait brought, and when.
@@ -97,7 +97,7 @@ pub struct TcpTotals {
     pub min_rtt_us: Option<u32>,
     /// The last connection's congestion window in segments.
     pub cwnd: Option<u32>,
-    /// The last connection's largest segment to send, in octets.
+    /// The last connection's largest segment to send, in bytes.
     pub mss: Option<u32>,
     /// The congestion control in use, for example `bbr`.
     pub congestion_control: Option<String>,

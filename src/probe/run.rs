@@ -4,7 +4,7 @@ use super::link::{Arrival, Link, Reopened};
 use super::sample::{Notice, Sample};
 use super::sink::{Gone, Sink};
 use super::tally::Tally;
-use super::tracker::{Event, Step};
+use super::tracker::{Output, Step};
 use crate::clock::{Anchor, Mono};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub trait Machine {
     fn outstanding(&self) -> usize;
 
     /// What was found out since the loop took it last, the oldest first.
-    fn events(&mut self) -> &mut Vec<Event>;
+    fn outputs(&mut self) -> &mut Vec<Output>;
 
     /// Sends no more; outstanding replies are still waited for.
     fn stop(&mut self);
@@ -90,14 +90,14 @@ struct Outlet<'sinks> {
 
 impl Outlet<'_> {
     #[inline]
-    fn emit(&mut self, events: &mut Vec<Event>) {
-        for event in events.iter() {
+    fn emit(&mut self, outputs: &mut Vec<Output>) {
+        for event in outputs.iter() {
             match event {
-                Event::Sample(sample) => self.sample(sample),
-                Event::Notice(notice) => self.notice(notice),
+                Output::Sample(sample) => self.sample(sample),
+                Output::Notice(notice) => self.notice(notice),
             }
         }
-        events.clear();
+        outputs.clear();
     }
 
     fn sample(&mut self, sample: &Sample) {
@@ -188,13 +188,13 @@ pub fn run(
             Step::Report => {}
             Step::Finish => break,
         }
-        outlet.emit(tracker.events());
+        outlet.emit(tracker.outputs());
         outlet.chores(tracker, link);
         if outlet.gone {
             tracker.leave();
         }
     }
-    outlet.emit(tracker.events());
+    outlet.emit(tracker.outputs());
     outlet.tally.end = tracker.now();
     outlet.tally.tcp = link.tcp();
     for sink in outlet.sinks.iter_mut() {

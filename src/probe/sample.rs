@@ -10,7 +10,7 @@ use crate::clock::{Mono, nanos};
 /// What became of one probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Its reply came, octet for octet.
+    /// Its reply came, byte for byte.
     Received {
         /// First moment after the system call that brought the reply's end.
         at: Mono,
@@ -87,14 +87,14 @@ impl Sample {
 
 /// Why a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
+pub enum DropCause {
     /// The peer closed it.
     Closed,
     /// The peer, or something on the path, reset it.
     Reset,
-    /// The kernel gave up sending the same octets again.
+    /// The kernel gave up sending the same bytes again.
     KernelTimeout,
-    /// Not one octet came for three time-outs while replies were due.
+    /// Not one byte came for three time-outs while replies were due.
     Silent {
         /// How long it was silent.
         span: Duration,
@@ -106,7 +106,7 @@ pub enum Cause {
         /// The probe in whose place it came.
         number: u64,
     },
-    /// Octets came that no probe had asked for.
+    /// Bytes came that no probe had asked for.
     Unasked,
     /// The peer ended the session in its protocol's own words.
     Refused(String),
@@ -116,7 +116,7 @@ pub enum Cause {
     Other(String),
 }
 
-impl From<&std::io::Error> for Cause {
+impl From<&std::io::Error> for DropCause {
     fn from(error: &std::io::Error) -> Self {
         use std::io::ErrorKind;
         match error.kind() {
@@ -128,7 +128,7 @@ impl From<&std::io::Error> for Cause {
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for DropCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("closed by the peer"),
@@ -192,7 +192,7 @@ pub enum Notice {
         /// How long the connection had stood.
         lived: Duration,
         /// Why.
-        cause: Cause,
+        cause: DropCause,
     },
     /// An attempt to connect again failed.
     Attempt {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::detail::Detail;
 use super::link::{Arrival, Reopened, What};
 use super::run::Machine;
-use super::sample::{Cause, Notice, Outcome, Sample};
+use super::sample::{DropCause, Notice, Outcome, Sample};
 use super::schedule::{BackOff, Plan};
 use crate::clock::Mono;
 
-/// Unanswered probes kept in mind, 16 octets each. 1 kHz over a dead path with
+/// Unanswered probes kept in mind, 16 bytes each. 1 kHz over a dead path with
 /// the default time-out needs 15,000.
 const MAX_OUTSTANDING: usize = 1 << 20;
 
@@ -31,7 +31,7 @@ pub enum Step {
     Pause(Mono),
     /// Connect again, or go on with it until then.
     Reopen(Mono),
-    /// Look at [`Machine::events`] and ask again.
+    /// Look at [`Machine::outputs`] and ask again.
     Report,
     /// The run is over.
     Finish,
@@ -39,7 +39,7 @@ pub enum Step {
 
 /// Something for the sinks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum Output {
     /// A probe is done.
     Sample(Sample),
     /// Something happened.
@@ -78,7 +78,7 @@ pub struct Tracker {
     outstanding: VecDeque<Outstanding>,
     /// How many of the oldest outstanding were reported as overdue.
     overdue: usize,
-    /// When the last octet came, or the connection.
+    /// When the last byte came, or the connection.
     heard: Mono,
     last_sent: Mono,
     /// When a ping-pong probe may go: the last reply, or the connection.
@@ -93,7 +93,7 @@ pub struct Tracker {
     attempt: u32,
     dialing: bool,
     /// What was found out and not yet handed on.
-    events: Vec<Event>,
+    outputs: Vec<Output>,
     /// The plan's own, kept because they are asked for in every turn.
     end: Mono,
     silence: Duration,
@@ -119,7 +119,7 @@ impl Tracker {
             back_off: BackOff::default(),
             attempt: 0,
             dialing: false,
-            events: Vec::with_capacity(4),
+            outputs: Vec::with_capacity(4),
             end: plan.end(start),
             silence: plan.silence(),
         }
@@ -132,7 +132,10 @@ impl Tracker {
             return self.step();
         }
         if self.now >= self.silent_at() {
-            self.go_down(Cause::Silent { span: self.silence, outstanding: self.outstanding.len() });
+            self.go_down(DropCause::Silent {
+                span: self.silence,
+                outstanding: self.outstanding.len(),
+            });
             return self.step();
         }
         if let Some(overdue) = self.outstanding.get(self.overdue)
@@ -182,7 +185,7 @@ impl Tracker {
     fn never_sent(&mut self, due: Mono) {
         let number = self.next;
         self.next += 1;
-        self.events.push(Event::Sample(Sample {
+        self.outputs.push(Output::Sample(Sample {
             number,
             due,
             sent: due,
@@ -239,13 +242,13 @@ impl Tracker {
             probe.unwrap_or(Outstanding { due: self.now, sent: self.now });
         self.overdue = self.overdue.saturating_sub(1);
         let sample = Sample { number, due, sent, went_out: true, outcome, detail };
-        self.events.push(Event::Sample(sample));
+        self.outputs.push(Output::Sample(sample));
     }
 
     fn on_reply(&mut self, at: Mono, detail: Detail) {
         self.heard = at;
         let Some(oldest) = self.outstanding.front() else {
-            return self.go_down(Cause::Unasked);
+            return self.go_down(DropCause::Unasked);
         };
         let late = at.since(oldest.sent) > self.plan.timeout;
         self.conclude(Outcome::Received { at, late }, detail);
@@ -263,8 +266,8 @@ impl Tracker {
     }
 
     /// The connection is no more. Nothing has got through since the oldest
-    /// unanswered probe was sent, or the last octet came, whichever was later.
-    fn go_down(&mut self, cause: Cause) {
+    /// unanswered probe was sent, or the last byte came, whichever was later.
+    fn go_down(&mut self, cause: DropCause) {
         let State::Up { since: connected } = self.state else {
             return;
         };
@@ -286,7 +289,7 @@ impl Tracker {
     }
 
     fn tell(&mut self, notice: Notice) {
-        self.events.push(Event::Notice(notice));
+        self.outputs.push(Output::Notice(notice));
     }
 }
 
@@ -299,8 +302,8 @@ impl Machine for Tracker {
         self.outstanding.len()
     }
 
-    fn events(&mut self) -> &mut Vec<Event> {
-        &mut self.events
+    fn outputs(&mut self) -> &mut Vec<Output> {
+        &mut self.outputs
     }
 
     fn stop(&mut self) {
@@ -330,7 +333,7 @@ impl Machine for Tracker {
         self.last_sent = at;
         self.on_time(at);
         if self.outstanding.len() >= MAX_OUTSTANDING {
-            self.go_down(Cause::TooManyOutstanding);
+            self.go_down(DropCause::TooManyOutstanding);
         }
     }
 
@@ -341,7 +344,7 @@ impl Machine for Tracker {
             What::Corrupt => {
                 let number = self.oldest();
                 self.conclude(Outcome::Corrupt, Detail::None);
-                self.go_down(Cause::Corrupt { number });
+                self.go_down(DropCause::Corrupt { number });
             }
             What::Progress => self.heard = arrival.at,
             What::Nothing | What::Single(_) => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::detail::Detail;
 use super::super::link::{Arrival, Link, Reopened, TcpTotals, What};
 use super::super::run::{Control, Order, run};
-use super::super::sample::{Cause, Notice, Outcome, Sample};
+use super::super::sample::{DropCause, Notice, Outcome, Sample};
 use super::super::schedule::Plan;
 use super::super::sink::{Gone, Sink};
 use super::super::tally::Tally;
@@ -26,7 +26,7 @@ struct Script {
     /// Replies under way: when, and what.
     under_way: VecDeque<(u64, What)>,
     /// When the connection breaks, and why.
-    break_at: Option<(u64, Cause)>,
+    break_at: Option<(u64, DropCause)>,
     /// When connecting works again.
     back_at: u64,
     /// How long the handshake's end goes unnoticed, in ms.
@@ -207,7 +207,7 @@ fn a_late_reply_is_counted_for_its_own_packet() {
 #[test]
 fn packets_due_in_an_outage_are_lost_on_time_and_never_sent() {
     let mut script = Script::new(|_| Some(5));
-    script.break_at = Some((250 * MS, Cause::Reset));
+    script.break_at = Some((250 * MS, DropCause::Reset));
     script.back_at = 620 * MS;
     let played = play(plan(100, 12), script);
     let sent: Vec<u64> = played.sent.iter().map(|(number, _)| *number).collect();
@@ -225,7 +225,7 @@ fn packets_due_in_an_outage_are_lost_on_time_and_never_sent() {
 #[test]
 fn packets_due_before_the_handshakes_end_was_noticed_are_lost_too() {
     let mut script = Script::new(|_| Some(5));
-    script.break_at = Some((250 * MS, Cause::Reset));
+    script.break_at = Some((250 * MS, DropCause::Reset));
     script.unnoticed = 1000;
     let played = play(plan(100, 20), script);
     // Down at 250 ms, the first attempt at 350, noticed at 1,350.
@@ -239,7 +239,7 @@ fn packets_due_before_the_handshakes_end_was_noticed_are_lost_too() {
 fn an_outage_begins_with_the_last_sign_of_life() {
     // Replies take 300 ms and packets leave every 100 ms.
     let mut script = Script::new(|_| Some(300));
-    script.break_at = Some((1_010 * MS, Cause::Reset));
+    script.break_at = Some((1_010 * MS, DropCause::Reset));
     let played = play(plan(100, 30), script);
     assert!(matches!(played.notices[0], Notice::Down { since: Mono(1_000_000_000), .. }));
 }
@@ -253,7 +253,7 @@ fn silence_for_three_timeouts_is_a_drop_that_began_with_the_first_unanswered_pac
         panic!("{:?}", played.notices)
     };
     assert_eq!((*since, *at), (Mono(300 * MS), Mono(1800 * MS)));
-    assert!(matches!(cause, Cause::Silent { .. }), "{cause:?}");
+    assert!(matches!(cause, DropCause::Silent { .. }), "{cause:?}");
     assert_eq!(played.samples.len(), 30);
     assert_eq!(played.tally.received, 3);
 }
@@ -270,7 +270,7 @@ fn the_run_waits_for_stragglers_one_timeout_and_no_longer() {
 #[test]
 fn without_reconnecting_the_first_drop_ends_the_run() {
     let mut script = Script::new(|_| Some(5));
-    script.break_at = Some((250 * MS, Cause::Closed));
+    script.break_at = Some((250 * MS, DropCause::Closed));
     let played = play(Plan { reconnect: false, ..plan(100, 0) }, script);
     assert_eq!((played.tally.sent, played.tally.received, played.tally.drops), (3, 3, 1));
 }
@@ -287,7 +287,7 @@ fn the_duration_ends_sending_before_its_own_end() {
 #[test]
 fn a_duration_that_ends_in_an_outage_ends_the_run() {
     let mut script = Script::new(|_| Some(5));
-    script.break_at = Some((250 * MS, Cause::Reset));
+    script.break_at = Some((250 * MS, DropCause::Reset));
     script.back_at = u64::MAX;
     let duration = Some(Duration::from_secs(1));
     let played = play(Plan { duration, ..plan(100, 0) }, script);
@@ -306,13 +306,13 @@ fn a_corrupt_reply_is_a_drop_and_neither_received_nor_lost() {
 }
 
 #[test]
-fn octets_nobody_asked_for_are_a_drop() {
+fn bytes_nobody_asked_for_are_a_drop() {
     let mut script = Script::new(|_| None);
     script.under_way.push_back((5 * MS, What::Reply(Detail::None)));
     script.under_way.push_back((50 * MS, What::Reply(Detail::None)));
     let played = play(plan(100, 2), script);
     assert_eq!((played.tally.received, played.tally.drops), (1, 1));
-    assert!(matches!(played.notices[0], Notice::Down { cause: Cause::Unasked, .. }));
+    assert!(matches!(played.notices[0], Notice::Down { cause: DropCause::Unasked, .. }));
 }
 
 #[test]

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use csv::{QuoteStyle, Writer, WriterBuilder};
 
-use super::row::{self, Row};
 use super::row_file::RowFile;
-use super::timestamp::Stamper;
 use crate::clock::{Anchor, Mono, Wall};
 use crate::probe::{Detail, Gone, Sample, Sink, Tally};
+use crate::text::row::{self, Row};
+use crate::text::timestamp::Stamper;
 
 /// The columns that every run has.
 pub const COLUMNS: [&str; 5] =
@@ -45,7 +45,7 @@ const KERNEL_COLUMNS: [&str; 3] = ["kernel_rtt_us", "host_send_us", "host_receiv
 
 /// Rows gathered before they go to the file.
 const BUFFER: usize = 64 * 1024;
-/// Octets of the columns before all others.
+/// Bytes of the columns before all others.
 const LONGEST_SERIES: usize = 48;
 /// How old a gathered row may grow.
 const OLDEST_ROW: Duration = Duration::from_millis(250);
@@ -98,7 +98,7 @@ impl CsvSink {
     }
 
     /// What stands in the first columns of the rows from now on, cut off at 48
-    /// octets.
+    /// bytes.
     pub fn set_series(&mut self, values: &[String]) {
         self.series = values.iter().flat_map(|value| [value.as_str(), ","]).collect();
         self.series.truncate(LONGEST_SERIES);
@@ -172,7 +172,7 @@ impl Sink for CsvSink {
         row.comma();
         nanoseconds(row, &mut self.stamper, sent);
         row.comma();
-        row.octets(self.stamper.text());
+        row.bytes(self.stamper.text());
         row.comma();
         row.number(Some(sample.number));
         row.text(self.series.as_bytes());
@@ -204,7 +204,7 @@ impl Sink for CsvSink {
 fn nanoseconds(row: &mut Row, stamper: &mut Stamper, wall: Wall) {
     stamper.set(wall);
     match stamper.nanos() {
-        Some(digits) => row.octets(digits),
+        Some(digits) => row.bytes(digits),
         None => row.number(Some(u64::try_from(wall.0).unwrap_or(0))),
     }
 }

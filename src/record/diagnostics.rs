@@ -12,7 +12,7 @@ pub struct DiagnosticsSink {
 }
 
 impl DiagnosticsSink {
-    /// For probes of `size` octets; `each_overdue` names every late packet.
+    /// For probes of `size` bytes; `each_overdue` names every late packet.
     pub fn new(size: usize, each_overdue: bool) -> Self {
         Self { size, each_overdue }
     }

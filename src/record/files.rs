@@ -7,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::row_file::RowFile;
-use super::timestamp::file_stamp;
 use crate::clock::Wall;
+use crate::text::timestamp::file_stamp;
 
 /// Runs that may start in the same second and directory.
 const MAX_SAME_SECOND: u32 = 10_000;

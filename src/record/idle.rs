@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::format::{duration, short_seconds};
-use super::object::Object;
-use super::timestamp::rfc3339;
 use crate::clock::{Wall, nanos};
 use crate::probe::gaps::{Answer, Fate, Range, Search, Tried};
+use crate::text::format::{duration, short_seconds};
+use crate::text::object::Object;
+use crate::text::timestamp::rfc3339;
 
 /// What Linux waits before its first keep-alive probe, unless told otherwise.
 const LINUX_KEEP_ALIVE: Duration = Duration::from_hours(2);

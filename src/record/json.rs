@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::Run;
-use super::object::Object;
-use super::timestamp::rfc3339;
 use crate::clock::Anchor;
 use crate::probe::{Finding, Gone, Sample, Sink, Tally, findings};
 use crate::stats::Summary;
+use crate::text::object::Object;
+use crate::text::timestamp::rfc3339;
 
 /// The percentiles that stand in the object, by their keys.
 const PERCENTILES: [(&str, f64); 5] =

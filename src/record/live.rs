@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::format::{Unit, count};
 use crate::probe::Tally;
 use crate::stats::Histogram;
+use crate::text::format::{Unit, count};
 
 /// Seconds that a slice of the last minute holds, and slices.
 const SLICE: usize = 10;

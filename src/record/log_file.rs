@@ -5,9 +5,9 @@ use std::io::Write;
 use super::Run;
 use super::row_file::RowFile;
 use super::text;
-use super::timestamp::Stamper;
 use crate::clock::{Anchor, Wall};
 use crate::probe::{Gone, Notice, Outcome, Sample, Sink, Tally};
+use crate::text::timestamp::Stamper;
 
 /// Writes a run's log; every packet too where `verbose`.
 pub struct LogFileSink {

@@ -5,8 +5,8 @@ use std::fs;
 use std::thread::available_parallelism;
 
 use super::Run;
-use super::object::Object;
 use crate::os::tcp_info::TcpInfo;
+use crate::text::object::Object;
 
 /// The host, the connection and the command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Manifest {
     pub virtual_machine: Option<bool>,
     /// The congestion control of the connection.
     pub congestion_control: Option<String>,
-    /// The largest segment to send, in octets.
+    /// The largest segment to send, in bytes.
     pub mss: Option<u32>,
     /// The TCP options that both ends agreed on.
     pub tcp_options: Option<String>,

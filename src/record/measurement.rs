@@ -5,12 +5,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::format::Unit;
 use super::json::round_trips;
-use super::object::Object;
 use crate::clock::{Anchor, nanos};
 use crate::probe::{Gone, Notice, Sample, Sink, Tally};
 use crate::stats::Summary;
+use crate::text::format::Unit;
+use crate::text::object::Object;
 use crate::wire::measurement::{Kind, Setup};
 
 /// The table's head; [`Series::row`] fits below it.
@@ -105,7 +105,7 @@ pub struct SeriesSink {
 }
 
 impl SeriesSink {
-    /// For probes of `size` octets.
+    /// For probes of `size` bytes.
     pub fn new(size: usize, throughput: Rc<RefCell<Summary>>, total: Rc<RefCell<Tally>>) -> Self {
         Self { size, throughput, total }
     }

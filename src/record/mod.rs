@@ -3,7 +3,6 @@
 pub mod csv;
 pub mod diagnostics;
 pub mod files;
-pub mod format;
 pub mod idle;
 pub mod json;
 pub mod live;
@@ -11,13 +10,10 @@ pub mod log_file;
 pub mod manifest;
 pub mod measurement;
 pub mod metrics;
-pub mod object;
 pub mod ping;
-pub mod row;
 pub mod row_file;
 pub mod terminal;
 pub mod text;
-pub mod timestamp;
 pub mod twamp;
 
 use std::net::SocketAddr;
@@ -44,7 +40,7 @@ pub struct Run {
     pub local: Option<SocketAddr>,
     /// When it began.
     pub start: Wall,
-    /// Payload octets of each probe; 0 where they differ.
+    /// Payload bytes of each probe; 0 where they differ.
     pub size: usize,
     /// Time from one send to the next.
     pub frequency: Duration,

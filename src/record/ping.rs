@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use super::Run;
 use super::csv::Extra;
 use super::json::{micros, percentiles_of};
-use super::object::Object;
-use super::row::Row;
 use super::terminal::gone;
 use super::text;
-use super::timestamp::rfc3339;
 use crate::clock::{Anchor, nanos};
 use crate::probe::{Detail, Failure, Gone, Outcome, PingDetail, Sample, Sink, Tally};
+use crate::text::object::Object;
+use crate::text::row::Row;
+use crate::text::timestamp::rfc3339;
 use crate::wire::icmp::IcmpError;
 use crate::wire::ping;
 

@@ -16,7 +16,7 @@ const MAX_BACKLOG: usize = 64 * 1024;
 pub struct RowFile {
     file: File,
     path: PathBuf,
-    /// Octets of whole rows in the file.
+    /// Bytes of whole rows in the file.
     length: u64,
     /// Rows that the file has not taken yet.
     backlog: Vec<u8>,
@@ -98,7 +98,7 @@ impl Write for RowFile {
 }
 
 fn lines(rows: &[u8]) -> u64 {
-    rows.split(|&octet| octet == b'\n').skip(1).map(|_| 1).sum()
+    rows.split(|&byte| byte == b'\n').skip(1).map(|_| 1).sum()
 }
 
 #[cfg(test)]

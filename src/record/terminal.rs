@@ -5,11 +5,11 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::live::Live;
-use super::timestamp::Stamper;
 use super::{Run, text};
 use crate::clock::{Anchor, Mono, nanos};
 use crate::os::terminal;
 use crate::probe::{Gone, Notice, Sample, Sink, Tally};
+use crate::text::timestamp::Stamper;
 
 /// Up to this rate every packet has its line.
 const SHORTEST_FOR_LINES: Duration = Duration::from_millis(100);

@@ -1,10 +1,10 @@
 //! The sentences that terminal and log share.
 
 use super::Run;
-use super::format::{Unit, count, duration, seconds, short_seconds};
 use crate::clock::nanos;
 use crate::probe::{Detail, Notice, Outcome, Sample, Tally, findings};
 use crate::stats::Summary;
+use crate::text::format::{Unit, count, duration, seconds, short_seconds};
 
 /// What is about to be done.
 pub fn header(run: &Run) -> String {

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use super::csv::Extra;
-use super::format::{Unit, duration, seconds};
 use super::json::{micros, percentiles_of};
-use super::object::Object;
-use super::row::Row;
 use crate::clock::nanos;
 use crate::probe::{Detail, Direction, Directions, Sample, Tally, TwampDetail};
+use crate::text::format::{Unit, duration, seconds};
+use crate::text::object::Object;
+use crate::text::row::Row;
 
 /// TWAMP's columns of the CSV. The reflector's times are by its own clock.
 pub struct TwampColumns;

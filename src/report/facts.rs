@@ -3,7 +3,7 @@
 use super::outages::Outage;
 use super::run::Run;
 use super::words;
-use crate::record::format::Unit;
+use crate::text::format::Unit;
 
 /// One line of the table: a name and a text for each run.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use super::outages::Outage;
 use super::run::{Run, Source};
 use super::timeline::{SHOWN, Span, Spans};
 use super::words;
-use crate::record::object::Object;
+use crate::text::object::Object;
 
 /// Decimals of microseconds.
 const MICROS: usize = 3;
@@ -28,7 +28,7 @@ fn source(source: &Source) -> Object {
     Object::new()
         .text("path", source.path.as_str())
         .text("label", source.label.as_str())
-        .whole("bytes", source.octets)
+        .whole("bytes", source.bytes)
         .whole("rows", source.rows)
         .whole("cut_line", source.cut_line)
 }

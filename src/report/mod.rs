@@ -2,6 +2,7 @@
 //! rows are read once, in constant memory, and shown as text, JSON or a page.
 
 pub mod axis;
+pub mod bytes;
 pub mod compare;
 pub mod error;
 pub mod facts;
@@ -10,7 +11,6 @@ pub mod histogram;
 pub mod html;
 pub mod json;
 pub mod number;
-pub mod octets;
 pub mod outages;
 pub mod random;
 pub mod reader;

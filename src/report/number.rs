@@ -1,6 +1,6 @@
-//! Numbers of a CSV as octets, read without allocating.
+//! Numbers of a CSV as bytes, read without allocating.
 
-use super::octets::digits;
+use super::bytes::digits;
 
 /// Longest time that is taken for one: a hundred years in microseconds.
 const LONGEST_US: f64 = 3.2e15;
@@ -12,7 +12,7 @@ pub fn whole(text: &[u8]) -> Option<u64> {
         // Other writers' floating-point columns: `1795202401120000999.0`.
         let text = std::str::from_utf8(text).ok()?.trim();
         if let Some((before, after)) = text.split_once('.')
-            && after.bytes().all(|octet| octet == b'0')
+            && after.bytes().all(|byte| byte == b'0')
         {
             return digits(before.as_bytes());
         }

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read};
 use csv::{ByteRecord, ReaderBuilder};
 
 use super::error::{Error, Problem};
-use super::{number, octets};
+use super::{bytes, number};
 
 /// What is read at once, and so the longest line.
 const BUFFER: usize = 256 * 1024;
@@ -64,7 +64,7 @@ pub struct Reader<R> {
     ended: bool,
     /// The number of the line read last.
     line: u64,
-    octets: u64,
+    bytes: u64,
     /// For each column, the place of its value in [`Fields`].
     places: Vec<usize>,
     /// The last row ends without a line end and is not whole.
@@ -95,7 +95,7 @@ impl<R: Read> Reader<R> {
             end: 0,
             ended: false,
             line: 0,
-            octets: 0,
+            bytes: 0,
             places: Vec::new(),
             cut: false,
         };
@@ -128,9 +128,9 @@ impl<R: Read> Reader<R> {
         self.cut.then_some(self.line)
     }
 
-    /// The octets read so far.
-    pub fn octets(&self) -> u64 {
-        self.octets
+    /// The bytes read so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The next row; none at the end.
@@ -166,7 +166,7 @@ impl<R: Read> Reader<R> {
         let mut searched = 0;
         loop {
             let unread = &self.buffer[self.start + searched..self.end];
-            if let Some(place) = octets::find(unread, b'\n') {
+            if let Some(place) = bytes::find(unread, b'\n') {
                 let end = self.start + searched + place;
                 let line = Line { start: self.start, end, whole: true };
                 self.start = end + 1;
@@ -201,16 +201,16 @@ impl<R: Read> Reader<R> {
             let why = format!("longer than {} KiB", BUFFER / 1024);
             return Err(self.error(Problem::Line { line: self.line + 1, why }));
         }
-        let octets = loop {
+        let bytes = loop {
             match self.input.read(&mut self.buffer[self.end..]) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.error(Problem::Unreadable(error))),
-                Ok(octets) => break octets,
+                Ok(bytes) => break bytes,
             }
         };
-        self.ended = octets == 0;
-        self.end += octets;
-        self.octets += octets as u64;
+        self.ended = bytes == 0;
+        self.end += bytes;
+        self.bytes += bytes as u64;
         Ok(())
     }
 }
@@ -251,7 +251,7 @@ fn split<'line>(
         found += 1;
         start = end + 1;
     };
-    octets::each(line, b',', &mut field);
+    bytes::each(line, b',', &mut field);
     field(line.len());
     if found == places.len() {
         Ok(())
@@ -332,7 +332,7 @@ fn is_whole(places: &[usize], line: &[u8]) -> bool {
         return false;
     };
     // Some writers round to one or two decimals.
-    let decimals = fields[RTT].iter().rev().position(|&octet| octet == b'.');
+    let decimals = fields[RTT].iter().rev().position(|&byte| byte == b'.');
     let rounding = match decimals {
         Some(1) => 50,
         Some(2) => 5,
@@ -347,7 +347,7 @@ mod tests {
 
     const HEADER: &str = "packet_num,timestamp,send_time_ns,receive_time_ns,rtt_us\n";
 
-    /// Reads in pieces of `step` octets, as a pipe may give them.
+    /// Reads in pieces of `step` bytes, as a pipe may give them.
     struct Pieces<'text>(&'text [u8], usize);
 
     impl Read for Pieces<'_> {

@@ -33,8 +33,8 @@ pub struct Source {
     pub path: String,
     /// What it is called.
     pub label: String,
-    /// Octets read.
-    pub octets: u64,
+    /// Bytes read.
+    pub bytes: u64,
     /// Rows read.
     pub rows: u64,
     /// The number of a last line that was cut off and left out.
@@ -73,7 +73,7 @@ pub fn read<R: Read>(
     let source = Source {
         path: path.to_owned(),
         label: label.to_owned(),
-        octets: reader.octets(),
+        bytes: reader.bytes(),
         rows,
         cut_line: reader.cut_line(),
     };

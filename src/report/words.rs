@@ -3,7 +3,7 @@
 use super::compare::{Difference, Estimate, FEWEST_MEDIAN, FEWEST_P99};
 use super::run::Run;
 use crate::clock::Wall;
-use crate::record::timestamp::rfc3339;
+use crate::text::timestamp::rfc3339;
 
 /// `B is 312 us slower at the median (95 %: 305 to 320)`, and the same for the
 /// p99.
@@ -33,7 +33,7 @@ fn sentence(
     #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
     let number = |nanos: i64| {
         let text = format!("{:.decimals$}", nanos as f64 / divisor);
-        if text.trim_start_matches('-').bytes().all(|octet| b"0.".contains(&octet)) {
+        if text.trim_start_matches('-').bytes().all(|byte| b"0.".contains(&byte)) {
             "0".to_owned()
         } else {
             text

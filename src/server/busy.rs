@@ -1,4 +1,4 @@
-//! A connection whose reads look for octets instead of sleeping.
+//! A connection whose reads look for bytes instead of sleeping.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::service::Connection;
 use crate::os::{clock, socket};
 
-/// Silence after which a read sleeps until the next octet: an idle client is not
+/// Silence after which a read sleeps until the next byte: an idle client is not
 /// to cost a core for ever.
 const GIVE_UP: Duration = Duration::from_secs(1);
 /// Looks between two looks at the clock.
@@ -46,8 +46,8 @@ impl Read for Busy<'_> {
 }
 
 impl Write for Busy<'_> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.stream.write(octets)
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

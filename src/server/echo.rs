@@ -1,11 +1,11 @@
-//! Echo (RFC 862): every octet goes back, in order, until the peer is done.
+//! Echo (RFC 862): every byte goes back, in order, until the peer is done.
 
 use std::collections::TryReserveError;
 use std::io::ErrorKind;
 
 use super::{Account, Connection, Context, Ending};
 
-/// Octets taken at a time at first: one page, so that an idle client costs no
+/// Bytes taken at a time at first: one page, so that an idle client costs no
 /// more, and small enough to need no memory map of its own, of which the kernel
 /// grants a process only so many.
 const FIRST_BUFFER: usize = 4 * 1024;
@@ -58,7 +58,7 @@ mod tests {
     use crate::server::Settings;
     use std::io::{self, Cursor, Read, Write};
 
-    /// Octets in, octets out, and an end.
+    /// Bytes in, bytes out, and an end.
     struct Script {
         input: Cursor<Vec<u8>>,
         piece: usize,
@@ -77,8 +77,8 @@ mod tests {
     }
 
     impl Write for Script {
-        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-            self.output.write(&octets[..octets.len().min(self.piece)])
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.output.write(&bytes[..bytes.len().min(self.piece)])
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn every_octet_comes_back_whatever_the_pieces() {
+    fn every_byte_comes_back_whatever_the_pieces() {
         let sent: Vec<u8> = (0..=250).cycle().take(500_000).collect();
         for piece in [777, 4096, 1 << 20] {
             let (output, account) = play(&sent, piece, None);

@@ -18,7 +18,7 @@ use crate::os::clock;
 use crate::wire::ntp::ErrorEstimate;
 use crate::wire::stamp::{self, TestResult};
 
-/// Senders remembered at once, about 100 octets each. Further ones are served
+/// Senders remembered at once, about 100 bytes each. Further ones are served
 /// without a count of their own until some have gone silent.
 const MAX_SENDERS: usize = 4096;
 /// How often silent senders are looked for, and the clock's state is asked.
@@ -154,7 +154,7 @@ impl Light {
         stamp_departure(reply, clock::wall());
         let answered = socket.answer(datagram, reply);
         log::debug!(
-            "received test packet from {from}: number {}, {} octets, time to live {}; {}",
+            "received test packet from {from}: number {}, {} bytes, time to live {}; {}",
             sent.sequence,
             datagram.length,
             arrived.ttl,

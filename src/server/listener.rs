@@ -37,7 +37,7 @@ const KEEP_ALIVE: KeepAlive =
     KeepAlive { idle: Duration::from_mins(1), interval: Duration::from_secs(10), probes: 6 };
 /// A peer that takes nothing for this long is closed.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long, and how many reads of 512 octets, a closing session waits for the peer
+/// How long, and how many reads of 512 bytes, a closing session waits for the peer
 /// to close too.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_READS: usize = 8192;
@@ -235,8 +235,8 @@ pub fn serve_one(
     Ok(())
 }
 
-/// Lets the last words reach the peer: closing over octets that nobody read
-/// would reset the connection and take them back. Bounded in time and octets.
+/// Lets the last words reach the peer: closing over bytes that nobody read
+/// would reset the connection and take them back. Bounded in time and bytes.
 fn linger(mut stream: &TcpStream) {
     let until = clock::now() + LINGER;
     // Small: it stands on each session's stack, which is memory per client.
@@ -311,10 +311,10 @@ mod tests {
     use std::io::Write;
 
     fn panic_on_p(connection: &mut dyn Connection, _context: &Context<'_>) -> Account {
-        let mut octet = [0];
-        while matches!(connection.read(&mut octet), Ok(1)) {
-            assert!(&octet != b"p", "a session's own misfortune");
-            let _ = connection.write_all(&octet);
+        let mut byte = [0];
+        while matches!(connection.read(&mut byte), Ok(1)) {
+            assert!(&byte != b"p", "a session's own misfortune");
+            let _ = connection.write_all(&byte);
         }
         Account { served: String::new(), ending: Ending::PeerClosed }
     }
@@ -345,14 +345,14 @@ mod tests {
             socket::start_connect(&stream, &address).unwrap();
             stream
         };
-        let mut octet = [0];
+        let mut byte = [0];
         let mut steady = connect();
         for _ in 0..10 {
             let mut doomed = connect();
             doomed.write_all(b"p").unwrap();
-            assert!(matches!(doomed.read(&mut octet), Ok(0) | Err(_)));
+            assert!(matches!(doomed.read(&mut byte), Ok(0) | Err(_)));
             steady.write_all(b"x").unwrap();
-            steady.read_exact(&mut octet).unwrap();
+            steady.read_exact(&mut byte).unwrap();
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{Account, Connection, Context, Ending};
 use crate::os::clock;
 use crate::wire::measurement::{self, MAX_SHORT_LINE, Reply, Setup};
 
-/// Octets read at a time: a page, so that an idle client costs no more.
+/// Bytes read at a time: a page, so that an idle client costs no more.
 const PIECE: usize = 4 * 1024;
 /// How often a delay looks whether the server is stopping.
 const NAP: Duration = Duration::from_millis(100);
@@ -17,7 +17,7 @@ const NAP: Duration = Duration::from_millis(100);
 struct Lines<'connection> {
     connection: &'connection mut dyn Connection,
     piece: Box<[u8; PIECE]>,
-    /// Octets read and not used yet.
+    /// Bytes read and not used yet.
     pending: Vec<u8>,
     /// How many of them hold no newline.
     searched: usize,
@@ -32,7 +32,7 @@ enum Next {
         /// Something came that is no whole line.
         incomplete: bool,
     },
-    /// More octets than a line may have.
+    /// More bytes than a line may have.
     TooLong,
 }
 
@@ -44,7 +44,7 @@ impl<'connection> Lines<'connection> {
     fn next(&mut self, limit: usize) -> io::Result<Next> {
         loop {
             let fresh = self.pending.get(self.searched..).unwrap_or_default();
-            if let Some(at) = fresh.iter().position(|&octet| octet == b'\n') {
+            if let Some(at) = fresh.iter().position(|&byte| byte == b'\n') {
                 let end = self.searched + at;
                 let rest = self.pending.split_off(end + 1);
                 let mut line = std::mem::replace(&mut self.pending, rest);

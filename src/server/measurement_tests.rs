@@ -17,8 +17,8 @@ impl Read for Script {
 }
 
 impl Write for Script {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.output.write(octets)
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -43,7 +43,7 @@ const ANSWERS: &str =
     "200 OK: Ready\nm hello 1\nm a b c 2\nm 3 3 3 3\n200 OK: Closing Connection\n";
 
 #[test]
-fn a_session_is_the_same_however_its_octets_come() {
+fn a_session_is_the_same_however_its_bytes_come() {
     for piece in 1..=SESSION.len() {
         let (answers, account) = play(SESSION, piece);
         assert_eq!(answers, ANSWERS, "in pieces of {piece}");
@@ -109,7 +109,7 @@ fn a_line_that_never_ends_is_cut_off_at_its_limit() {
 }
 
 #[test]
-fn a_large_size_takes_no_memory_before_its_octets_come() {
+fn a_large_size_takes_no_memory_before_its_bytes_come() {
     let input = format!("s RTT {MAX_SIZE} 10 0\nm short");
     let mut script = Script { input: Cursor::new(input.into_bytes()), piece: 99, output: vec![] };
     let mut lines = Lines::new(&mut script);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Account, Connection, Context, Ending};
-use crate::record::format::count;
+use crate::text::format::count;
 use crate::wire::ping::{self, MAX_MESSAGE};
 
 /// A message without a line end is complete when nothing follows it for so
@@ -98,7 +98,7 @@ fn next_message(
     pending: &mut Vec<u8>,
 ) -> io::Result<Option<Vec<u8>>> {
     loop {
-        let line = pending.iter().position(|&octet| octet == b'\n').map(|at| at + 1);
+        let line = pending.iter().position(|&byte| byte == b'\n').map(|at| at + 1);
         if let Some(end) = line.or((pending.len() >= MAX_MESSAGE).then_some(MAX_MESSAGE)) {
             let rest = pending.split_off(end.min(MAX_MESSAGE));
             return Ok(Some(std::mem::replace(pending, rest)));
@@ -144,7 +144,7 @@ fn answer(
     Ok(())
 }
 
-/// A message as a log may hold it: no octet of a stranger's can start a line or
+/// A message as a log may hold it: no byte of a stranger's can start a line or
 /// move a terminal's cursor.
 fn shown(message: &[u8]) -> String {
     message.trim_ascii_end().escape_ascii().to_string()
@@ -177,8 +177,8 @@ mod tests {
     }
 
     impl Write for Script {
-        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-            self.output.write(octets)
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.output.write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {

@@ -11,7 +11,7 @@ use crate::wire::twamp_test::{REFLECTOR, ReflectorPacket, SenderPacket};
 /// Senders that leave old replies in their padding are slower than that.
 const USUAL_HOLD: u64 = (1 << 32) / 100;
 
-/// Octets that a buffer for packets needs: the largest UDP payload.
+/// Bytes that a buffer for packets needs: the largest UDP payload.
 pub const BUFFER: usize = 64 * 1024;
 
 /// What is known of a packet's arrival.
@@ -30,7 +30,7 @@ pub struct Arrived {
 /// A reply, ready but for T3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reply {
-    /// Its octets, at the start of the buffer.
+    /// Its bytes, at the start of the buffer.
     pub length: usize,
     /// What the sender says it has found out, if it does.
     pub result: Option<TestResult>,
@@ -52,7 +52,7 @@ pub fn read(packet: &[u8]) -> Option<SenderPacket> {
     SenderPacket::read(packet).filter(|_| !is_reply(packet))
 }
 
-/// Turns the test packet in the first `length` octets of `buffer` into its
+/// Turns the test packet in the first `length` bytes of `buffer` into its
 /// reply: as long as the packet, but never shorter than a reply can be. `None`:
 /// it is no test packet, or `buffer` is too short for its reply. Whether it may be
 /// answered is the caller's to know: see [`is_reply`].
@@ -97,9 +97,9 @@ mod tests {
 
     fn packet(length: usize) -> Vec<u8> {
         let sender = SenderPacket { sequence: 3, sent: Timestamp(9), error: ErrorEstimate(0x8001) };
-        let mut octets = sender.emit().to_vec();
-        octets.resize(length, 0xee);
-        octets
+        let mut bytes = sender.emit().to_vec();
+        bytes.resize(length, 0xee);
+        bytes
     }
 
     fn reflected(packet: &[u8]) -> Option<(Vec<u8>, Option<TestResult>)> {
@@ -122,24 +122,24 @@ mod tests {
 
     #[test]
     fn what_was_sent_comes_back_beside_what_was_seen() {
-        let (mut octets, _) = reflected(&packet(60)).unwrap();
+        let (mut bytes, _) = reflected(&packet(60)).unwrap();
         let departure = Wall(ARRIVED.at.0 + 5_000);
-        stamp_departure(&mut octets, departure);
-        let reply = ReflectorPacket::read(&octets).unwrap();
+        stamp_departure(&mut bytes, departure);
+        let reply = ReflectorPacket::read(&bytes).unwrap();
         assert_eq!((reply.sequence, reply.ttl, reply.ssid), (7, 64, 0));
         assert_eq!(reply.received.to_unix_nanos(), ARRIVED.at.0);
         assert_eq!(reply.sent.to_unix_nanos(), departure.0);
         assert_eq!(Some(reply.sender), SenderPacket::read(&packet(14)));
-        assert_eq!(octets[41..], [0xee; 19], "padding comes back");
+        assert_eq!(bytes[41..], [0xee; 19], "padding comes back");
     }
 
     #[test]
     fn no_reply_is_answered_so_that_two_reflectors_fall_silent() {
-        let (mut octets, _) = reflected(&packet(41)).unwrap();
-        stamp_departure(&mut octets, Wall(ARRIVED.at.0 + 50_000));
-        assert_eq!(read(&octets), None);
-        stamp_departure(&mut octets, Wall(ARRIVED.at.0 + 20_000_000));
-        assert!(read(&octets).is_some(), "a sender may reuse a reply's octets");
+        let (mut bytes, _) = reflected(&packet(41)).unwrap();
+        stamp_departure(&mut bytes, Wall(ARRIVED.at.0 + 50_000));
+        assert_eq!(read(&bytes), None);
+        stamp_departure(&mut bytes, Wall(ARRIVED.at.0 + 20_000_000));
+        assert!(read(&bytes).is_some(), "a sender may reuse a reply's bytes");
     }
 
     #[test]
@@ -149,17 +149,17 @@ mod tests {
         packet[14..16].copy_from_slice(&[0xbe, 0xef]);
         packet.resize(stamp::BASE, 0);
         packet.extend(told.emit());
-        let (octets, result) = reflected(&packet).unwrap();
+        let (bytes, result) = reflected(&packet).unwrap();
         assert_eq!(result, Some(told));
-        assert_eq!(ReflectorPacket::read(&octets).unwrap().ssid, 0xbeef);
-        assert_eq!(octets.len(), packet.len());
+        assert_eq!(ReflectorPacket::read(&bytes).unwrap().ssid, 0xbeef);
+        assert_eq!(bytes.len(), packet.len());
     }
 
     proptest! {
         #[test]
-        fn no_datagram_makes_it_panic_or_grow(octets: Vec<u8>) {
-            let length = octets.len();
-            if let Some((reply, _)) = reflected(&octets) {
+        fn no_datagram_makes_it_panic_or_grow(bytes: Vec<u8>) {
+            let length = bytes.len();
+            if let Some((reply, _)) = reflected(&bytes) {
                 prop_assert_eq!(reply.len(), length.max(REFLECTOR));
             }
         }

@@ -9,7 +9,7 @@ use super::ping::Losses;
 use super::twamp::TwampHost;
 use super::{echo, measurement, ping, twamp};
 
-/// What a session runs over: a socket, or octets in a test.
+/// What a session runs over: a socket, or bytes in a test.
 pub trait Connection: Read + Write {
     /// How long the reads from now on wait; `None` is for ever. What never
     /// waits has nothing to set.
@@ -34,7 +34,7 @@ impl Connection for &TcpStream {
 pub struct Settings {
     /// Silence after which a client is closed.
     pub idle_timeout: Option<Duration>,
-    /// Look for octets instead of sleeping, while they keep coming.
+    /// Look for bytes instead of sleeping, while they keep coming.
     pub busy_poll: bool,
     /// Which pings are answered `LOST`.
     pub losses: Losses,

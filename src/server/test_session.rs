@@ -220,7 +220,7 @@ impl Reflecting {
         let answered = self.socket.answer(datagram, reply);
         self.shared.last.store(now.0, Ordering::Relaxed);
         log::debug!(
-            "received test packet from {from}: {} octets, time to live {}; {} {}",
+            "received test packet from {from}: {} bytes, time to live {}; {} {}",
             datagram.length,
             arrived.ttl,
             if answered.is_ok() { "sent response" } else { "could not send response" },

@@ -18,7 +18,7 @@ use super::{Account, Connection, Context, Ending};
 use crate::clock::{Mono, Wall};
 use crate::net::DatagramSocket;
 use crate::os::clock;
-use crate::record::format::count;
+use crate::text::format::count;
 use crate::wire::ntp::Timestamp;
 use crate::wire::twamp_control::{
     Accept, AcceptSession, COMMAND, Greeting, REQUEST, Request, SET_UP, ServerStart,
@@ -143,14 +143,14 @@ impl Control<'_> {
 
     /// The next command, filled up with zeros to the longest; `None` at the end.
     fn next_command(&mut self) -> io::Result<Option<[u8; REQUEST]>> {
-        let mut octets = [0; REQUEST];
-        if !self.read(&mut octets[..COMMAND], 0)? {
+        let mut bytes = [0; REQUEST];
+        if !self.read(&mut bytes[..COMMAND], 0)? {
             return Ok(None);
         }
         let longer =
             [command::REQUEST_SESSION, command::REQUEST_TW_SESSION, command::START_N_SESSIONS];
-        let whole = !longer.contains(&octets[0]) || self.read(&mut octets[COMMAND..], 1)?;
-        Ok(whole.then_some(octets))
+        let whole = !longer.contains(&bytes[0]) || self.read(&mut bytes[COMMAND..], 1)?;
+        Ok(whole.then_some(bytes))
     }
 
     /// Fills `buffer`. `false`: the peer has closed instead. Silence for longer
@@ -172,7 +172,7 @@ impl Control<'_> {
                 Ok(0) => return Ok(false),
                 Ok(count) => {
                     filled += count;
-                    // From its first octet on a message has a time of its own.
+                    // From its first byte on a message has a time of its own.
                     since = if begun { since } else { clock::now() };
                 }
                 Err(error) => match error.kind() {
@@ -189,10 +189,10 @@ impl Control<'_> {
         self.sessions.iter().map(TestSession::last_packet).fold(here, Mono::max)
     }
 
-    fn command(&mut self, octets: &[u8; REQUEST]) -> io::Result<Option<Ending>> {
-        match octets[0] {
+    fn command(&mut self, bytes: &[u8; REQUEST]) -> io::Result<Option<Ending>> {
+        match bytes[0] {
             command::REQUEST_TW_SESSION => {
-                let (answer, why) = self.request(octets);
+                let (answer, why) = self.request(bytes);
                 let peer = self.context.peer;
                 match answer.accept {
                     Accept::OK => log::info!("{peer} twamp session begins: {why}"),
@@ -222,10 +222,10 @@ impl Control<'_> {
     }
 
     /// The answer to a request, and what the log says of it.
-    fn request(&mut self, octets: &[u8; REQUEST]) -> (AcceptSession, String) {
+    fn request(&mut self, bytes: &[u8; REQUEST]) -> (AcceptSession, String) {
         let refused =
             |accept, why: &str| (AcceptSession { accept, port: 0, sid: [0; 16] }, why.to_owned());
-        let Some(request) = Request::read(octets) else {
+        let Some(request) = Request::read(bytes) else {
             return refused(Accept::UNSUPPORTED, "no IP version that there is");
         };
         if self.sessions.len() >= MAX_PER_CONNECTION {
@@ -275,7 +275,7 @@ impl Control<'_> {
     }
 }
 
-/// Address, time and four random octets (RFC 4656, section 3.5).
+/// Address, time and four random bytes (RFC 4656, section 3.5).
 fn session_id(local: IpAddr) -> [u8; 16] {
     let address = match local {
         IpAddr::V4(v4) => v4.octets(),
@@ -289,11 +289,11 @@ fn session_id(local: IpAddr) -> [u8; 16] {
     id
 }
 
-/// Octets that nobody can guess, from the standard library's own source.
+/// Bytes that nobody can guess, from the standard library's own source.
 fn random() -> [u8; 16] {
     let half = || RandomState::new().build_hasher().finish().to_le_bytes();
-    let mut octets = [0; 16];
-    octets[..8].copy_from_slice(&half());
-    octets[8..].copy_from_slice(&half());
-    octets
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&half());
+    bytes[8..].copy_from_slice(&half());
+    bytes
 }

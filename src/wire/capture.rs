@@ -3,39 +3,39 @@
 use std::fmt;
 use std::ops::Range;
 
-pub use super::octets::Order;
+pub use super::bytes::Order;
 use super::{pcap, pcapng};
 
-/// The most octets of one packet that are read: what tcpdump keeps at most.
+/// The most bytes of one packet that are read: what tcpdump keeps at most.
 pub const MAX_CAPTURED: u32 = 256 * 1024;
 /// The longest block with a packet: the packet and some room for options.
 pub const MAX_BLOCK: u32 = 2 * MAX_CAPTURED;
-/// Octets that [`Format::recognise`] needs.
+/// Bytes that [`Format::recognise`] needs.
 pub const MAGIC_LENGTH: usize = 4;
 
-/// A captured packet: where it stands in the octets given, and what is known
+/// A captured packet: where it stands in the bytes given, and what is known
 /// about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {
     /// When it was seen: nanoseconds since 1970-01-01 UTC. 0 where the file
     /// does not say.
     pub at: i64,
-    /// What its octets begin with: a `LINKTYPE_` number.
+    /// What its bytes begin with: a `LINKTYPE_` number.
     pub link: u32,
-    /// Its length on the wire in octets.
+    /// Its length on the wire in bytes.
     pub original: u32,
-    /// Its octets, as far as they were kept.
+    /// Its bytes, as far as they were kept.
     pub data: Range<usize>,
 }
 
-/// What stands at the beginning of the octets given.
+/// What stands at the beginning of the bytes given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
-    /// More octets are needed to tell.
+    /// More bytes are needed to tell.
     More,
-    /// A packet; the next item begins after `used` octets.
+    /// A packet; the next item begins after `used` bytes.
     Packet(Captured, usize),
-    /// Something else; the next item begins after so many octets, which may
+    /// Something else; the next item begins after so many bytes, which may
     /// lie beyond those given.
     Skip(usize),
 }
@@ -47,9 +47,9 @@ pub enum CaptureError {
     NotACapture([u8; MAGIC_LENGTH]),
     /// A version that is not known: major and minor.
     Version(u16, u16),
-    /// A packet of more than [`MAX_CAPTURED`] octets.
+    /// A packet of more than [`MAX_CAPTURED`] bytes.
     PacketTooLong(u32),
-    /// A block with a packet of more than [`MAX_BLOCK`] octets.
+    /// A block with a packet of more than [`MAX_BLOCK`] bytes.
     BlockTooLong(u32),
     /// A block whose length cannot be.
     BlockLength(u32),
@@ -98,31 +98,31 @@ pub enum Format {
 }
 
 impl Format {
-    /// Which kind begins so, and how many octets of it are thereby read; `None`
+    /// Which kind begins so, and how many bytes of it are thereby read; `None`
     /// while that cannot be told.
     ///
     /// # Errors
     ///
     /// Neither kind begins so.
-    pub fn recognise(octets: &[u8]) -> Result<Option<(Self, usize)>, CaptureError> {
-        let Some(&magic) = octets.first_chunk::<MAGIC_LENGTH>() else { return Ok(None) };
+    pub fn recognise(bytes: &[u8]) -> Result<Option<(Self, usize)>, CaptureError> {
+        let Some(&magic) = bytes.first_chunk::<MAGIC_LENGTH>() else { return Ok(None) };
         if magic == pcapng::MAGIC {
             return Ok(Some((Self::PcapNg(pcapng::Sections::default()), 0)));
         }
-        let header = pcap::Header::parse(octets)?;
+        let header = pcap::Header::parse(bytes)?;
         Ok(header.map(|header| (Self::Pcap(header), pcap::HEADER_LENGTH)))
     }
 
-    /// What the next octets are.
+    /// What the next bytes are.
     ///
     /// # Errors
     ///
     /// Nothing that can stand there; the file cannot be read on.
     #[inline]
-    pub fn item(&mut self, octets: &[u8]) -> Result<Item, CaptureError> {
+    pub fn item(&mut self, bytes: &[u8]) -> Result<Item, CaptureError> {
         match self {
-            Self::Pcap(header) => header.item(octets),
-            Self::PcapNg(sections) => sections.item(octets),
+            Self::Pcap(header) => header.item(bytes),
+            Self::PcapNg(sections) => sections.item(bytes),
         }
     }
 
@@ -148,14 +148,14 @@ mod tests {
     }
 
     /// Reads whatever there is to its end.
-    fn read(mut octets: &[u8]) -> usize {
-        let Ok(Some((mut format, used))) = Format::recognise(octets) else { return 0 };
-        octets = octets.get(used..).unwrap_or_default();
+    fn read(mut bytes: &[u8]) -> usize {
+        let Ok(Some((mut format, used))) = Format::recognise(bytes) else { return 0 };
+        bytes = bytes.get(used..).unwrap_or_default();
         let mut packets = 0_usize;
         loop {
-            let used = match format.item(octets) {
+            let used = match format.item(bytes) {
                 Ok(Item::Packet(captured, used)) => {
-                    assert!(octets.get(captured.data).is_some());
+                    assert!(bytes.get(captured.data).is_some());
                     packets = packets.saturating_add(1);
                     used
                 }
@@ -163,13 +163,13 @@ mod tests {
                 Ok(Item::More) | Err(_) => return packets,
             };
             assert!(used > 0);
-            octets = octets.get(used..).unwrap_or_default();
+            bytes = bytes.get(used..).unwrap_or_default();
         }
     }
 
     proptest! {
         #[test]
-        fn any_octets_are_read_or_refused(
+        fn any_bytes_are_read_or_refused(
             which in 0_usize..6,
             body in prop::collection::vec(any::<u8>(), 0..300),
             small in any::<bool>(),
@@ -182,10 +182,10 @@ mod tests {
                 &[0x0a, 0x0d, 0x0d, 0x0a],
                 &[],
             ];
-            let mut octets = heads.get(which).copied().unwrap_or_default().to_vec();
+            let mut bytes = heads.get(which).copied().unwrap_or_default().to_vec();
             // Small numbers make lengths that fit.
-            octets.extend(body.iter().map(|octet| if small { octet & 31 } else { *octet }));
-            read(&octets);
+            bytes.extend(body.iter().map(|byte| if small { byte & 31 } else { *byte }));
+            read(&bytes);
         }
     }
 }

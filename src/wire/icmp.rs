@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Octets of an ICMP message before the packet that it quotes.
+/// Bytes of an ICMP message before the packet that it quotes.
 const HEADER: usize = 8;
 /// The shortest IPv4 header, and the IPv6 header.
 const IPV4_HEADER: usize = 20;
@@ -21,7 +21,7 @@ pub struct IcmpError {
     pub kind: u8,
     /// The message's code.
     pub code: u8,
-    /// Where a packet was too big, what fits, in octets.
+    /// Where a packet was too big, what fits, in bytes.
     pub mtu: Option<u16>,
     /// Who said it, where that is known.
     pub from: Option<IpAddr>,
@@ -135,7 +135,7 @@ pub fn read_v6(message: &[u8], from: IpAddr) -> Option<(IcmpError, Quoted)> {
     let mtu = (kind == 2).then(|| u16::try_from(u32::from_be_bytes(info)).unwrap_or(u16::MAX));
     let (inner, mut rest) = quoted.split_at_checked(IPV6_HEADER)?;
     let mut next = *inner.get(6)?;
-    // Hop-by-hop, routing, destination options: length in units of 8 octets
+    // Hop-by-hop, routing, destination options: length in units of 8 bytes
     // without the first.
     while matches!(next, 0 | 43 | 60) {
         let length = usize::from(*rest.get(1)?).checked_add(1)?.checked_mul(8)?;
@@ -158,7 +158,7 @@ fn split_ipv4(packet: &[u8]) -> Option<(&[u8], &[u8])> {
     packet.split_at_checked(length)
 }
 
-/// Type, code, the four octets that depend on them, and the quoted packet.
+/// Type, code, the four bytes that depend on them, and the quoted packet.
 fn split_message(message: &[u8]) -> Option<(u8, u8, [u8; 4], &[u8])> {
     let (header, quoted) = message.split_at_checked(HEADER)?;
     Some((*header.first()?, *header.get(1)?, *header.last_chunk()?, quoted))
@@ -170,13 +170,13 @@ fn ports(protocol: u8, segment: &[u8]) -> Option<(u16, u16)> {
 }
 
 fn ipv4(header: &[u8], at: usize) -> Option<IpAddr> {
-    let octets: [u8; 4] = *header.get(at..)?.first_chunk()?;
-    Some(IpAddr::from(Ipv4Addr::from(octets)))
+    let bytes: [u8; 4] = *header.get(at..)?.first_chunk()?;
+    Some(IpAddr::from(Ipv4Addr::from(bytes)))
 }
 
 fn ipv6(header: &[u8], at: usize) -> Option<IpAddr> {
-    let octets: [u8; 16] = *header.get(at..)?.first_chunk()?;
-    Some(IpAddr::from(Ipv6Addr::from(octets)))
+    let bytes: [u8; 16] = *header.get(at..)?.first_chunk()?;
+    Some(IpAddr::from(Ipv6Addr::from(bytes)))
 }
 
 #[cfg(test)]
@@ -239,7 +239,7 @@ mod tests {
         let whole = too_big_for_a_router();
         // The quoted packet's ports are enough.
         for length in 0..whole.len() - 4 {
-            assert_eq!(read_v4(&whole[..length]), None, "{length} octets");
+            assert_eq!(read_v4(&whole[..length]), None, "{length} bytes");
         }
         let mut echo_reply = whole.clone();
         echo_reply[20] = 0;
@@ -251,9 +251,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_input_makes_a_parser_panic(octets: Vec<u8>) {
-            let _ = read_v4(&octets);
-            let _ = read_v6(&octets, IpAddr::from([0; 4]));
+        fn no_input_makes_a_parser_panic(bytes: Vec<u8>) {
+            let _ = read_v4(&bytes);
+            let _ = read_v6(&bytes, IpAddr::from([0; 4]));
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::octets::{be16, be32};
+use super::bytes::{be16, be32};
 
 /// The number of TCP.
 pub const TCP: u8 = 6;
@@ -23,16 +23,16 @@ const MOBILITY: u8 = 135;
 const HOST_IDENTITY: u8 = 139;
 const SHIM6: u8 = 140;
 
-/// Octets as captured, and how many of them there were on the wire.
+/// Bytes as captured, and how many of them there were on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Octets<'a> {
+pub struct Bytes<'a> {
     /// Those that were captured.
     pub kept: &'a [u8],
     /// How many there were.
     pub length: usize,
 }
 
-impl Octets<'_> {
+impl Bytes<'_> {
     /// Without the first `count`; `None` if the capture does not reach there.
     #[inline]
     pub fn after(self, count: usize) -> Option<Self> {
@@ -52,7 +52,7 @@ impl Octets<'_> {
 pub struct Part {
     /// What the fragments of one datagram have in common.
     pub identification: u32,
-    /// Where it begins, in octets.
+    /// Where it begins, in bytes.
     pub offset: usize,
     /// Whether others follow.
     pub more: bool,
@@ -67,8 +67,8 @@ pub struct Datagram<'a> {
     pub destination: IpAddr,
     /// What it carries: [`TCP`] or another.
     pub protocol: u8,
-    /// What it carries, in octets.
-    pub payload: Octets<'a>,
+    /// What it carries, in bytes.
+    pub payload: Bytes<'a>,
     /// Which part it is, if it is not the whole.
     pub part: Option<Part>,
 }
@@ -91,22 +91,22 @@ impl<'a> Datagram<'a> {
     ///
     /// Its headers are not all there, or cannot be.
     #[inline]
-    pub fn parse(octets: Octets<'a>) -> Result<Self, IpError> {
-        match octets.kept.first().ok_or(IpError::Cut)? >> 4 {
-            4 => Self::v4(octets),
-            6 => Self::v6(octets),
+    pub fn parse(bytes: Bytes<'a>) -> Result<Self, IpError> {
+        match bytes.kept.first().ok_or(IpError::Cut)? >> 4 {
+            4 => Self::v4(bytes),
+            6 => Self::v6(bytes),
             _ => Err(IpError::Version),
         }
     }
 
     #[inline]
-    fn v4(octets: Octets<'a>) -> Result<Self, IpError> {
-        let head = octets.kept.first_chunk::<V4_HEADER>().ok_or(IpError::Cut)?;
+    fn v4(bytes: Bytes<'a>) -> Result<Self, IpError> {
+        let head = bytes.kept.first_chunk::<V4_HEADER>().ok_or(IpError::Cut)?;
         let [first, _, _, _, _, _, _, _, _, protocol, ..] = *head;
         let header = usize::from(first & 15).saturating_mul(4);
         // The sender's own capture of what its network card will cut up says 0.
         let total = match usize::from(be16(head, 2).unwrap_or(0)) {
-            0 => octets.length,
+            0 => bytes.length,
             total => total,
         };
         if header < V4_HEADER || total < header {
@@ -124,23 +124,23 @@ impl<'a> Datagram<'a> {
             source: address(12),
             destination: address(16),
             protocol,
-            payload: octets.up_to(total).after(header).ok_or(IpError::Cut)?,
+            payload: bytes.up_to(total).after(header).ok_or(IpError::Cut)?,
             part,
         })
     }
 
-    fn v6(octets: Octets<'a>) -> Result<Self, IpError> {
-        let head = octets.kept.first_chunk::<V6_HEADER>().ok_or(IpError::Cut)?;
+    fn v6(bytes: Bytes<'a>) -> Result<Self, IpError> {
+        let head = bytes.kept.first_chunk::<V6_HEADER>().ok_or(IpError::Cut)?;
         let address = |at: usize| {
-            let octets = head.get(at..).and_then(|rest| rest.first_chunk::<16>());
-            IpAddr::from(Ipv6Addr::from(octets.copied().unwrap_or_default()))
+            let bytes = head.get(at..).and_then(|rest| rest.first_chunk::<16>());
+            IpAddr::from(Ipv6Addr::from(bytes.copied().unwrap_or_default()))
         };
         let whole = match usize::from(be16(head, 4).unwrap_or(0)) {
             // More than fits into the field (RFC 2675).
-            0 => octets.length,
+            0 => bytes.length,
             length => length.saturating_add(V6_HEADER),
         };
-        let payload = octets.up_to(whole).after(V6_HEADER).ok_or(IpError::Cut)?;
+        let payload = bytes.up_to(whole).after(V6_HEADER).ok_or(IpError::Cut)?;
         let [_, _, _, _, _, _, next, ..] = *head;
         let (protocol, payload, part) = extensions(next, payload)?;
         Ok(Self { source: address(8), destination: address(24), protocol, payload, part })
@@ -150,8 +150,8 @@ impl<'a> Datagram<'a> {
 /// Follows the extension headers to the protocol that they lead to.
 fn extensions(
     mut next: u8,
-    mut payload: Octets<'_>,
-) -> Result<(u8, Octets<'_>, Option<Part>), IpError> {
+    mut payload: Bytes<'_>,
+) -> Result<(u8, Bytes<'_>, Option<Part>), IpError> {
     let mut part = None;
     for _ in 0..MAX_EXTENSIONS {
         let units = match next {
@@ -169,7 +169,7 @@ fn extensions(
                 part = Some(Part { identification, offset, more });
             }
         }
-        // Counted in units beyond the first eight octets; in units of four, two less.
+        // Counted in units beyond the first eight bytes; in units of four, two less.
         let length = usize::from(size).saturating_mul(units).saturating_add(8);
         payload = payload.after(length).ok_or(IpError::Cut)?;
         next = following;
@@ -191,24 +191,24 @@ mod tests {
         0xaa, 0xbb,
     ];
     const V6: [u8; 66] = {
-        let mut octets = [0; 66];
-        octets[0] = 0x60;
-        octets[5] = 26;
-        octets[6] = HOP_BY_HOP;
-        octets[23] = 1;
-        octets[39] = 2;
-        octets[40] = AUTHENTICATION;
-        octets[48] = FRAGMENT;
-        octets[56] = TCP;
-        octets[59] = 1;
-        octets[63] = 7;
-        octets[64] = 0xaa;
-        octets[65] = 0xbb;
-        octets
+        let mut bytes = [0; 66];
+        bytes[0] = 0x60;
+        bytes[5] = 26;
+        bytes[6] = HOP_BY_HOP;
+        bytes[23] = 1;
+        bytes[39] = 2;
+        bytes[40] = AUTHENTICATION;
+        bytes[48] = FRAGMENT;
+        bytes[56] = TCP;
+        bytes[59] = 1;
+        bytes[63] = 7;
+        bytes[64] = 0xaa;
+        bytes[65] = 0xbb;
+        bytes
     };
 
-    fn whole(kept: &[u8]) -> Octets<'_> {
-        Octets { kept, length: kept.len() }
+    fn whole(kept: &[u8]) -> Bytes<'_> {
+        Bytes { kept, length: kept.len() }
     }
 
     #[test]
@@ -219,15 +219,15 @@ mod tests {
             source: "10.0.0.1".parse().unwrap(),
             destination: "10.0.0.2".parse().unwrap(),
             protocol: TCP,
-            payload: Octets { kept: &[0xaa, 0xbb], length: 2 },
+            payload: Bytes { kept: &[0xaa, 0xbb], length: 2 },
             part: Some(part),
         };
         assert_eq!(Datagram::parse(whole(&padded)), Ok(expected));
         for length in 0..24 {
-            let cut = Octets { kept: V4.get(..length).unwrap(), length: 26 };
+            let cut = Bytes { kept: V4.get(..length).unwrap(), length: 26 };
             assert_eq!(Datagram::parse(cut), Err(IpError::Cut), "{length}");
         }
-        let short = Octets { kept: V4.get(..25).unwrap(), length: 26 };
+        let short = Bytes { kept: V4.get(..25).unwrap(), length: 26 };
         assert_eq!(Datagram::parse(short).unwrap().payload.length, 2);
     }
 
@@ -238,27 +238,27 @@ mod tests {
             source: "::1".parse().unwrap(),
             destination: "::2".parse().unwrap(),
             protocol: TCP,
-            payload: Octets { kept: &[0xaa, 0xbb], length: 2 },
+            payload: Bytes { kept: &[0xaa, 0xbb], length: 2 },
             part: Some(part),
         };
         assert_eq!(Datagram::parse(whole(&V6)), Ok(expected));
         for length in 0..64 {
-            let cut = Octets { kept: V6.get(..length).unwrap(), length: 66 };
+            let cut = Bytes { kept: V6.get(..length).unwrap(), length: 66 };
             assert_eq!(Datagram::parse(cut), Err(IpError::Cut), "{length}");
         }
     }
 
     proptest! {
         #[test]
-        fn any_octets_are_read_or_refused(
+        fn any_bytes_are_read_or_refused(
             version in 0_u8..16,
-            mut octets in prop::collection::vec(any::<u8>(), 1..120),
+            mut bytes in prop::collection::vec(any::<u8>(), 1..120),
             length in 0_usize..200,
         ) {
-            if let Some(first) = octets.first_mut() {
+            if let Some(first) = bytes.first_mut() {
                 *first = *first & 15 | version << 4;
             }
-            let _ = Datagram::parse(Octets { kept: &octets, length });
+            let _ = Datagram::parse(Bytes { kept: &bytes, length });
         }
     }
 }

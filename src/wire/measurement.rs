@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// The largest payload of a probe in octets.
+/// The largest payload of a probe in bytes.
 pub const MAX_SIZE: usize = 64 << 20;
 /// The most probes of a session.
 pub const MAX_PROBES: u64 = 1_000_000;
@@ -86,7 +86,7 @@ impl Kind {
 pub struct Setup {
     /// What is measured.
     pub kind: Kind,
-    /// Payload octets of each probe, 1 to [`MAX_SIZE`].
+    /// Payload bytes of each probe, 1 to [`MAX_SIZE`].
     pub size: usize,
     /// Probes to expect, 1 to [`MAX_PROBES`].
     pub probes: u64,
@@ -99,7 +99,7 @@ impl Setup {
     /// between fields; one more at the end is let pass.
     pub fn read(line: &[u8]) -> Option<Self> {
         let line = line.strip_suffix(b" ").unwrap_or(line);
-        let mut fields = line.split(|&octet| octet == b' ');
+        let mut fields = line.split(|&byte| byte == b' ');
         let mut field = || fields.next();
         (field()? == b"s").then_some(())?;
         let setup = Self {
@@ -136,7 +136,7 @@ impl fmt::Display for Setup {
 }
 
 /// Whether `line` (without its newline) is probe `number` with a payload of
-/// `size` octets: `m PAYLOAD NUMBER`. The payload may hold spaces, its size is
+/// `size` bytes: `m PAYLOAD NUMBER`. The payload may hold spaces, its size is
 /// known; one space at the end is let pass.
 pub fn is_probe(line: &[u8], size: usize, number: u64) -> bool {
     let payload_and_rest = line.strip_prefix(b"m ").and_then(|rest| rest.split_at_checked(size));
@@ -159,7 +159,7 @@ fn number(text: &[u8]) -> Option<u64> {
 
 /// Seconds as digits with at most one point; nanoseconds at the finest.
 fn seconds(text: &[u8]) -> Option<Duration> {
-    let point = text.iter().position(|&octet| octet == b'.');
+    let point = text.iter().position(|&byte| byte == b'.');
     let (whole, fraction) = match point {
         Some(at) => (text.get(..at)?, text.get(at.checked_add(1)?..)?),
         None => (text, &b""[..]),

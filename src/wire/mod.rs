@@ -1,4 +1,4 @@
-//! Octets to values and back, one file a protocol. No sockets, no clocks; any
+//! Bytes to values and back, one file a protocol. No sockets, no clocks; any
 //! input gives a value or a named error.
 // A panic in a test fails the test, which is what it is for.
 #![cfg_attr(
@@ -6,13 +6,13 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic)
 )]
 
+mod bytes;
 pub mod capture;
 pub mod cursor;
 pub mod icmp;
 pub mod ip;
 pub mod measurement;
 pub mod ntp;
-mod octets;
 pub mod packet;
 pub mod pcap;
 pub mod pcapng;

@@ -133,7 +133,7 @@ mod tests {
         }
 
         #[test]
-        fn any_octets_are_some_moment(raw: u64, estimate: u16) {
+        fn any_bytes_are_some_moment(raw: u64, estimate: u16) {
             let _ = (Timestamp(raw).to_unix_nanos(), Timestamp(raw).ptp_to_unix_nanos());
             let _ = ErrorEstimate(estimate).error();
         }

@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 
+use super::bytes::be16;
 use super::capture::Order;
-use super::ip::{Datagram, IpError, Octets, TCP};
-use super::octets::be16;
+use super::ip::{Bytes, Datagram, IpError, TCP};
 use super::tcp::{Segment, TcpError};
 
 const IPV4: u16 = 0x0800;
@@ -96,16 +96,16 @@ impl From<TcpError> for Skip {
 }
 
 impl<'a> Packet<'a> {
-    /// Reads the packet in `octets`, which begins as the `LINKTYPE_` number
+    /// Reads the packet in `bytes`, which begins as the `LINKTYPE_` number
     /// `link` says.
     #[inline]
-    pub fn parse(link: u32, octets: Octets<'a>) -> Self {
-        Self::read(link, octets).unwrap_or_else(Self::Skipped)
+    pub fn parse(link: u32, bytes: Bytes<'a>) -> Self {
+        Self::read(link, bytes).unwrap_or_else(Self::Skipped)
     }
 
     #[inline]
-    fn read(link: u32, octets: Octets<'a>) -> Result<Self, Skip> {
-        let datagram = Datagram::parse(network(link, octets)?)?;
+    fn read(link: u32, bytes: Bytes<'a>) -> Result<Self, Skip> {
+        let datagram = Datagram::parse(network(link, bytes)?)?;
         if datagram.protocol != TCP {
             return Err(Skip::NotTcp);
         }
@@ -124,7 +124,7 @@ impl<'a> TcpPacket<'a> {
     /// The segment's header is not all there.
     #[inline]
     pub fn of(datagram: &Datagram<'a>) -> Result<Self, TcpError> {
-        let Octets { kept, length } = datagram.payload;
+        let Bytes { kept, length } = datagram.payload;
         let segment = Segment::parse(kept, length)?;
         Ok(Self {
             source: SocketAddr::new(datagram.source, segment.source),
@@ -135,23 +135,23 @@ impl<'a> TcpPacket<'a> {
     }
 }
 
-/// The datagram's octets behind the link's header.
+/// The datagram's bytes behind the link's header.
 #[inline]
-fn network(link: u32, octets: Octets<'_>) -> Result<Octets<'_>, Skip> {
-    let behind = |count| octets.after(count).ok_or(Skip::Cut);
+fn network(link: u32, bytes: Bytes<'_>) -> Result<Bytes<'_>, Skip> {
+    let behind = |count| bytes.after(count).ok_or(Skip::Cut);
     match link {
         // Ethernet (IEEE 802.3): two addresses, then what follows.
-        1 => tagged(octets, 12),
+        1 => tagged(bytes, 12),
         // Linux cooked capture, version 1 and 2.
-        113 => tagged(octets, 14),
-        276 => match be16(octets.kept, 0).ok_or(Skip::Cut)? {
+        113 => tagged(bytes, 14),
+        276 => match be16(bytes.kept, 0).ok_or(Skip::Cut)? {
             IPV4 | IPV6 => behind(20),
             tag if VLAN.contains(&tag) => tagged(behind(20)?, 2),
             _ => Err(Skip::NotIp),
         },
         // BSD loopback: the address family in the capturing or in network order.
         0 | 108 => {
-            let families = [Order::Little, Order::Big].map(|order| order.u32(octets.kept, 0));
+            let families = [Order::Little, Order::Big].map(|order| order.u32(bytes.kept, 0));
             let [Some(little), Some(big)] = families else { return Err(Skip::Cut) };
             if FAMILIES.contains(&little) || FAMILIES.contains(&big) {
                 behind(4)
@@ -160,18 +160,18 @@ fn network(link: u32, octets: Octets<'_>) -> Result<Octets<'_>, Skip> {
             }
         }
         // Raw IP, under every number that it has.
-        12 | 14 | 101 | 228 | 229 => Ok(octets),
+        12 | 14 | 101 | 228 | 229 => Ok(bytes),
         _ => Err(Skip::LinkType),
     }
 }
 
 /// What follows the type field at `at` and any VLAN tags.
 #[inline]
-fn tagged(octets: Octets<'_>, at: usize) -> Result<Octets<'_>, Skip> {
+fn tagged(bytes: Bytes<'_>, at: usize) -> Result<Bytes<'_>, Skip> {
     let mut at = at;
     for _ in 0..=MAX_TAGS {
-        match be16(octets.kept, at).ok_or(Skip::Cut)? {
-            IPV4 | IPV6 => return octets.after(at.saturating_add(2)).ok_or(Skip::Cut),
+        match be16(bytes.kept, at).ok_or(Skip::Cut)? {
+            IPV4 | IPV6 => return bytes.after(at.saturating_add(2)).ok_or(Skip::Cut),
             tag if VLAN.contains(&tag) => at = at.saturating_add(4),
             _ => return Err(Skip::NotIp),
         }
@@ -184,16 +184,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A datagram with a segment of two octets.
+    /// A datagram with a segment of two bytes.
     const IP: [u8; 42] = [
         0x45, 0, 0, 42, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0xee, 0x3e, 0, 7, 0,
         0, 0, 1, 0, 0, 0, 2, 0x50, 0x18, 1, 0, 0, 0, 0, 0, b'h', b'i',
     ];
 
     fn parse(link: u32, header: &[u8], kept: usize) -> Result<(SocketAddr, u32, usize), Skip> {
-        let octets = [header, &IP].concat();
-        let kept = octets.get(..kept.min(octets.len())).unwrap();
-        match Packet::parse(link, Octets { kept, length: octets.len() }) {
+        let bytes = [header, &IP].concat();
+        let kept = bytes.get(..kept.min(bytes.len())).unwrap();
+        match Packet::parse(link, Bytes { kept, length: bytes.len() }) {
             Packet::Tcp(tcp) => Ok((tcp.source, tcp.segment.length, tcp.data.len())),
             Packet::Skipped(skip) => Err(skip),
             Packet::Fragment(_) => Err(Skip::Fragment),
@@ -228,7 +228,7 @@ mod tests {
             for kept in 0..whole {
                 let expected = if whole.saturating_sub(kept) <= 2 { Ok(2) } else { Err(Skip::Cut) };
                 let found = parse(link, header, kept).map(|(_, length, _)| length);
-                assert_eq!(found, expected, "{link}, {kept} octets kept");
+                assert_eq!(found, expected, "{link}, {kept} bytes kept");
             }
         }
         assert_eq!(parse(147, &[], 100), Err(Skip::LinkType));
@@ -237,12 +237,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_octets_are_read_or_refused(
+        fn any_bytes_are_read_or_refused(
             link in prop::sample::select(vec![0_u32, 1, 12, 101, 108, 113, 228, 229, 276, 9]),
-            octets in prop::collection::vec(any::<u8>(), 0..120),
+            bytes in prop::collection::vec(any::<u8>(), 0..120),
             length in 0_usize..200,
         ) {
-            let _ = Packet::parse(link, Octets { kept: &octets, length });
+            let _ = Packet::parse(link, Bytes { kept: &bytes, length });
         }
     }
 }

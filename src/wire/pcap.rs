@@ -1,12 +1,12 @@
 //! The classic capture file (draft-ietf-opsawg-pcap): a header, then a record
-//! a packet, in the octet order of the machine that wrote it.
+//! a packet, in the byte order of the machine that wrote it.
 
+use super::bytes::Order;
 use super::capture::{CaptureError, Captured, Item, MAGIC_LENGTH, MAX_CAPTURED};
-use super::octets::Order;
 
-/// Octets of the file's header.
+/// Bytes of the file's header.
 pub const HEADER_LENGTH: usize = 24;
-/// Octets of a record's header.
+/// Bytes of a record's header.
 const RECORD_LENGTH: usize = 16;
 const MICROSECONDS: u32 = 0xa1b2_c3d4;
 const NANOSECONDS: u32 = 0xa1b2_3c4d;
@@ -30,8 +30,8 @@ impl Header {
     /// # Errors
     ///
     /// The file is of another kind, or of an unknown version.
-    pub fn parse(octets: &[u8]) -> Result<Option<Self>, CaptureError> {
-        let Some(&magic) = octets.first_chunk::<MAGIC_LENGTH>() else { return Ok(None) };
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, CaptureError> {
+        let Some(&magic) = bytes.first_chunk::<MAGIC_LENGTH>() else { return Ok(None) };
         let (order, unit) = match (u32::from_le_bytes(magic), u32::from_be_bytes(magic)) {
             (MICROSECONDS, _) => (Order::Little, 1_000),
             (NANOSECONDS, _) => (Order::Little, 1),
@@ -40,7 +40,7 @@ impl Header {
             _ => return Err(CaptureError::NotACapture(magic)),
         };
         let (Some(major), Some(minor), Some(link)) =
-            (order.u16(octets, 4), order.u16(octets, 6), order.u32(octets, 20))
+            (order.u16(bytes, 4), order.u16(bytes, 6), order.u32(bytes, 20))
         else {
             return Ok(None);
         };
@@ -50,21 +50,21 @@ impl Header {
         Ok(Some(Self { order, unit, link: link & LINK_BITS }))
     }
 
-    /// The record that `octets` begin with.
+    /// The record that `bytes` begin with.
     ///
     /// # Errors
     ///
     /// It is longer than [`MAX_CAPTURED`].
     #[inline]
-    pub fn item(&self, octets: &[u8]) -> Result<Item, CaptureError> {
-        let Some(head) = octets.first_chunk::<RECORD_LENGTH>() else { return Ok(Item::More) };
+    pub fn item(&self, bytes: &[u8]) -> Result<Item, CaptureError> {
+        let Some(head) = bytes.first_chunk::<RECORD_LENGTH>() else { return Ok(Item::More) };
         let field = |at| self.order.u32(head, at).unwrap_or(0);
         let (kept, original) = (field(8), field(12));
         if kept > MAX_CAPTURED {
             return Err(CaptureError::PacketTooLong(kept));
         }
         let end = RECORD_LENGTH.saturating_add(usize::try_from(kept).unwrap_or(usize::MAX));
-        if octets.len() < end {
+        if bytes.len() < end {
             return Ok(Item::More);
         }
         let fraction = i64::from(field(4)).saturating_mul(self.unit);

@@ -1,8 +1,8 @@
 //! The newer capture file (draft-ietf-opsawg-pcapng): blocks in sections, each
-//! with its own octet order and its own interfaces.
+//! with its own byte order and its own interfaces.
 
+use super::bytes::Order;
 use super::capture::{CaptureError, Captured, Item, MAX_BLOCK, MAX_CAPTURED};
-use super::octets::Order;
 
 /// What every section begins with, in either order.
 pub const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -27,7 +27,7 @@ const NANOS: i128 = 1_000_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Interface {
     link: u32,
-    /// The most octets kept of a packet; 0 is no bound.
+    /// The most bytes kept of a packet; 0 is no bound.
     snap: u32,
     /// Units of its time stamps in a second.
     units: u64,
@@ -71,9 +71,9 @@ impl Interface {
 }
 
 /// Units in a second: a power of 2 if the highest bit is set, else of 10.
-fn resolution(octet: u8) -> Option<u64> {
-    let power = u32::from(octet & 0x7f);
-    if octet & 0x80 == 0 { 10_u64.checked_pow(power) } else { 1_u64.checked_shl(power) }
+fn resolution(byte: u8) -> Option<u64> {
+    let power = u32::from(byte & 0x7f);
+    if byte & 0x80 == 0 { 10_u64.checked_pow(power) } else { 1_u64.checked_shl(power) }
 }
 
 /// The section being read. The default knows none yet.
@@ -84,15 +84,15 @@ pub struct Sections {
 }
 
 impl Sections {
-    /// The block that `octets` begin with.
+    /// The block that `bytes` begin with.
     ///
     /// # Errors
     ///
     /// It cannot be a block, or is longer than [`MAX_BLOCK`] and would have to
     /// be read.
-    pub fn item(&mut self, octets: &[u8]) -> Result<Item, CaptureError> {
-        let order = if octets.starts_with(&MAGIC) {
-            let Some(order) = byte_order(octets)? else { return Ok(Item::More) };
+    pub fn item(&mut self, bytes: &[u8]) -> Result<Item, CaptureError> {
+        let order = if bytes.starts_with(&MAGIC) {
+            let Some(order) = byte_order(bytes)? else { return Ok(Item::More) };
             order
         } else {
             match self.order {
@@ -100,7 +100,7 @@ impl Sections {
                 None => return Ok(Item::More),
             }
         };
-        let (Some(kind), Some(length)) = (order.u32(octets, 0), order.u32(octets, 4)) else {
+        let (Some(kind), Some(length)) = (order.u32(bytes, 0), order.u32(bytes, 4)) else {
             return Ok(Item::More);
         };
         if length < FRAME || !length.is_multiple_of(4) {
@@ -115,7 +115,7 @@ impl Sections {
         if length > MAX_BLOCK {
             return Err(CaptureError::BlockTooLong(length));
         }
-        let Some(block) = octets.get(..end) else { return Ok(Item::More) };
+        let Some(block) = bytes.get(..end) else { return Ok(Item::More) };
         let contents = block.get(..end.saturating_sub(4)).unwrap_or_default();
         if order.u32(block, end.saturating_sub(4)) != Some(length) {
             return Err(CaptureError::BlockLength(length));
@@ -176,8 +176,8 @@ impl Sections {
 }
 
 /// The order that a section's header says; `None` while it is not there.
-fn byte_order(octets: &[u8]) -> Result<Option<Order>, CaptureError> {
-    let Some(&magic) = octets.get(BODY..).and_then(|rest| rest.first_chunk::<4>()) else {
+fn byte_order(bytes: &[u8]) -> Result<Option<Order>, CaptureError> {
+    let Some(&magic) = bytes.get(BODY..).and_then(|rest| rest.first_chunk::<4>()) else {
         return Ok(None);
     };
     match (u32::from_le_bytes(magic), u32::from_be_bytes(magic)) {
@@ -211,8 +211,8 @@ mod tests {
     }
 
     /// Reads all items that are no blocks without packets.
-    fn packets(octets: &[u8]) -> Result<Vec<Captured>, CaptureError> {
-        let (mut rest, mut sections, mut found) = (octets, Sections::default(), Vec::new());
+    fn packets(bytes: &[u8]) -> Result<Vec<Captured>, CaptureError> {
+        let (mut rest, mut sections, mut found) = (bytes, Sections::default(), Vec::new());
         loop {
             let used = match sections.item(rest)? {
                 Item::More => return Ok(found),

@@ -2,7 +2,7 @@
 //! `ping NUMBER YYYY-MM-DD HH:MM:SS.ffffff`; the reply is the same in upper
 //! case, or `LOST`.
 
-/// The most octets of a message.
+/// The most bytes of a message.
 pub const MAX_MESSAGE: usize = 1024;
 /// What the server answers where it plays a loss.
 pub const LOST: &[u8] = b"LOST";
@@ -32,7 +32,7 @@ pub fn number(request: &[u8]) -> Option<u64> {
     (words.next()? == "ping").then(|| words.next()?.parse().ok())?
 }
 
-/// What the octets that came so far mean.
+/// What the bytes that came so far mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// The beginning of an answer.

@@ -1,15 +1,15 @@
 //! What STAMP adds to test packets (RFC 8762, RFC 8972): a session identifier,
-//! and extensions of type, length and value after the 44 octets of the base.
+//! and extensions of type, length and value after the 44 bytes of the base.
 
 use std::time::Duration;
 
 use super::cursor::{Reader, Writer};
 
-/// Octets of a packet of either direction without extensions.
+/// Bytes of a packet of either direction without extensions.
 pub const BASE: usize = 44;
-/// Octets of an extension before its value.
+/// Bytes of an extension before its value.
 const HEADER: usize = 4;
-/// The extension that holds nothing but octets to send.
+/// The extension that holds nothing but bytes to send.
 const EXTRA_PADDING: u8 = 1;
 /// The extension with a run's result: of a type for private use.
 const RESULT: u8 = 253;
@@ -28,7 +28,7 @@ const ZEROS: std::ops::Range<usize> = 16..BASE;
 /// The session identifier of a sender's packet, if it is one of STAMP: TWAMP's
 /// padding may be anything there.
 pub fn ssid(packet: &[u8]) -> Option<u16> {
-    let zeros = packet.get(ZEROS)?.iter().all(|&octet| octet == 0);
+    let zeros = packet.get(ZEROS)?.iter().all(|&byte| byte == 0);
     let ssid = u16::from_be_bytes(*packet.get(SSID)?.first_chunk()?);
     zeros.then_some(ssid)
 }
@@ -44,9 +44,9 @@ pub struct TestResult {
     pub round_trips: [Duration; 3],
 }
 
-/// Octets of a result's value, and of the whole extension.
+/// Bytes of a result's value, and of the whole extension.
 const RESULT_VALUE: usize = 32;
-/// Octets of the extension with a result.
+/// Bytes of the extension with a result.
 pub const RESULT_EXTENSION: usize = HEADER + RESULT_VALUE;
 
 impl TestResult {
@@ -57,7 +57,7 @@ impl TestResult {
         Writer::new()
             .u8(flag::UNRECOGNIZED)
             .u8(RESULT)
-            .octets(&[0, 32])
+            .bytes(&[0, 32])
             .u32(self.sent)
             .u32(self.received)
             .u64(min)
@@ -144,7 +144,7 @@ mod tests {
         }
         let mut zeros = packet(&[&[0; 100]]);
         assert_eq!(answer_extensions(&mut zeros), None);
-        assert!(zeros.iter().all(|&octet| octet == 0));
+        assert!(zeros.iter().all(|&byte| byte == 0));
     }
 
     #[test]
@@ -159,10 +159,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_input_makes_a_parser_panic(mut octets: Vec<u8>) {
-            let length = octets.len();
-            let _ = (ssid(&octets), answer_extensions(&mut octets));
-            prop_assert_eq!(octets.len(), length);
+        fn no_input_makes_a_parser_panic(mut bytes: Vec<u8>) {
+            let length = bytes.len();
+            let _ = (ssid(&bytes), answer_extensions(&mut bytes));
+            prop_assert_eq!(bytes.len(), length);
         }
     }
 }

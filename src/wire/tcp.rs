@@ -1,6 +1,6 @@
 //! The TCP header (RFC 9293) and its options (RFC 7323, RFC 2018).
 
-use super::octets::{be16, be32};
+use super::bytes::{be16, be32};
 
 /// No more data from the sender.
 pub const FIN: u8 = 1;
@@ -15,7 +15,7 @@ pub const ACK: u8 = 16;
 /// The urgent pointer counts.
 pub const URG: u8 = 32;
 
-/// Octets of a header without options.
+/// Bytes of a header without options.
 const SHORTEST: usize = 20;
 const END: u8 = 0;
 const NO_OPERATION: u8 = 1;
@@ -32,7 +32,7 @@ pub struct Segment {
     pub source: u16,
     /// The receiver's port.
     pub destination: u16,
-    /// Sequence number of its first octet.
+    /// Sequence number of its first byte.
     pub sequence: u32,
     /// The next sequence number expected from the receiver.
     pub acknowledgement: u32,
@@ -40,9 +40,9 @@ pub struct Segment {
     pub flags: u8,
     /// The window as it stands there, not scaled.
     pub window: u16,
-    /// Octets of data on the wire, whether captured or not.
+    /// Bytes of data on the wire, whether captured or not.
     pub length: u32,
-    /// Octets of its header.
+    /// Bytes of its header.
     pub header: usize,
     /// Its options, as far as they were captured.
     pub options: Options,
@@ -51,7 +51,7 @@ pub struct Segment {
 /// What the options say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The largest segment that the sender takes, in octets.
+    /// The largest segment that the sender takes, in bytes.
     pub maximum_segment: Option<u16>,
     /// By how many bits the sender's windows are to be shifted.
     pub window_scale: Option<u8>,
@@ -73,23 +73,23 @@ pub enum TcpError {
 }
 
 impl Segment {
-    /// Reads the segment in `octets`, of which `length` were on the wire.
+    /// Reads the segment in `bytes`, of which `length` were on the wire.
     ///
     /// # Errors
     ///
     /// Its header is not all there.
     #[inline]
-    pub fn parse(octets: &[u8], length: usize) -> Result<Self, TcpError> {
+    pub fn parse(bytes: &[u8], length: usize) -> Result<Self, TcpError> {
         if length < SHORTEST {
             return Err(TcpError::Malformed);
         }
-        let Some(head) = octets.first_chunk::<SHORTEST>() else { return Err(TcpError::Cut) };
+        let Some(head) = bytes.first_chunk::<SHORTEST>() else { return Err(TcpError::Cut) };
         let [_, _, _, _, _, _, _, _, _, _, _, _, offset, flags, ..] = *head;
         let header = usize::from(offset >> 4).saturating_mul(4);
         if header < SHORTEST || header > length {
             return Err(TcpError::Malformed);
         }
-        let options = octets.get(SHORTEST..header.min(octets.len())).unwrap_or_default();
+        let options = bytes.get(SHORTEST..header.min(bytes.len())).unwrap_or_default();
         Ok(Self {
             source: be16(head, 0).unwrap_or(0),
             destination: be16(head, 2).unwrap_or(0),
@@ -120,15 +120,15 @@ impl Segment {
 
 impl Options {
     /// Reads options until their end, or until one that cannot be.
-    pub fn parse(mut octets: &[u8]) -> Self {
+    pub fn parse(mut bytes: &[u8]) -> Self {
         let mut options = Self::default();
-        while let Some((&kind, rest)) = octets.split_first() {
+        while let Some((&kind, rest)) = bytes.split_first() {
             if kind == NO_OPERATION {
-                octets = rest;
+                bytes = rest;
                 continue;
             }
             let length = usize::from(rest.first().copied().unwrap_or(0));
-            let Some(option) = octets.get(..length).filter(|_| kind != END && length >= 2) else {
+            let Some(option) = bytes.get(..length).filter(|_| kind != END && length >= 2) else {
                 break;
             };
             match (kind, length) {
@@ -142,7 +142,7 @@ impl Options {
                 (TIMESTAMPS, 10) => options.timestamps = be32(option, 2).zip(be32(option, 6)),
                 _ => {}
             }
-            octets = octets.get(length..).unwrap_or_default();
+            bytes = bytes.get(length..).unwrap_or_default();
         }
         options
     }
@@ -202,12 +202,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_octets_are_read_or_refused(
-            octets in prop::collection::vec(any::<u8>(), 0..80),
+        fn any_bytes_are_read_or_refused(
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
             length in 0_usize..90,
         ) {
-            let _ = Segment::parse(&octets, length);
-            let _ = Options::parse(&octets);
+            let _ = Segment::parse(&bytes, length);
+            let _ = Options::parse(&bytes);
         }
     }
 }

@@ -9,22 +9,22 @@ use super::ntp::Timestamp;
 
 /// The mode without keys: the only one spoken here.
 pub const UNAUTHENTICATED: u32 = 1;
-/// Octets of a Server Greeting.
+/// Bytes of a Server Greeting.
 pub const GREETING: usize = 64;
-/// Octets of a Set-Up-Response.
+/// Bytes of a Set-Up-Response.
 pub const SET_UP: usize = 164;
-/// Octets of a Server-Start, and of an Accept-Session.
+/// Bytes of a Server-Start, and of an Accept-Session.
 pub const SERVER_START: usize = 48;
-/// Octets of a Request-TW-Session.
+/// Bytes of a Request-TW-Session.
 pub const REQUEST: usize = 112;
-/// Octets of a Start-Sessions, a Start-Ack and a Stop-Sessions; no command is
+/// Bytes of a Start-Sessions, a Start-Ack and a Stop-Sessions; no command is
 /// shorter.
 pub const COMMAND: usize = 32;
 
 /// Iterations for a key that nobody derives; at least 1024, a power of two.
 const COUNT: u32 = 1024;
 
-/// The first octet of each command.
+/// The first byte of each command.
 pub mod command {
     /// OWAMP's Request-Session.
     pub const REQUEST_SESSION: u8 = 1;
@@ -75,29 +75,29 @@ impl Accept {
 pub struct Greeting {
     /// The modes offered, a bit each; zero is a refusal to talk.
     pub modes: u32,
-    /// Random octets.
+    /// Random bytes.
     pub challenge: [u8; 16],
-    /// Random octets.
+    /// Random bytes.
     pub salt: [u8; 16],
 }
 
 impl Greeting {
-    /// Its octets.
+    /// Its bytes.
     pub fn emit(&self) -> [u8; GREETING] {
         Writer::new()
             .zeros(12)
             .u32(self.modes)
-            .octets(&self.challenge)
-            .octets(&self.salt)
+            .bytes(&self.challenge)
+            .bytes(&self.salt)
             .u32(COUNT)
             .finish()
     }
 
     /// Reads one. What must be zero is not looked at.
-    pub fn read(octets: &[u8; GREETING]) -> Option<Self> {
-        let mut reader = Reader::new(octets);
+    pub fn read(bytes: &[u8; GREETING]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
         reader.skip(12)?;
-        Some(Self { modes: reader.u32()?, challenge: reader.octets()?, salt: reader.octets()? })
+        Some(Self { modes: reader.u32()?, challenge: reader.bytes()?, salt: reader.bytes()? })
     }
 }
 
@@ -107,8 +107,8 @@ pub fn emit_set_up(mode: u32) -> [u8; SET_UP] {
 }
 
 /// The mode in a Set-Up-Response.
-pub fn read_set_up(octets: &[u8; SET_UP]) -> Option<u32> {
-    Reader::new(octets).u32()
+pub fn read_set_up(bytes: &[u8; SET_UP]) -> Option<u32> {
+    Reader::new(bytes).u32()
 }
 
 /// The server's answer to the set-up.
@@ -116,24 +116,24 @@ pub fn read_set_up(octets: &[u8; SET_UP]) -> Option<u32> {
 pub struct ServerStart {
     /// Whether the conversation goes on.
     pub accept: Accept,
-    /// Random octets.
+    /// Random bytes.
     pub iv: [u8; 16],
     /// When the server was started.
     pub start: Timestamp,
 }
 
 impl ServerStart {
-    /// Its octets.
+    /// Its bytes.
     pub fn emit(&self) -> [u8; SERVER_START] {
-        Writer::new().zeros(15).u8(self.accept.0).octets(&self.iv).u64(self.start.0).finish()
+        Writer::new().zeros(15).u8(self.accept.0).bytes(&self.iv).u64(self.start.0).finish()
     }
 
     /// Reads one.
-    pub fn read(octets: &[u8; SERVER_START]) -> Option<Self> {
-        let mut reader = Reader::new(octets);
+    pub fn read(bytes: &[u8; SERVER_START]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
         reader.skip(15)?;
         let accept = Accept(reader.u8()?);
-        Some(Self { accept, iv: reader.octets()?, start: Timestamp(reader.u64()?) })
+        Some(Self { accept, iv: reader.bytes()?, start: Timestamp(reader.u64()?) })
     }
 }
 
@@ -150,7 +150,7 @@ pub struct Request {
     pub sender: Option<IpAddr>,
     /// Where they go; `None` is where the request went.
     pub receiver: Option<IpAddr>,
-    /// Octets of a test packet beyond its 14 of header.
+    /// Bytes of a test packet beyond its 14 of header.
     pub padding: u32,
     /// When sending is to begin; zero is at once.
     pub start: Timestamp,
@@ -162,7 +162,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Its octets.
+    /// Its bytes.
     pub fn emit(&self) -> [u8; REQUEST] {
         Writer::new()
             .u8(command::REQUEST_TW_SESSION)
@@ -170,8 +170,8 @@ impl Request {
             .zeros(2 + 4 + 4)
             .u16(self.sender_port)
             .u16(self.receiver_port)
-            .octets(&sixteen(self.sender))
-            .octets(&sixteen(self.receiver))
+            .bytes(&sixteen(self.sender))
+            .bytes(&sixteen(self.receiver))
             .zeros(16)
             .u32(self.padding)
             .u64(self.start.0)
@@ -180,16 +180,16 @@ impl Request {
             .finish()
     }
 
-    /// Reads one, the command's own octet left aside. `None` if it is of no IP
+    /// Reads one, the command's own byte left aside. `None` if it is of no IP
     /// version, or asks for what TWAMP has not.
-    pub fn read(octets: &[u8; REQUEST]) -> Option<Self> {
-        let mut reader = Reader::new(octets);
+    pub fn read(bytes: &[u8; REQUEST]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
         reader.skip(1)?;
         let ip_version = reader.u8()? & 0x0f;
         reader.skip(2 + 4 + 4)?;
         let (sender_port, receiver_port) = (reader.u16()?, reader.u16()?);
-        let sender = address(reader.octets()?, ip_version);
-        let receiver = address(reader.octets()?, ip_version);
+        let sender = address(reader.bytes()?, ip_version);
+        let receiver = address(reader.bytes()?, ip_version);
         reader.skip(16)?;
         let request = Self {
             ip_version,
@@ -227,16 +227,16 @@ fn dscp(type_p: u32) -> Option<u8> {
 fn sixteen(address: Option<IpAddr>) -> [u8; 16] {
     match address {
         None => [0; 16],
-        Some(IpAddr::V4(v4)) => Writer::new().octets(&v4.octets()).finish(),
+        Some(IpAddr::V4(v4)) => Writer::new().bytes(&v4.octets()).finish(),
         Some(IpAddr::V6(v6)) => v6.octets(),
     }
 }
 
-fn address(octets: [u8; 16], ip_version: u8) -> Option<IpAddr> {
-    let first = *octets.first_chunk::<4>()?;
+fn address(bytes: [u8; 16], ip_version: u8) -> Option<IpAddr> {
+    let first = *bytes.first_chunk::<4>()?;
     match ip_version {
         4 => Some(IpAddr::from(Ipv4Addr::from(first))),
-        _ => Some(IpAddr::from(Ipv6Addr::from(octets))),
+        _ => Some(IpAddr::from(Ipv6Addr::from(bytes))),
     }
     .filter(|address| !address.is_unspecified())
 }
@@ -253,17 +253,17 @@ pub struct AcceptSession {
 }
 
 impl AcceptSession {
-    /// Its octets.
+    /// Its bytes.
     pub fn emit(&self) -> [u8; SERVER_START] {
-        Writer::new().u8(self.accept.0).zeros(1).u16(self.port).octets(&self.sid).finish()
+        Writer::new().u8(self.accept.0).zeros(1).u16(self.port).bytes(&self.sid).finish()
     }
 
     /// Reads one.
-    pub fn read(octets: &[u8; SERVER_START]) -> Option<Self> {
-        let mut reader = Reader::new(octets);
+    pub fn read(bytes: &[u8; SERVER_START]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
         let accept = Accept(reader.u8()?);
         reader.skip(1)?;
-        Some(Self { accept, port: reader.u16()?, sid: reader.octets()? })
+        Some(Self { accept, port: reader.u16()?, sid: reader.bytes()? })
     }
 }
 
@@ -278,8 +278,8 @@ pub fn emit_start_ack(accept: Accept) -> [u8; COMMAND] {
 }
 
 /// The Accept field of a Start-Ack.
-pub fn read_start_ack(octets: &[u8; COMMAND]) -> Option<Accept> {
-    Reader::new(octets).u8().map(Accept)
+pub fn read_start_ack(bytes: &[u8; COMMAND]) -> Option<Accept> {
+    Reader::new(bytes).u8().map(Accept)
 }
 
 /// Stop-Sessions of so many sessions.
@@ -295,22 +295,22 @@ mod tests {
     #[test]
     fn every_field_stands_where_the_standards_put_it() {
         let greeting = Greeting { modes: 1, challenge: [7; 16], salt: [9; 16] };
-        let octets = greeting.emit();
+        let bytes = greeting.emit();
         assert_eq!(
-            (octets[15], octets[16], octets[32], octets[48..52].to_vec()),
+            (bytes[15], bytes[16], bytes[32], bytes[48..52].to_vec()),
             (1, 7, 9, vec![0, 0, 4, 0])
         );
-        assert_eq!(Greeting::read(&octets), Some(greeting));
+        assert_eq!(Greeting::read(&bytes), Some(greeting));
 
         let start = ServerStart { accept: Accept(5), iv: [3; 16], start: Timestamp(0xab << 56) };
-        let octets = start.emit();
-        assert_eq!((octets[15], octets[16], octets[32]), (5, 3, 0xab));
-        assert_eq!(ServerStart::read(&octets), Some(start));
+        let bytes = start.emit();
+        assert_eq!((bytes[15], bytes[16], bytes[32]), (5, 3, 0xab));
+        assert_eq!(ServerStart::read(&bytes), Some(start));
 
         let accept = AcceptSession { accept: Accept(4), port: 0x4948, sid: [6; 16] };
-        let octets = accept.emit();
-        assert_eq!(octets[..5], [4, 0, 0x49, 0x48, 6]);
-        assert_eq!(AcceptSession::read(&octets), Some(accept));
+        let bytes = accept.emit();
+        assert_eq!(bytes[..5], [4, 0, 0x49, 0x48, 6]);
+        assert_eq!(AcceptSession::read(&bytes), Some(accept));
 
         assert_eq!(emit_set_up(1)[..5], [0, 0, 0, 1, 0]);
         assert_eq!(read_set_up(&emit_set_up(1)), Some(1));
@@ -332,13 +332,13 @@ mod tests {
             timeout: Duration::from_millis(2500),
             dscp: Some(46),
         };
-        let octets = request.emit();
-        assert_eq!(octets[..2], [5, 4]);
-        assert_eq!(octets[12..20], [0x12, 0x34, 0x56, 0x78, 10, 0, 0, 1]);
-        assert_eq!((octets[67], octets[68]), (27, 0x80));
-        assert_eq!(octets[76..88], [0, 0, 0, 2, 0x80, 0, 0, 0, 46, 0, 0, 0]);
-        assert_eq!(Request::read(&octets), Some(request));
-        let mut other = octets;
+        let bytes = request.emit();
+        assert_eq!(bytes[..2], [5, 4]);
+        assert_eq!(bytes[12..20], [0x12, 0x34, 0x56, 0x78, 10, 0, 0, 1]);
+        assert_eq!((bytes[67], bytes[68]), (27, 0x80));
+        assert_eq!(bytes[76..88], [0, 0, 0, 2, 0x80, 0, 0, 0, 46, 0, 0, 0]);
+        assert_eq!(Request::read(&bytes), Some(request));
+        let mut other = bytes;
         other[1] = 5;
         assert_eq!(Request::read(&other), None);
     }
@@ -348,7 +348,7 @@ mod tests {
         fn a_request_survives_the_way_there_and_back(
             six: bool,
             ports: (u16, u16),
-            octets: [u8; 16],
+            bytes: [u8; 16],
             padding: u32,
             millis in 0_u64..1_000_000_000,
             dscp in 0_u8..64,
@@ -358,7 +358,7 @@ mod tests {
                 ip_version,
                 sender_port: ports.0,
                 receiver_port: ports.1,
-                sender: address(octets, ip_version),
+                sender: address(bytes, ip_version),
                 receiver: None,
                 padding,
                 start: Timestamp(u64::from(padding)),
@@ -369,12 +369,12 @@ mod tests {
         }
 
         #[test]
-        fn no_input_makes_a_parser_panic(octets: Vec<u8>) {
-            if let Some(octets) = octets.first_chunk() {
-                let _ = Greeting::read(octets);
+        fn no_input_makes_a_parser_panic(bytes: Vec<u8>) {
+            if let Some(bytes) = bytes.first_chunk() {
+                let _ = Greeting::read(bytes);
             }
             let mut request = [0; REQUEST];
-            request.iter_mut().zip(&octets).for_each(|(place, octet)| *place = *octet);
+            request.iter_mut().zip(&bytes).for_each(|(place, byte)| *place = *byte);
             let _ = Request::read(&request);
         }
     }

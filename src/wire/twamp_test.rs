@@ -4,9 +4,9 @@
 use super::cursor::{Reader, Writer};
 use super::ntp::{ErrorEstimate, Timestamp};
 
-/// Octets of a sender's packet without its padding.
+/// Bytes of a sender's packet without its padding.
 pub const SENDER: usize = 14;
-/// Octets of a reflector's packet without its padding.
+/// Bytes of a reflector's packet without its padding.
 pub const REFLECTOR: usize = 41;
 /// Some reflectors send no more than this: all up to the sender's error
 /// estimate.
@@ -26,15 +26,15 @@ pub struct SenderPacket {
 }
 
 impl SenderPacket {
-    /// Its octets, to which padding is added.
+    /// Its bytes, to which padding is added.
     #[inline]
     pub fn emit(&self) -> [u8; SENDER] {
         Writer::new().u32(self.sequence).u64(self.sent.0).u16(self.error.0).finish()
     }
 
     /// Reads one; `None` if it is too short.
-    pub fn read(octets: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(octets);
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
         Some(Self {
             sequence: reader.u32()?,
             sent: Timestamp(reader.u64()?),
@@ -66,7 +66,7 @@ impl ReflectorPacket {
     /// Where T3 stands, which is written last.
     pub const SENT: std::ops::Range<usize> = 4..12;
 
-    /// Its octets, to which padding is added.
+    /// Its bytes, to which padding is added.
     #[inline]
     pub fn emit(&self) -> [u8; REFLECTOR] {
         Writer::new()
@@ -75,7 +75,7 @@ impl ReflectorPacket {
             .u16(self.error.0)
             .u16(self.ssid)
             .u64(self.received.0)
-            .octets(&self.sender.emit())
+            .bytes(&self.sender.emit())
             .zeros(2)
             .u8(self.ttl)
             .finish()
@@ -84,11 +84,11 @@ impl ReflectorPacket {
     /// Reads one. Fields that a short one lacks are read as zero, a time to
     /// live as 255.
     #[inline]
-    pub fn read(octets: &[u8]) -> Option<Self> {
-        if octets.len() < SHORTEST_REPLY {
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() < SHORTEST_REPLY {
             return None;
         }
-        let mut reader = Reader::new(octets);
+        let mut reader = Reader::new(bytes);
         let (sequence, sent) = (reader.u32()?, Timestamp(reader.u64()?));
         let (error, ssid) = (ErrorEstimate(reader.u16()?), reader.u16()?);
         let received = Timestamp(reader.u64()?);
@@ -125,33 +125,33 @@ mod tests {
 
     #[test]
     fn every_field_stands_where_the_standard_puts_it() {
-        let octets = packet().emit();
+        let bytes = packet().emit();
         let expected: Vec<u8> =
             (1..=14).chain([0, 0]).chain(0x11..=0x26).chain([0, 0, 0x29]).collect();
-        assert_eq!(octets.to_vec(), expected);
-        assert_eq!(ReflectorPacket::read(&octets), Some(packet()));
-        assert_eq!(SenderPacket::read(&octets[24..]), Some(packet().sender));
-        assert_eq!(octets[ReflectorPacket::SENT], packet().sent.0.to_be_bytes());
+        assert_eq!(bytes.to_vec(), expected);
+        assert_eq!(ReflectorPacket::read(&bytes), Some(packet()));
+        assert_eq!(SenderPacket::read(&bytes[24..]), Some(packet().sender));
+        assert_eq!(bytes[ReflectorPacket::SENT], packet().sent.0.to_be_bytes());
     }
 
     #[test]
     fn short_replies_are_read_as_far_as_they_go() {
-        let octets = packet().emit();
+        let bytes = packet().emit();
         for length in 0..SHORTEST_REPLY {
-            assert_eq!(ReflectorPacket::read(&octets[..length]), None, "{length}");
+            assert_eq!(ReflectorPacket::read(&bytes[..length]), None, "{length}");
         }
-        let short = ReflectorPacket::read(&octets[..38]).unwrap();
+        let short = ReflectorPacket::read(&bytes[..38]).unwrap();
         assert_eq!((short.sender, short.ttl), (packet().sender, 255));
         for length in 0..SENDER {
-            assert_eq!(SenderPacket::read(&octets[..length]), None, "{length}");
+            assert_eq!(SenderPacket::read(&bytes[..length]), None, "{length}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_input_makes_a_parser_panic(octets: Vec<u8>) {
-            let _ = ReflectorPacket::read(&octets);
-            let _ = SenderPacket::read(&octets);
+        fn no_input_makes_a_parser_panic(bytes: Vec<u8>) {
+            let _ = ReflectorPacket::read(&bytes);
+            let _ = SenderPacket::read(&bytes);
         }
 
         #[test]

@@ -11,7 +11,7 @@ use crate::generate::{
 };
 use crate::{agrees, analyzed, sum};
 
-/// The seed's session: SYN, twelve octets each way, FIN.
+/// The seed's session: SYN, twelve bytes each way, FIN.
 fn session() -> Vec<Segment> {
     let mut segments = handshake();
     segments.extend([
@@ -100,7 +100,7 @@ fn every_format_and_link_type_gives_the_same_story() {
             let file = scratch.path().join("capture.pcap");
             // BSD's address family is in the order of the machine that captured.
             let packets = if link == 0 && big_endian {
-                packets.into_iter().map(|(at, octets)| (at, turned(octets))).collect()
+                packets.into_iter().map(|(at, bytes)| (at, turned(bytes))).collect()
             } else {
                 packets
             };
@@ -112,9 +112,9 @@ fn every_format_and_link_type_gives_the_same_story() {
     }
 }
 
-fn turned(mut octets: Vec<u8>) -> Vec<u8> {
-    octets[..4].reverse();
-    octets
+fn turned(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes[..4].reverse();
+    bytes
 }
 
 #[test]
@@ -304,13 +304,13 @@ fn files_that_are_no_captures_or_end_early_are_told_in_one_line() {
     let cases: [(&str, Vec<u8>, &str, bool); 6] = [
         ("empty", vec![], "empty", false),
         ("text", b"packet_num,timestamp\n1,2\n".to_vec(), "not a capture", false),
-        ("two octets", vec![0xd4, 0xc3], "cut off", false),
+        ("two bytes", vec![0xd4, 0xc3], "cut off", false),
         ("a cut header", whole[..20].to_vec(), "cut off", false),
         ("a cut packet", whole[..whole.len() - 5].to_vec(), "cut off", true),
         ("a huge packet", huge, "2147483647 bytes", true),
     ];
-    for (what, octets, said, readable) in cases {
-        fs::write(&file, octets).unwrap();
+    for (what, bytes, said, readable) in cases {
+        fs::write(&file, bytes).unwrap();
         let ended = run(["analyze", &name]);
         assert_eq!(ended.status, 2, "{what}: {ended:?}");
         assert_eq!(ended.stderr.lines().count(), 1, "{what}: {ended:?}");
@@ -346,7 +346,7 @@ fn noise_in_a_capture_is_no_reason_to_fall() {
     let name = file.to_string_lossy().into_owned();
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..60 {
-        let mut octets = pcap(
+        let mut bytes = pcap(
             &session().iter().map(|segment| (segment.at, ipv4(segment, 0))).collect::<Vec<_>>(),
             PLAIN,
         );
@@ -355,11 +355,11 @@ fn noise_in_a_capture_is_no_reason_to_fall() {
             state ^= state >> 7;
             state ^= state << 17;
             let place = usize::try_from(state % 700).unwrap();
-            if let Some(octet) = octets.get_mut(place) {
-                *octet = state.to_le_bytes()[5];
+            if let Some(byte) = bytes.get_mut(place) {
+                *byte = state.to_le_bytes()[5];
             }
         }
-        fs::write(&file, octets).unwrap();
+        fs::write(&file, bytes).unwrap();
         let mut command = echotest();
         let ended = Process::start(command.args(["analyze", &name])).finish();
         assert!(ended.status == 0 || ended.status == 2, "{ended:?}");

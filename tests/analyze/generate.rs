@@ -1,4 +1,4 @@
-//! Captures made octet by octet, for what cannot be provoked on a real path.
+//! Captures made byte by byte, for what cannot be provoked on a real path.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,48 +41,48 @@ pub(crate) fn handshake() -> Vec<Segment> {
 
 fn tcp(segment: &Segment) -> Vec<u8> {
     let (source, destination) = if segment.from_client { (40000_u16, 7_u16) } else { (7, 40000) };
-    let mut octets = Vec::new();
-    octets.extend(source.to_be_bytes());
-    octets.extend(destination.to_be_bytes());
-    octets.extend(segment.sequence.to_be_bytes());
-    octets.extend(segment.ack.to_be_bytes());
-    octets.extend([5 << 4, segment.flags]);
-    octets.extend(segment.window.to_be_bytes());
-    octets.extend([0; 4]);
-    octets.extend(std::iter::repeat_n(b'x', segment.length));
-    octets
+    let mut bytes = Vec::new();
+    bytes.extend(source.to_be_bytes());
+    bytes.extend(destination.to_be_bytes());
+    bytes.extend(segment.sequence.to_be_bytes());
+    bytes.extend(segment.ack.to_be_bytes());
+    bytes.extend([5 << 4, segment.flags]);
+    bytes.extend(segment.window.to_be_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(std::iter::repeat_n(b'x', segment.length));
+    bytes
 }
 
-/// The segment in IPv4 with so many octets of options.
+/// The segment in IPv4 with so many bytes of options.
 pub(crate) fn ipv4(segment: &Segment, options: usize) -> Vec<u8> {
     let inner = tcp(segment);
     let header = 20 + options;
     let total = u16::try_from(header + inner.len()).expect("small enough");
     let words = u8::try_from(header / 4).expect("small enough");
-    let mut octets = vec![0x40 | words, 0];
-    octets.extend(total.to_be_bytes());
-    octets.extend([0, 1, 0, 0, 64, 6, 0, 0]);
+    let mut bytes = vec![0x40 | words, 0];
+    bytes.extend(total.to_be_bytes());
+    bytes.extend([0, 1, 0, 0, 64, 6, 0, 0]);
     let (from, to) = if segment.from_client { (1, 2) } else { (2, 1) };
-    octets.extend([10, 0, 0, from, 10, 0, 0, to]);
-    octets.extend(std::iter::repeat_n(1, options));
-    octets.extend(inner);
-    octets
+    bytes.extend([10, 0, 0, from, 10, 0, 0, to]);
+    bytes.extend(std::iter::repeat_n(1, options));
+    bytes.extend(inner);
+    bytes
 }
 
 /// The segment in IPv6 behind a destination options header.
 pub(crate) fn ipv6(segment: &Segment) -> Vec<u8> {
     let inner = tcp(segment);
     let length = u16::try_from(8 + inner.len()).expect("small enough");
-    let mut octets = vec![0x60, 0, 0, 0];
-    octets.extend(length.to_be_bytes());
-    octets.extend([60, 64]);
+    let mut bytes = vec![0x60, 0, 0, 0];
+    bytes.extend(length.to_be_bytes());
+    bytes.extend([60, 64]);
     let (from, to) = if segment.from_client { (1, 2) } else { (2, 1) };
     for host in [from, to] {
-        octets.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host]);
+        bytes.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host]);
     }
-    octets.extend([6, 0, 1, 4, 0, 0, 0, 0]);
-    octets.extend(inner);
-    octets
+    bytes.extend([6, 0, 1, 4, 0, 0, 0, 0]);
+    bytes.extend(inner);
+    bytes
 }
 
 /// How a capture file is written.
@@ -108,15 +108,15 @@ pub(crate) fn pcap(packets: &[(u64, Vec<u8>)], kind: Kind) -> Vec<u8> {
     let mut file = word(magic).to_vec();
     file.extend([half(2), half(4)].concat());
     file.extend([word(0), word(0), word(65535), word(kind.link)].concat());
-    for (at, octets) in packets {
-        let kept = octets.len().min(kind.snap);
+    for (at, bytes) in packets {
+        let kept = bytes.len().min(kind.snap);
         let fraction = at % 1_000_000 * if kind.nanoseconds { 1000 } else { 1 };
         let number = |value: u64| u32::try_from(value).expect("small enough");
         file.extend(word(number(1_700_000_000 + at / 1_000_000)));
         file.extend(word(number(fraction)));
         file.extend(word(u32::try_from(kept).expect("small enough")));
-        file.extend(word(u32::try_from(octets.len()).expect("small enough")));
-        file.extend(&octets[..kept]);
+        file.extend(word(u32::try_from(bytes.len()).expect("small enough")));
+        file.extend(&bytes[..kept]);
     }
     file
 }

@@ -231,8 +231,8 @@ pub fn peer(serve: impl Fn(TcpStream, u32) + Send + Sync + 'static) -> SocketAdd
 
 /// Reads exactly one packet of `size`; `None` at the end.
 pub fn packet(stream: &mut TcpStream, size: usize) -> Option<Vec<u8>> {
-    let mut octets = vec![0; size];
-    stream.read_exact(&mut octets).ok().map(|()| octets)
+    let mut bytes = vec![0; size];
+    stream.read_exact(&mut bytes).ok().map(|()| bytes)
 }
 
 /// A client's run against `address`, with what it left.

@@ -246,7 +246,7 @@ fn a_dead_host_on_the_link_is_known_when_nobody_answered_for_its_address() {
 
 // --- On a connection that stands ---
 
-/// Only packets with octets in them: the handshake gets through.
+/// Only packets with bytes in them: the handshake gets through.
 const REQUESTS: &str = "tcp dport 12001 tcp flags & psh == psh";
 
 #[test]

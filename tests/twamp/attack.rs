@@ -17,13 +17,13 @@ fn socket() -> UdpSocket {
     socket
 }
 
-/// Marsaglia's xorshift: octets without a pattern, the same in every run.
-fn noise(state: &mut u64, octets: &mut [u8]) {
-    for octet in octets {
+/// Marsaglia's xorshift: bytes without a pattern, the same in every run.
+fn noise(state: &mut u64, bytes: &mut [u8]) {
+    for byte in bytes {
         *state ^= *state << 13;
         *state ^= *state >> 7;
         *state ^= *state << 17;
-        *octet = state.to_le_bytes()[3];
+        *byte = state.to_le_bytes()[3];
     }
 }
 
@@ -39,25 +39,25 @@ fn no_reply_is_longer_than_its_packet_or_the_shortest_there_can_be() {
     let server = server(&[]);
     let socket = socket();
     let mut state = 88_172_645_463_325_252;
-    let mut octets = [0; 2048];
+    let mut bytes = [0; 2048];
     let mut answered = 0;
     for round in 0..400_usize {
         let length = round * 5 % 1500;
-        noise(&mut state, &mut octets[..length]);
+        noise(&mut state, &mut bytes[..length]);
         if round % 3 == 0 {
-            octets[..length].fill(0);
+            bytes[..length].fill(0);
         }
-        socket.send_to(&octets[..length], server.address).unwrap();
+        socket.send_to(&bytes[..length], server.address).unwrap();
         if length < 14 {
             continue;
         }
-        let count = socket.recv(&mut octets).expect("an answer to anything that may be a packet");
+        let count = socket.recv(&mut bytes).expect("an answer to anything that may be a packet");
         assert_eq!(count, length.max(41));
         answered += 1;
     }
     assert!(answered > 300);
     // What is too short for a packet had no answer.
-    assert!(socket.recv(&mut octets).is_err());
+    assert!(socket.recv(&mut bytes).is_err());
 }
 
 #[test]
@@ -69,15 +69,15 @@ fn a_flood_of_noise_costs_no_memory_and_no_session_its_replies() {
         let (server, over) = (Arc::clone(&server), Arc::clone(&over));
         thread::spawn(move || {
             let mut state = 0x1234_5678_9abc_def1;
-            let mut octets = [0; 1400];
+            let mut bytes = [0; 1400];
             let mut sent = 0_u64;
             while !over.load(Ordering::Relaxed) {
                 // From ever new ports, so that each datagram is a stranger's.
                 let socket = socket();
                 for _ in 0..16 {
-                    let length = usize::from(octets[0]) * 5;
-                    noise(&mut state, &mut octets);
-                    let _ = socket.send_to(&octets[..length], server.address);
+                    let length = usize::from(bytes[0]) * 5;
+                    noise(&mut state, &mut bytes);
+                    let _ = socket.send_to(&bytes[..length], server.address);
                     sent += 1;
                 }
             }
@@ -92,7 +92,7 @@ fn a_flood_of_noise_costs_no_memory_and_no_session_its_replies() {
     let json = &ended.stdout;
     assert_eq!(figure(json, "packets.received"), Some(300.0), "{json}");
     let grown = resident_kib(&server).saturating_sub(before);
-    // The table of senders is bounded at 4096 of about 100 octets.
+    // The table of senders is bounded at 4096 of about 100 bytes.
     assert!(grown < 3000, "{grown} KiB more after {sent} datagrams");
     let lines = server.process.stderr().lines().count();
     assert!(lines < 60, "{lines} lines in the log");
@@ -105,20 +105,20 @@ fn two_reflectors_cannot_be_made_to_talk_to_each_other() {
     let port = server.address.port();
     let neighbour = UdpSocket::bind(("127.0.0.2", port)).expect("the same port elsewhere");
     neighbour.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    let mut octets = [0; 2048];
+    let mut bytes = [0; 2048];
     // What a sender on that port sends in STAMP's form is answered …
     let mut packet = [0; 44];
     packet[..14].copy_from_slice(&[0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);
     neighbour.send_to(&packet, server.address).unwrap();
-    let count = neighbour.recv(&mut octets).expect("a reply");
+    let count = neighbour.recv(&mut bytes).expect("a reply");
     // … and what a reflector there would send back is not.
-    neighbour.send_to(&octets[..count], server.address).unwrap();
-    assert!(neighbour.recv(&mut octets).is_err(), "a reply was answered");
+    neighbour.send_to(&bytes[..count], server.address).unwrap();
+    assert!(neighbour.recv(&mut bytes).is_err(), "a reply was answered");
     let text = b"TWAMP test message";
     neighbour.send_to(text, server.address).unwrap();
-    let count = neighbour.recv(&mut octets).expect("a text for a text");
-    neighbour.send_to(&octets[..count], server.address).unwrap();
-    assert!(neighbour.recv(&mut octets).is_err(), "an answering text was answered");
+    let count = neighbour.recv(&mut bytes).expect("a text for a text");
+    neighbour.send_to(&bytes[..count], server.address).unwrap();
+    assert!(neighbour.recv(&mut bytes).is_err(), "an answering text was answered");
 }
 
 #[test]
@@ -133,17 +133,17 @@ fn a_reply_from_any_port_ends_the_conversation() {
         vec![0; 60],
         b"TWAMP\0\0\0".repeat(9),
     ] {
-        let mut octets = first.clone();
+        let mut bytes = first.clone();
         let mut hops = 0;
         for server in [&one, &other].into_iter().cycle() {
-            relay.send_to(&octets, server.address).unwrap();
-            octets.resize(2048, 0);
-            let Ok(length) = relay.recv(&mut octets) else { break };
-            octets.truncate(length);
+            relay.send_to(&bytes, server.address).unwrap();
+            bytes.resize(2048, 0);
+            let Ok(length) = relay.recv(&mut bytes) else { break };
+            bytes.truncate(length);
             hops += 1;
-            assert!(hops < 5, "{} octets go to and fro", first.len());
+            assert!(hops < 5, "{} bytes go to and fro", first.len());
         }
-        assert!(hops > 0, "{} octets are not answered at all", first.len());
+        assert!(hops > 0, "{} bytes are not answered at all", first.len());
     }
 }
 
@@ -151,7 +151,7 @@ fn a_reply_from_any_port_ends_the_conversation() {
 fn results_by_the_thousand_do_not_fill_the_log() {
     let server = server(&[]);
     let socket = socket();
-    // STAMP's base, and the extension of type 253 with 32 octets.
+    // STAMP's base, and the extension of type 253 with 32 bytes.
     let mut packet = vec![0; 44];
     packet.extend([0x80, 253, 0, 32]);
     packet.extend([0; 32]);
@@ -200,7 +200,7 @@ fn one_sender_has_no_more_answered_than_its_rate() {
 #[test]
 fn who_never_finishes_control_is_dropped_after_the_wait() {
     let server = server(&["--idle-timeout", "0.5"]);
-    // One says nothing, one drips octet by octet.
+    // One says nothing, one drips byte by byte.
     let mut silent = server.connect();
     let mut dripping = server.connect();
     let began = Instant::now();
@@ -218,7 +218,7 @@ fn who_never_finishes_control_is_dropped_after_the_wait() {
     assert_eq!(greeting.len(), 64);
     assert!(began.elapsed() >= Duration::from_millis(450), "{:?}", began.elapsed());
     let drips = drip.join().expect("the dripping client");
-    assert!(drips < 60, "{drips} octets were waited for");
+    assert!(drips < 60, "{drips} bytes were waited for");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn the_dissectors_agree_on_every_field() {
         assert_eq!(replies.len(), 5, "{ip}: {replies:?}");
         for (reply, number) in replies.iter().zip(0..) {
             let number = f64::from(number).to_string();
-            // 8 octets of UDP, 14 of header, 50 of padding.
+            // 8 bytes of UDP, 14 of header, 50 of padding.
             assert_eq!(reply[..6], [&number, &number, "255", "72", "255", "46"], "{ip}");
             assert_ne!(reply[6], "0", "a multiplier of zero breaks others");
         }

@@ -167,7 +167,7 @@ fn manifest(report: &Report) -> String {
         vec![
             source.label.clone(),
             source.path.clone(),
-            source.octets.to_string(),
+            source.bytes.to_string(),
             source.rows.to_string(),
         ]
     });

@@ -2,12 +2,12 @@
 #![allow(clippy::cast_precision_loss, reason = "places on a drawing")]
 
 use super::svg::{Plot, colour, stroke};
-use crate::record::format::Unit;
 use crate::report::axis::{Axis, round_up};
 use crate::report::histogram::Bins;
 use crate::report::run::Run;
 use crate::report::timeline::{SHOWN, Span};
 use crate::report::{facts, words};
+use crate::text::format::Unit;
 
 const TIMELINE: f64 = 240.0;
 const HISTOGRAM: f64 = 260.0;

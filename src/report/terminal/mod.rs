@@ -7,7 +7,7 @@ mod table;
 use super::Report;
 use super::run::Run;
 use super::words;
-use crate::record::format::{Unit, count};
+use crate::text::format::{Unit, count};
 
 /// How text may look.
 #[derive(Debug, Clone, Copy)]

@@ -57,29 +57,29 @@ impl Row {
         &self.text[self.start..]
     }
 
-    /// Of a length known when this is compiled: a call to copy two octets would
+    /// Of a length known when this is compiled: a call to copy two bytes would
     /// take longer than to divide by a hundred.
     #[inline]
-    pub fn octets<const N: usize>(&mut self, octets: &[u8; N]) {
+    pub fn bytes<const N: usize>(&mut self, bytes: &[u8; N]) {
         if let Some(end) = self.text[..self.start].last_chunk_mut() {
-            *end = *octets;
+            *end = *bytes;
             self.start -= N;
         }
     }
 
     /// Of any length; a row without it has none of that copying.
-    pub fn text(&mut self, octets: &[u8]) {
-        if !octets.is_empty() {
+    pub fn text(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
             let end = self.start;
-            self.start -= octets.len();
-            self.text[self.start..end].copy_from_slice(octets);
+            self.start -= bytes.len();
+            self.text[self.start..end].copy_from_slice(bytes);
         }
     }
 
     /// What stands between columns.
     #[inline]
     pub fn comma(&mut self) {
-        self.octets(b",");
+        self.bytes(b",");
     }
 
     /// A number, or nothing where there is none.
@@ -87,25 +87,25 @@ impl Row {
     pub fn number(&mut self, value: Option<u64>) {
         let Some(mut value) = value else { return };
         while value >= 100_000_000 {
-            self.octets(&eight_digits((value % 100_000_000) as u32));
+            self.bytes(&eight_digits((value % 100_000_000) as u32));
             value /= 100_000_000;
         }
         let mut value = value as u32;
         while value >= 100 {
-            self.octets(&pair(value));
+            self.bytes(&pair(value));
             value /= 100;
         }
         match pair(value) {
-            [b'0', ones] => self.octets(&[ones]),
-            tens_and_ones => self.octets(&tens_and_ones),
+            [b'0', ones] => self.bytes(&[ones]),
+            tens_and_ones => self.bytes(&tens_and_ones),
         }
     }
 
     /// Nanoseconds as microseconds with three decimals, or nothing.
     pub fn thousandths(&mut self, value: Option<u64>) {
         let Some(value) = value else { return };
-        self.octets(&pair((value % 100) as u32));
-        self.octets(&[b'.', b'0' + (value / 100 % 10) as u8]);
+        self.bytes(&pair((value % 100) as u32));
+        self.bytes(&[b'.', b'0' + (value / 100 % 10) as u8]);
         self.number(Some(value / 1000));
     }
 }

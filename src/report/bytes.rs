@@ -1,45 +1,45 @@
-//! Searching and reading octets eight at a time, as one number.
+//! Searching and reading bytes eight at a time, as one number.
 
-/// 1 in each octet.
+/// 1 in each byte.
 const ONES: u64 = 0x0101_0101_0101_0101;
-/// The highest bit of each octet.
+/// The highest bit of each byte.
 const HIGHS: u64 = ONES << 7;
 
-/// Eight octets, the first in the lowest place.
+/// Eight bytes, the first in the lowest place.
 #[inline]
-fn word(octets: &[u8]) -> Option<u64> {
-    octets.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
+fn word(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
-/// The highest bit of each octet of `word` that is `octet`.
+/// The highest bit of each byte of `word` that is `byte`.
 #[inline]
-fn matches(word: u64, octet: u8) -> u64 {
-    let differing = word ^ (ONES * u64::from(octet));
-    // No carry leaves an octet: 0x7f + 0x7f is below 0x100.
+fn matches(word: u64, byte: u8) -> u64 {
+    let differing = word ^ (ONES * u64::from(byte));
+    // No carry leaves a byte: 0x7f + 0x7f is below 0x100.
     let low = (differing & !HIGHS) + !HIGHS;
     !(low | differing) & HIGHS
 }
 
-/// The first place of an octet.
+/// The first place of a byte.
 #[inline]
-pub fn find(octets: &[u8], wanted: u8) -> Option<usize> {
+pub fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
     let mut place = 0;
-    while let Some(word) = word(&octets[place..]) {
+    while let Some(word) = word(&bytes[place..]) {
         let found = matches(word, wanted);
         if found != 0 {
             return Some(place + found.trailing_zeros() as usize / 8);
         }
         place += 8;
     }
-    let rest = octets[place..].iter().position(|&octet| octet == wanted)?;
+    let rest = bytes[place..].iter().position(|&byte| byte == wanted)?;
     Some(place + rest)
 }
 
-/// Calls with each place of an octet, in order.
+/// Calls with each place of a byte, in order.
 #[inline]
-pub fn each(octets: &[u8], wanted: u8, mut at: impl FnMut(usize)) {
+pub fn each(bytes: &[u8], wanted: u8, mut at: impl FnMut(usize)) {
     let mut place = 0;
-    while let Some(word) = word(&octets[place..]) {
+    while let Some(word) = word(&bytes[place..]) {
         let mut found = matches(word, wanted);
         while found != 0 {
             at(place + found.trailing_zeros() as usize / 8);
@@ -47,8 +47,8 @@ pub fn each(octets: &[u8], wanted: u8, mut at: impl FnMut(usize)) {
         }
         place += 8;
     }
-    for (rest, &octet) in octets[place..].iter().enumerate() {
-        if octet == wanted {
+    for (rest, &byte) in bytes[place..].iter().enumerate() {
+        if byte == wanted {
             at(place + rest);
         }
     }
@@ -59,7 +59,7 @@ pub fn each(octets: &[u8], wanted: u8, mut at: impl FnMut(usize)) {
 fn eight_digits(word: u64) -> Option<u64> {
     let digits = word ^ (ONES * u64::from(b'0'));
     // Above nine: a high half, or one that 6 more brings there. With all high
-    // halves empty no carry leaves an octet.
+    // halves empty no carry leaves a byte.
     if digits & (ONES * 0xf0) != 0 || (digits + ONES * 6) & (ONES * 0xf0) != 0 {
         return None;
     }
@@ -81,8 +81,8 @@ pub fn digits(text: &[u8]) -> Option<u64> {
         value = value * 100_000_000 + eight_digits(word)?;
         rest = &rest[8..];
     }
-    for octet in rest {
-        let digit = octet.wrapping_sub(b'0');
+    for byte in rest {
+        let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
