@@ -13,9 +13,9 @@ use crate::clock::{Anchor, Mono};
 use crate::net::dial::Connected;
 use crate::net::{Dial, Dialer, Heard, Stream, Waiting};
 use crate::os::clock;
-use crate::os::tcp_info::TcpInfo;
 use crate::probe::link::TcpTotals;
 use crate::probe::{Arrival, Detail, DropCause, Link, Reopened, What};
+use crate::wire::tcp_info::TcpInfo;
 
 /// What the bytes that came mean.
 #[derive(Debug, Clone, PartialEq, Eq)]

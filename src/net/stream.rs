@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::clock::{Mono, Wall};
 use crate::os::poll::{self, Interest};
-use crate::os::tcp_info::{self, TcpInfo};
+use crate::os::tcp_info;
 use crate::os::{clock, icmp, message, socket, stamps};
+use crate::wire::tcp_info::TcpInfo;
 
 /// No single wait is longer: a signal that lands between the look at its
 /// counter and the wait is then seen within this time.

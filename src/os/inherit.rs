@@ -45,14 +45,9 @@ pub fn silence_standard_streams() -> io::Result<()> {
 }
 
 fn option(fd: RawFd, name: libc::c_int) -> io::Result<libc::c_int> {
-    let mut value: libc::c_int = 0;
-    let mut length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
-    // SAFETY: `value` has room for `length` bytes. An `fd` that is no socket,
-    // or not open, is an error and no harm.
-    check(unsafe {
-        libc::getsockopt(fd, libc::SOL_SOCKET, name, (&raw mut value).cast(), &raw mut length)
-    })?;
-    Ok(value)
+    let mut value = [0; size_of::<libc::c_int>()];
+    super::socket_option(fd, libc::SOL_SOCKET, name, &mut value)?;
+    Ok(libc::c_int::from_ne_bytes(value))
 }
 
 fn socket_type(fd: RawFd) -> io::Result<libc::c_int> {

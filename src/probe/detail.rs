@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::clock::{Mono, Wall, nanos};
-use crate::os::tcp_info::TcpInfo;
 use crate::wire::icmp::IcmpError;
+use crate::wire::tcp_info::TcpInfo;
 
 /// What else is known of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,8 +5,8 @@ use std::fs;
 use std::thread::available_parallelism;
 
 use super::Run;
-use crate::os::tcp_info::TcpInfo;
 use crate::text::object::Object;
+use crate::wire::tcp_info::TcpInfo;
 
 /// The host, the connection and the command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

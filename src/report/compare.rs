@@ -4,8 +4,8 @@
 //! that draws them one by one would take that for certainty, so whole stretches
 //! are drawn (moving blocks, Künsch 1989), each the square root of all long.
 
-use super::random::Random;
 use super::run::Run;
+use crate::stats::Random;
 
 /// Samples drawn anew; the ends of a 95 % interval are the 26th and 975th.
 const DRAWS: usize = 1000;

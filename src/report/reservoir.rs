@@ -1,6 +1,6 @@
 //! A fair sample of a series of any length, in constant memory.
 
-use super::random::Random;
+use crate::stats::Random;
 
 /// Values kept: 1 % of them, which decide about the p99, are still 80.
 pub const SIZE: usize = 8192;

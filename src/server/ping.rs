@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Account, Connection, Context, Ending};
+use crate::stats::random::mix;
 use crate::text::format::count;
 use crate::wire::ping::{self, MAX_MESSAGE};
 
@@ -53,15 +54,6 @@ impl Losses {
         };
         self.always || number < self.chance
     }
-}
-
-/// The finalizer of `SplitMix64` (Steele, Lea, Flood 2014): neighbouring numbers
-/// give unrelated ones.
-fn mix(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// Serves one client.

@@ -1,4 +1,4 @@
-//! Percentiles over any number of values in constant memory.
+//! Percentiles over any number of values in bounded memory.
 //!
 //! Buckets are log-linear, as in Gil Tene's `HdrHistogram`: a value keeps its
 //! leading 11 bits. Worked example: 1,000,000 ns lies between 2^19 and 2^20,
@@ -7,67 +7,98 @@
 //! nanosecond has a bucket of its own. The error is therefore never above
 //! 1/2048, half of what is promised.
 
-/// Buckets for each doubling of the value.
-const PER_OCTAVE: usize = 1 << SUB_BITS;
-const SUB_BITS: u32 = 10;
+/// Leading bits that a value keeps besides its first, unless told otherwise.
+const USUAL_BITS: u32 = 10;
 /// Values from here on share the last bucket: 2^47 ns are 39 hours.
 const HIGHEST: u64 = (1 << 47) - 1;
-const BUCKETS: usize = index(HIGHEST) + 1;
 
-/// Counts of values in nanoseconds. About 300 KiB of address space, of which
-/// only the pages that are counted in become memory.
-#[derive(Debug, Clone)]
-pub struct Histogram {
-    counts: Vec<u64>,
+/// Counts of values in nanoseconds that keep `BITS` bits after their first.
+/// Every doubling of the value has its own block of 2^`BITS` counts (8 KiB with
+/// the usual ten), made when the first value falls into it: thousands of
+/// histograms with a handful of values each stay small.
+#[derive(Debug, Clone, Default)]
+pub struct Histogram<const BITS: u32 = USUAL_BITS> {
+    /// By doubling; the first two hold single nanoseconds. Empty where no value
+    /// has come yet.
+    octaves: Vec<Box<[u64]>>,
     total: u64,
 }
 
-/// The bucket of a value that is at most [`HIGHEST`].
 #[allow(
     clippy::cast_possible_truncation,
     reason = "the result is below 2^16; `try_from` is not const"
 )]
-const fn index(value: u64) -> usize {
-    if value < 2 * PER_OCTAVE as u64 {
-        return value as usize;
-    }
-    let shift = value.ilog2() - SUB_BITS;
-    shift as usize * PER_OCTAVE + (value >> shift) as usize
-}
+impl<const BITS: u32> Histogram<BITS> {
+    /// Buckets for each doubling of the value.
+    const PER_OCTAVE: usize = 1 << BITS;
 
-/// The middle of a bucket.
-fn middle(index: usize) -> u64 {
-    if index < 2 * PER_OCTAVE {
-        return index as u64;
+    /// The bucket of a value that is at most [`HIGHEST`].
+    const fn index(value: u64) -> usize {
+        if value < 2 * Self::PER_OCTAVE as u64 {
+            return value as usize;
+        }
+        let shift = value.ilog2() - BITS;
+        shift as usize * Self::PER_OCTAVE + (value >> shift) as usize
     }
-    let shift = index / PER_OCTAVE - 1;
-    let low = ((index % PER_OCTAVE + PER_OCTAVE) as u64) << shift;
-    low + ((1 << shift) >> 1)
-}
 
-impl Histogram {
-    /// An empty histogram.
+    /// The middle of a bucket.
+    fn middle(index: usize) -> u64 {
+        if index < 2 * Self::PER_OCTAVE {
+            return index as u64;
+        }
+        let shift = index / Self::PER_OCTAVE - 1;
+        let low = ((index % Self::PER_OCTAVE + Self::PER_OCTAVE) as u64) << shift;
+        low + ((1 << shift) >> 1)
+    }
+
+    /// An empty histogram, which takes no memory of its own.
     pub fn new() -> Self {
-        Self { counts: vec![0; BUCKETS], total: 0 }
+        Self { octaves: Vec::new(), total: 0 }
     }
 
     /// Counts a value (nanoseconds). Values of more than 39 hours are counted
     /// in the last bucket.
+    #[inline]
     pub fn record(&mut self, value: u64) {
-        self.counts[index(value.min(HIGHEST))] += 1;
+        let index = Self::index(value.min(HIGHEST));
+        let (octave, place) = (index / Self::PER_OCTAVE, index % Self::PER_OCTAVE);
         self.total += 1;
+        match self.octaves.get_mut(octave).and_then(|counts| counts.get_mut(place)) {
+            Some(count) => *count += 1,
+            None => self.octave(octave)[place] = 1,
+        }
+    }
+
+    /// An octave's counts, which are made if there are none.
+    #[cold]
+    fn octave(&mut self, octave: usize) -> &mut [u64] {
+        if octave >= self.octaves.len() {
+            self.octaves.resize_with(octave + 1, Box::default);
+        }
+        let counts = &mut self.octaves[octave];
+        if counts.is_empty() {
+            *counts = vec![0; Self::PER_OCTAVE].into_boxed_slice();
+        }
+        counts
+    }
+
+    /// Takes in what another has counted.
+    pub fn absorb(&mut self, other: &Self) {
+        self.total += other.total;
+        for (octave, counts) in other.octaves.iter().enumerate() {
+            if !counts.is_empty() {
+                let own = self.octave(octave).iter_mut();
+                own.zip(counts).for_each(|(count, more)| *count += more);
+            }
+        }
     }
 
     /// All values of several histograms in one.
     pub fn sum<'parts>(parts: impl IntoIterator<Item = &'parts Self>) -> Self {
-        let mut sum = Self::new();
-        for part in parts {
-            sum.total += part.total;
-            // What is zero stays untouched, so that it becomes no memory.
-            let filled = part.counts.iter().enumerate().filter(|(_, count)| **count > 0);
-            filled.for_each(|(index, count)| sum.counts[index] += count);
-        }
-        sum
+        parts.into_iter().fold(Self::new(), |mut sum, part| {
+            sum.absorb(part);
+            sum
+        })
     }
 
     /// How many values were counted.
@@ -78,8 +109,13 @@ impl Histogram {
     /// How many values lie from `low` up to, but without, `high`; the edges are
     /// as exact as a bucket is wide.
     pub fn count_between(&self, low: u64, high: u64) -> u64 {
-        let range = index(low.min(HIGHEST))..index(high.min(HIGHEST));
-        self.counts.get(range).unwrap_or_default().iter().sum()
+        let (low, high) = (Self::index(low.min(HIGHEST)), Self::index(high.min(HIGHEST)));
+        let within = |octave: usize, counts: &[u64]| {
+            let first = octave * Self::PER_OCTAVE;
+            let [from, to] = [low, high].map(|edge| edge.saturating_sub(first).min(counts.len()));
+            counts.get(from..to).unwrap_or_default().iter().sum::<u64>()
+        };
+        self.octaves.iter().enumerate().map(|(octave, counts)| within(octave, counts)).sum()
     }
 
     /// The nearest-rank percentile (NIST's definition): the smallest value
@@ -93,11 +129,16 @@ impl Histogram {
     /// beyond the last.
     pub fn ranked(&self, rank: u64) -> Option<u64> {
         let mut seen = 0;
-        let holds = |count: &u64| {
-            seen += count;
-            seen >= rank
-        };
-        self.counts.iter().position(holds).map(middle)
+        for (octave, counts) in self.octaves.iter().enumerate() {
+            let holds = |count: &u64| {
+                seen += count;
+                seen >= rank
+            };
+            if let Some(place) = counts.iter().position(holds) {
+                return Some(Self::middle(octave * Self::PER_OCTAVE + place));
+            }
+        }
+        None
     }
 }
 
@@ -115,16 +156,38 @@ pub fn nearest_rank(percent: f64, total: u64) -> u64 {
     u64::try_from(rank).unwrap_or(u64::MAX).clamp(1, total.max(1))
 }
 
-impl Default for Histogram {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    type Usual = Histogram<USUAL_BITS>;
+
+    #[test]
+    fn memory_grows_with_the_spread_of_values_and_not_with_their_range() {
+        let cells = |histogram: &Usual| histogram.octaves.iter().map(|o| o.len()).sum::<usize>();
+        let mut histogram = Usual::new();
+        assert_eq!(cells(&histogram), 0);
+        (60_000..64_000).for_each(|value| histogram.record(value));
+        assert_eq!(cells(&histogram), Usual::PER_OCTAVE);
+    }
+
+    #[test]
+    fn parts_make_the_whole() {
+        let mut whole = Usual::new();
+        let mut parts = [Usual::new(), Usual::new(), Usual::new()];
+        for value in 1..=1000 {
+            whole.record(value * value);
+            parts[usize::from(value > 700)].record(value * value);
+        }
+        let sum = Usual::sum(&parts);
+        for percent in [0.0, 50.0, 99.0, 100.0] {
+            assert_eq!(sum.percentile(percent), whole.percentile(percent));
+        }
+        assert_eq!(sum.count_between(100, 10_000), 90);
+        assert_eq!(sum.count_between(0, u64::MAX), 1000);
+        assert_eq!(sum.count_between(10, 5), 0);
+    }
 
     #[test]
     fn ranks_are_exact_where_floating_point_is_not() {
@@ -140,15 +203,17 @@ mod tests {
     fn every_value_lies_within_its_buckets_error() {
         for shift in 0..47 {
             for value in [1_u64 << shift, (1 << shift) + 1, (3 << shift) / 2, (2 << shift) - 1] {
-                let found = middle(index(value));
+                let found = Usual::middle(Usual::index(value));
                 assert!(found.abs_diff(value) * 2048 <= value, "{value} became {found}");
+                let found = Histogram::<6>::middle(Histogram::<6>::index(value));
+                assert!(found.abs_diff(value) * 128 <= value, "{value} became {found}");
             }
         }
     }
 
     #[test]
     fn values_beyond_the_range_are_still_counted() {
-        let mut histogram = Histogram::new();
+        let mut histogram = Usual::new();
         histogram.record(u64::MAX);
         assert_eq!(histogram.total(), 1);
         assert!(histogram.percentile(50.0).is_some_and(|p| p > HIGHEST / 2));
@@ -160,7 +225,7 @@ mod tests {
             mut values in prop::collection::vec(0_u64..100_000_000_000, 1..500),
             thousandths in 0..=100_000_u32,
         ) {
-            let mut histogram = Histogram::new();
+            let mut histogram = Usual::new();
             for value in &values {
                 histogram.record(*value);
             }

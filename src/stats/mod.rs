@@ -3,8 +3,10 @@
 
 pub mod histogram;
 pub mod jitter;
+pub mod random;
 pub mod summary;
 
 pub use histogram::{Histogram, nearest_rank};
 pub use jitter::Jitter;
+pub use random::Random;
 pub use summary::Summary;

@@ -19,5 +19,6 @@ pub mod pcapng;
 pub mod ping;
 pub mod stamp;
 pub mod tcp;
+pub mod tcp_info;
 pub mod twamp_control;
 pub mod twamp_test;

@@ -1,4 +1,16 @@
-//! Repeatable random numbers: the same files give the same report.
+//! Repeatable random numbers: the same seed gives the same ones everywhere.
+
+/// 2^64 over the golden ratio, odd.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// One number made of another: neighbours give unrelated ones.
+#[inline]
+pub fn mix(number: u64) -> u64 {
+    let mixed = number.wrapping_add(STEP);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
 
 /// `SplitMix64` (Steele, Lea and Flood 2014).
 #[derive(Debug, Clone)]
@@ -12,10 +24,9 @@ impl Random {
 
     #[inline]
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        let mixed = mix(self.0);
+        self.0 = self.0.wrapping_add(STEP);
+        mixed
     }
 
     /// A number below `bound`, which is not 0; each as likely as the others, to
