@@ -22,8 +22,9 @@
 //!
 //! One probe travels so: [`cli`] reads the options, opens the sinks and has
 //! [`net`] connect; [`probe::run()`] asks the tracker for the next step and lets
-//! the [`probe::Link`] do it; every sample goes once to each [`probe::Sink`] and
-//! to the tally. A sample never goes back.
+//! the [`probe::Link`] do it; what it finds out goes into the [`probe::Outlet`],
+//! in batches to the recorder's thread, and there once to each [`probe::Sink`]
+//! and to the tally. A sample never goes back.
 
 pub mod analyze;
 pub mod cli;

@@ -15,6 +15,7 @@ use crate::os::clock;
 use crate::probe::{Plan, Tally, Tracker, run as run_loop};
 use crate::record::Run;
 use crate::record::files::RunFiles;
+use crate::record::recording::record;
 
 /// The echo service's port (RFC 862).
 const ECHO_PORT: u16 = 7;
@@ -103,8 +104,9 @@ fn probe(
     let start = clock::now();
     let kernel = extras.kernel_stamps.then(Box::default);
     let tally = Tally { kernel, ..Tally::new(start, connect) };
-    let mut orders = Orders::new(run);
-    let tally =
-        run_loop(&mut link, &mut Tracker::new(plan, start), tally, anchor, &mut sinks, &mut orders);
+    let mut tracker = Tracker::new(plan, start);
+    let measure =
+        |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Orders::default());
+    let tally = record(Some(&run), tally, anchor, &mut sinks, measure)?;
     Ok(measuring::status(matches, &tally))
 }

@@ -11,6 +11,7 @@ use crate::os::clock;
 use crate::os::signals;
 use crate::os::socket::ConnectOptions;
 use crate::probe::{Control, Order, Plan, Tally, Tracker, run as run_loop};
+use crate::record::recording::record;
 
 /// How long it takes at most, and how many packets.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -27,8 +28,6 @@ impl Control for Quiet {
     fn order(&mut self) -> Option<Order> {
         (signals::stop_requests() > 0).then_some(Order::Leave)
     }
-
-    fn show(&mut self, _tally: &Tally, _outstanding: usize) {}
 }
 
 /// Measures packets of `size` bytes at the pace of `plan`, over IPv4 on
@@ -53,6 +52,7 @@ pub(super) fn measure(
     let start = clock::now();
     let mut tracker = Tracker::new(plan, start);
     let tally = Tally::new(start, Duration::ZERO);
-    let tally = run_loop(&mut link, &mut tracker, tally, clock::anchor(), &mut [], &mut Quiet);
+    let measure = |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Quiet);
+    let tally = record(None, tally, clock::anchor(), &mut [], measure)?;
     Ok(tally.rtt.percentile(50.0).zip(tally.rtt.percentile(99.0)))
 }

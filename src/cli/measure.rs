@@ -1,8 +1,7 @@
 //! `echotest measure`: a session of the measurement protocol for each series.
 
-use std::cell::RefCell;
 use std::io::{self, Write};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Status;
@@ -21,7 +20,8 @@ use crate::record::diagnostics::DiagnosticsSink;
 use crate::record::files::RunFiles;
 use crate::record::log_file::LogFileSink;
 use crate::record::measurement::{Series, SeriesSink, TABLE_HEAD};
-use crate::record::{Run, json};
+use crate::record::recording::record;
+use crate::record::{Run, held, json};
 use crate::text::object::Object;
 use crate::wire::measurement::{Kind, Reply, Setup};
 
@@ -45,7 +45,7 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let ended = measuring.all(&setups, &mut dialer, connected);
     measuring.finish(&setups);
     ended?;
-    Ok(if measuring.total.borrow().received > 0 { Status::Good } else { Status::Bad })
+    Ok(if held(&measuring.total).received > 0 { Status::Good } else { Status::Bad })
 }
 
 /// The series asked for, in the order in which they are measured.
@@ -75,9 +75,9 @@ struct Measuring<'a> {
     as_json: bool,
     timeout: Duration,
     run: Run,
-    csv: Option<Rc<RefCell<CsvSink>>>,
+    csv: Option<Arc<Mutex<CsvSink>>>,
     log: Option<LogFileSink>,
-    total: Rc<RefCell<Tally>>,
+    total: Arc<Mutex<Tally>>,
     series: Vec<Series>,
 }
 
@@ -107,7 +107,7 @@ impl<'a> Measuring<'a> {
         );
         let (log, csv) = files.map(|files| (files.log, files.csv)).unzip();
         let columns = ["type", "size"];
-        let csv = csv.map(|file| Rc::new(RefCell::new(CsvSink::with_series(file, None, &columns))));
+        let csv = csv.map(|file| Arc::new(Mutex::new(CsvSink::with_series(file, None, &columns))));
         let header = format!("measuring {} ({})", target.host, run.address);
         let log = log.map(|log| LogFileSink::new(log, run.clone(), &header, false));
         let peer_delay = matches.seconds("server-delay").unwrap_or_default();
@@ -119,7 +119,7 @@ impl<'a> Measuring<'a> {
             run,
             csv,
             log,
-            total: Rc::new(RefCell::new(start)),
+            total: Arc::new(Mutex::new(start)),
             series: Vec::new(),
         }
     }
@@ -152,32 +152,29 @@ impl<'a> Measuring<'a> {
 
     /// One series: setup, probes, termination.
     fn one(&mut self, setup: &Setup, dialer: &Dialer, connected: Connected) -> Result<(), Failure> {
-        self.total.borrow_mut().connected(connected.took);
+        held(&self.total).connected(connected.took);
         let until = clock::now() + self.timeout;
         set_up(&connected.stream, setup, until).map_err(|error| match error {
             SetupError::Silent => Failure::NoReply(error.to_string()),
             error => error.into(),
         })?;
-        let throughput = Rc::default();
+        let throughput = Arc::default();
         let mut sinks = self.sinks(setup, &throughput);
         let connect = connected.took;
         let codec = MeasurementCodec::new(setup.size);
         let mut link = StreamLink::new(codec, dialer.clone(), connected, Extras::default());
         let start = clock::now();
-        let tally = run_loop(
-            &mut link,
-            &mut Tracker::new(self.plan(setup), start),
-            Tally::new(start, connect),
-            clock::anchor(),
-            &mut sinks,
-            &mut Orders::new(self.run.clone()),
-        );
+        let mut tracker = Tracker::new(self.plan(setup), start);
+        let tally = Tally::new(start, connect);
+        let measure =
+            |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Orders::default());
+        let tally = record(Some(&self.run), tally, clock::anchor(), &mut sinks, measure)?;
         drop(sinks);
         let refused = link.refusal().map(str::to_owned);
         if let (true, Some(stream)) = (tally.drops == 0, link.into_stream()) {
             end_session(&stream, clock::now() + self.timeout);
         }
-        let throughput = Rc::try_unwrap(throughput).map(RefCell::into_inner).unwrap_or_default();
+        let throughput = std::mem::take(&mut *held(&throughput));
         self.series.push(Series { setup: *setup, tally, throughput });
         match refused {
             Some(said) => {
@@ -202,15 +199,15 @@ impl<'a> Measuring<'a> {
     fn sinks(
         &self,
         setup: &Setup,
-        throughput: &Rc<RefCell<crate::stats::Summary>>,
+        throughput: &Arc<Mutex<crate::stats::Summary>>,
     ) -> Vec<Box<dyn Sink>> {
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
         if let Some(csv) = &self.csv {
             let values = [setup.kind.name().to_owned(), setup.size.to_string()];
-            csv.borrow_mut().set_series(&values);
-            sinks.push(Box::new(Rc::clone(csv)));
+            held(csv).set_series(&values);
+            sinks.push(Box::new(Arc::clone(csv)));
         }
-        let (throughput, total) = (Rc::clone(throughput), Rc::clone(&self.total));
+        let (throughput, total) = (Arc::clone(throughput), Arc::clone(&self.total));
         sinks.push(Box::new(SeriesSink::new(setup.size, throughput, total)));
         sinks.push(Box::new(DiagnosticsSink::new(setup.size, true)));
         sinks
@@ -228,11 +225,11 @@ impl<'a> Measuring<'a> {
     }
 
     fn finish(&mut self, setups: &[Setup]) {
-        self.total.borrow_mut().end = clock::now();
+        held(&self.total).end = clock::now();
         if !self.as_json {
             return;
         }
-        let total = self.total.borrow();
+        let total = held(&self.total);
         let delay = setups.first().map(|setup| setup.delay.as_secs_f64());
         let object: Object = json::object(&self.run, &total)
             .number("server_delay_s", delay, 9)

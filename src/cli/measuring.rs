@@ -1,7 +1,7 @@
 //! What every measuring command shares: its plan, its destinations, the
 //! user's signals, and what the exit status says.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -204,17 +204,10 @@ fn extra_columns(matches: &Matches, run: &Run) -> Option<Box<dyn Extra>> {
 }
 
 /// What the user's signals ask for.
+#[derive(Default)]
 pub(super) struct Orders {
-    run: Run,
     stops: u32,
     shows: u32,
-}
-
-impl Orders {
-    /// None came yet.
-    pub(super) fn new(run: Run) -> Self {
-        Self { run, stops: 0, shows: 0 }
-    }
 }
 
 impl Control for Orders {
@@ -230,11 +223,6 @@ impl Control for Orders {
             return Some(Order::Show);
         }
         None
-    }
-
-    fn show(&mut self, tally: &Tally, outstanding: usize) {
-        // Where standard error is closed there is nobody to show it to.
-        let _ = write!(io::stderr(), "{}", text::summary(&self.run, tally, outstanding));
     }
 }
 

@@ -9,6 +9,7 @@ use crate::client::lookup::LookUp;
 use crate::client::ping::{MAX_UNDER_WAY, PingLink, PingOptions};
 use crate::os::clock;
 use crate::probe::{Independent, Plan, Tally, run as run_loop};
+use crate::record::recording::record;
 
 /// The ping server's port.
 const PING_PORT: u16 = 12001;
@@ -35,13 +36,10 @@ pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
     let options = PingOptions { handshake_only, all_addresses: matches.flag("all-addresses") };
     let mut link = PingLink::new(dialer, options, look_up, anchor);
     let start = clock::now();
-    let tally = run_loop(
-        &mut link,
-        &mut Independent::new(plan, start, MAX_UNDER_WAY, false),
-        Tally { start, end: start, ..Tally::default() },
-        anchor,
-        &mut sinks,
-        &mut Orders::new(run),
-    );
+    let mut machine = Independent::new(plan, start, MAX_UNDER_WAY, false);
+    let tally = Tally { start, end: start, ..Tally::default() };
+    let measure =
+        |outlet: &mut _| run_loop(&mut link, &mut machine, outlet, &mut Orders::default());
+    let tally = record(Some(&run), tally, anchor, &mut sinks, measure)?;
     Ok(measuring::status(matches, &tally))
 }

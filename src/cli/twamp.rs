@@ -15,6 +15,7 @@ use crate::os::clock;
 use crate::probe::{Directions, Independent, Plan, Tally, run as run_loop};
 use crate::record::Run;
 use crate::record::files::RunFiles;
+use crate::record::recording::record;
 use crate::wire::ntp::{ErrorEstimate, Timestamp};
 use crate::wire::stamp::{self, TestResult};
 use crate::wire::twamp_control::Request;
@@ -193,14 +194,11 @@ fn measure(
     let mut sinks = measuring::sinks(matches, &run, files, metrics);
     let mut link = TwampLink::new(ready.socket, ready.padding, anchor);
     let start = clock::now();
-    let tally = run_loop(
-        &mut link,
-        &mut Independent::new(plan, start, MAX_UNDER_WAY, true),
-        empty_tally(start, ready.connect, ready.control.is_none()),
-        anchor,
-        &mut sinks,
-        &mut Orders::new(run),
-    );
+    let mut machine = Independent::new(plan, start, MAX_UNDER_WAY, true);
+    let tally = empty_tally(start, ready.connect, ready.control.is_none());
+    let measure =
+        |outlet: &mut _| run_loop(&mut link, &mut machine, outlet, &mut Orders::default());
+    let tally = record(Some(&run), tally, anchor, &mut sinks, measure)?;
     if matches.flag("send-result")
         && let Err(error) = link.send_result(&result(&tally))
     {

@@ -19,6 +19,7 @@ pub mod socket;
 pub mod stamps;
 pub mod tcp_info;
 pub mod terminal;
+pub mod thread;
 
 /// The result of a system call that reports failure as -1 and `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {

@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 
 use super::detail::Detail;
 use super::link::{Arrival, Ended, Single, What};
+use super::outlet::Output;
 use super::run::Machine;
 use super::sample::{Notice, Outcome, Sample};
 use super::schedule::Plan;
-use super::tracker::{Output, Step, standstill};
+use super::tracker::{Step, standstill};
 use crate::clock::Mono;
 
 /// Probes between the oldest without a row and the latest, about 130 bytes
@@ -328,7 +329,7 @@ mod tests {
     fn numbers(outputs: &[Output]) -> Vec<(u64, bool)> {
         let row = |event: &Output| match event {
             Output::Sample(sample) => Some((sample.number, sample.rtt().is_some())),
-            Output::Notice(_) => None,
+            _ => None,
         };
         outputs.iter().filter_map(row).collect()
     }
@@ -374,7 +375,7 @@ mod tests {
             .iter()
             .filter_map(|event| match event {
                 Output::Sample(sample) => Some(sample.sent.0 - sample.due.0),
-                Output::Notice(_) => None,
+                _ => None,
             })
             .collect();
         assert!(late.iter().all(|&late| late == 0), "{late:?}");

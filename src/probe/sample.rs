@@ -232,6 +232,13 @@ pub enum Notice {
         /// How long.
         span: Duration,
     },
+    /// Packets whose results found no room on their way to the recorder.
+    NotRecorded {
+        /// When there was room again.
+        at: Mono,
+        /// How many.
+        count: u64,
+    },
     /// Somebody set the wall clock. Round-trip times do not depend on it.
     ClockStep {
         /// When it was seen.
@@ -254,6 +261,7 @@ impl Notice {
             | Self::Up { at, .. }
             | Self::EndedDown { at, .. }
             | Self::Pause { at, .. }
+            | Self::NotRecorded { at, .. }
             | Self::ClockStep { at, .. } => *at,
         }
     }

@@ -10,7 +10,7 @@ pub struct Gone;
 
 /// A destination of a run's results. Its own troubles (a full disk) are its
 /// own to report; only a reader that has gone ends the run.
-pub trait Sink {
+pub trait Sink: Send {
     /// A probe is done. `anchor` gives its times of day.
     ///
     /// # Errors

@@ -66,6 +66,8 @@ pub struct Tally {
     pub connect: Summary,
     /// Standstills of this host: how many, how long in all, and the longest.
     pub pauses: Pauses,
+    /// Packets that are in no figure or in no row: this host did not keep up.
+    pub not_recorded: u64,
     /// What the kernel counted.
     pub tcp: Option<TcpTotals>,
     /// When the first probe was due.
@@ -205,6 +207,7 @@ impl Tally {
             }
             Notice::Reordered { .. } => self.reordered += 1,
             Notice::TooLate { .. } => self.late += 1,
+            Notice::NotRecorded { count, .. } => self.not_recorded += count,
             Notice::Overdue { .. } | Notice::Attempt { .. } | Notice::ClockStep { .. } => {}
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::detail::Detail;
 use super::link::{Arrival, Reopened, What};
+use super::outlet::Output;
 use super::run::Machine;
 use super::sample::{DropCause, Notice, Outcome, Sample};
 use super::schedule::{BackOff, Plan};
@@ -35,15 +36,6 @@ pub enum Step {
     Report,
     /// The run is over.
     Finish,
-}
-
-/// Something for the sinks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// A probe is done.
-    Sample(Sample),
-    /// Something happened.
-    Notice(Notice),
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::super::detail::Detail;
 use super::super::link::{Arrival, Link, Reopened, TcpTotals, What};
+use super::super::outlet::{Delivery, outlet};
+use super::super::recorder::Recorder;
 use super::super::run::{Control, Order, run};
 use super::super::sample::{DropCause, Notice, Outcome, Sample};
 use super::super::schedule::Plan;
@@ -12,8 +14,7 @@ use super::super::sink::{Gone, Sink};
 use super::super::tally::Tally;
 use super::Tracker;
 use crate::clock::{Anchor, Mono, Wall};
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 const MS: u64 = 1_000_000;
 
@@ -114,18 +115,18 @@ struct Heard {
 }
 
 #[derive(Clone, Default)]
-struct Kept(Rc<RefCell<Heard>>);
+struct Kept(Arc<Mutex<Heard>>);
 
 impl Sink for Kept {
     fn sample(&mut self, sample: &Sample, anchor: &Anchor) -> Result<(), Gone> {
-        let mut heard = self.0.borrow_mut();
+        let mut heard = self.0.lock().unwrap();
         heard.samples.push(*sample);
         heard.walls.push(anchor.wall(sample.sent).0);
         Ok(())
     }
 
     fn notice(&mut self, notice: &Notice, _anchor: &Anchor) -> Result<(), Gone> {
-        self.0.borrow_mut().notices.push(notice.clone());
+        self.0.lock().unwrap().notices.push(notice.clone());
         Ok(())
     }
 
@@ -138,8 +139,6 @@ impl Control for NoOrders {
     fn order(&mut self) -> Option<Order> {
         None
     }
-
-    fn show(&mut self, _tally: &Tally, _outstanding: usize) {}
 }
 
 struct Played {
@@ -150,6 +149,16 @@ struct Played {
     sent: Vec<(u64, u64)>,
 }
 
+fn record(link: &mut impl Link, tracker: &mut Tracker, mut recorder: Recorder<'_>) -> Tally {
+    let (mut outlet, inlet) = outlet();
+    let standing = run(link, tracker, &mut outlet, &mut NoOrders);
+    outlet.end(standing);
+    while let Delivery::Batch(batch) = inlet.receive(Duration::ZERO) {
+        assert!(batch.iter().all(|output| recorder.take(output).is_none()));
+    }
+    recorder.finish()
+}
+
 fn play(plan: Plan, mut script: Script) -> Played {
     let kept = Kept::default();
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(kept.clone())];
@@ -157,8 +166,8 @@ fn play(plan: Plan, mut script: Script) -> Played {
     let anchor = Anchor { mono: start, wall: Wall(0) };
     let mut tracker = Tracker::new(plan, start);
     let tally = Tally::new(start, Duration::ZERO);
-    let tally = run(&mut script, &mut tracker, tally, anchor, &mut sinks, &mut NoOrders);
-    let Heard { samples, walls, notices } = kept.0.borrow().clone();
+    let tally = record(&mut script, &mut tracker, Recorder::new(tally, anchor, &mut sinks));
+    let Heard { samples, walls, notices } = kept.0.lock().unwrap().clone();
     Played { tally, samples, walls, notices, sent: script.sent }
 }
 
@@ -363,7 +372,7 @@ fn a_burst_after_a_standstill_looks_for_replies_between_sends() {
     let mut tracker = Tracker::new(plan(10, 20), Mono(0));
     let anchor = Anchor { mono: Mono(0), wall: Wall(0) };
     let tally = Tally::new(Mono(0), Duration::ZERO);
-    let tally = run(&mut link, &mut tracker, tally, anchor, &mut [], &mut NoOrders);
+    let tally = record(&mut link, &mut tracker, Recorder::new(tally, anchor, &mut []));
     assert_eq!(tally.received, 20);
     assert_eq!(tally.lateness.max(), Some(90 * MS));
     assert!(tally.rtt.percentile(90.0) < Some(MS), "{:?}", tally.rtt.percentile(90.0));

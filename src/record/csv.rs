@@ -1,11 +1,11 @@
 //! One row a probe, in probe order.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use csv::{QuoteStyle, Writer, WriterBuilder};
 
+use super::held;
 use super::row_file::RowFile;
 use crate::clock::{Anchor, Mono, Wall};
 use crate::probe::{Detail, Gone, Sample, Sink, Tally};
@@ -17,7 +17,7 @@ pub const COLUMNS: [&str; 5] =
     ["packet_num", "timestamp", "send_time_ns", "receive_time_ns", "rtt_us"];
 
 /// Columns after those that every run has.
-pub trait Extra {
+pub trait Extra: Send {
     /// Their names.
     fn header(&self) -> Vec<&'static str>;
 
@@ -210,20 +210,20 @@ fn nanoseconds(row: &mut Row, stamper: &mut Stamper, wall: Wall) {
 }
 
 /// One file for several runs after one another.
-impl Sink for Rc<RefCell<CsvSink>> {
+impl Sink for Arc<Mutex<CsvSink>> {
     fn sample(&mut self, sample: &Sample, anchor: &Anchor) -> Result<(), Gone> {
-        self.borrow_mut().sample(sample, anchor)
+        held(self).sample(sample, anchor)
     }
 
     fn deadline(&self) -> Mono {
-        self.borrow().deadline()
+        held(self).deadline()
     }
 
     fn tick(&mut self, now: Mono, tally: &Tally) -> Result<(), Gone> {
-        self.borrow_mut().tick(now, tally)
+        held(self).tick(now, tally)
     }
 
     fn finish(&mut self, tally: &Tally, anchor: &Anchor) {
-        self.borrow_mut().finish(tally, anchor);
+        held(self).finish(tally, anchor);
     }
 }

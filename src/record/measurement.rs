@@ -1,10 +1,10 @@
 //! The measurement protocol's series: a row of the table for each, and their
 //! part of the JSON.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::held;
 use super::json::round_trips;
 use crate::clock::{Anchor, nanos};
 use crate::probe::{Gone, Notice, Sample, Sink, Tally};
@@ -100,13 +100,13 @@ fn megabits(series: &Summary) -> Object {
 /// Adds up a series' throughput, and all series' samples in one tally.
 pub struct SeriesSink {
     size: usize,
-    throughput: Rc<RefCell<Summary>>,
-    total: Rc<RefCell<Tally>>,
+    throughput: Arc<Mutex<Summary>>,
+    total: Arc<Mutex<Tally>>,
 }
 
 impl SeriesSink {
     /// For probes of `size` bytes.
-    pub fn new(size: usize, throughput: Rc<RefCell<Summary>>, total: Rc<RefCell<Tally>>) -> Self {
+    pub fn new(size: usize, throughput: Arc<Mutex<Summary>>, total: Arc<Mutex<Tally>>) -> Self {
         Self { size, throughput, total }
     }
 }
@@ -114,14 +114,14 @@ impl SeriesSink {
 impl Sink for SeriesSink {
     fn sample(&mut self, sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
         if let Some(rtt) = sample.rtt() {
-            self.throughput.borrow_mut().record(Series::bits_per_second(self.size, rtt));
+            held(&self.throughput).record(Series::bits_per_second(self.size, rtt));
         }
-        self.total.borrow_mut().sample(sample);
+        held(&self.total).sample(sample);
         Ok(())
     }
 
     fn notice(&mut self, notice: &Notice, _anchor: &Anchor) -> Result<(), Gone> {
-        self.total.borrow_mut().notice(notice);
+        held(&self.total).notice(notice);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod measurement;
 pub mod metrics;
 pub mod ping;
+pub mod recording;
 pub mod row_file;
 pub mod terminal;
 pub mod text;
@@ -18,10 +19,17 @@ pub mod twamp;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::manifest::Manifest;
 use crate::clock::Wall;
+
+/// What is shared with the recorder's thread; a panic there is no reason to lose
+/// it.
+pub(crate) fn held<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What a run is, as its records name it.
 #[derive(Debug, Clone)]

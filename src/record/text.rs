@@ -78,6 +78,10 @@ pub fn notice(notice: &Notice) -> String {
         Notice::Pause { span, .. } => {
             format!("this host stood still for {}; its times then are its own", seconds(*span))
         }
+        Notice::NotRecorded { count: packets, .. } => format!(
+            "{} not recorded: this host has too little processor time left",
+            packets_were(*packets)
+        ),
         Notice::EndedDown { outage, .. } => {
             format!("the run ends without a connection, outage so far {}", seconds(*outage))
         }
@@ -88,6 +92,10 @@ pub fn notice(notice: &Notice) -> String {
             *by as f64 / 1e9
         ),
     }
+}
+
+fn packets_were(packets: u64) -> String {
+    format!("{} {}", count(packets, "packet"), if packets == 1 { "was" } else { "were" })
 }
 
 /// A run's figures. `outstanding` packets are sent and not in the tally yet.
