@@ -2,6 +2,7 @@
 //! Pacing, statistics and files are not its business.
 
 pub mod echo;
+pub(crate) mod gate;
 pub mod idle;
 pub mod kernel_stamps;
 pub mod lookup;

@@ -11,6 +11,7 @@ use std::ops::Range;
 use super::kernel_stamps::KernelStamps;
 use crate::clock::{Anchor, Mono};
 use crate::net::dial::Connected;
+use crate::net::together::Share;
 use crate::net::{Dial, Dialer, Heard, Stream, Waiting};
 use crate::os::clock;
 use crate::probe::link::TcpTotals;
@@ -93,6 +94,10 @@ pub struct StreamLink<C> {
     write_error: Option<io::Error>,
     refusal: Option<String>,
     extras: Extras,
+    /// Where it waits together with others, if it does.
+    share: Option<Share>,
+    /// Whether room to write is waited for there.
+    for_room: bool,
     /// The kernel's stamps, where it gives them.
     stamps: Option<KernelStamps>,
     retransmits: Retransmits,
@@ -117,12 +122,38 @@ impl<C: Codec> StreamLink<C> {
             write_error: None,
             refusal: None,
             extras,
+            share: None,
+            for_room: false,
             stamps: None,
             retransmits: Retransmits::default(),
             former: TcpTotals::default(),
         };
         link.take(connected);
         link
+    }
+
+    /// From now on it waits together with others, and never alone.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn join(&mut self, share: Share) -> io::Result<()> {
+        if let Some(stream) = &self.stream {
+            share.watch(stream.as_fd(), false)?;
+        }
+        self.share = Some(share);
+        Ok(())
+    }
+
+    /// Waits for room together with others exactly while something is unsent.
+    fn watch_for_room(&mut self) {
+        let for_room = !self.unsent.is_empty() && self.write_error.is_none();
+        if let (Some(share), Some(stream)) = (&self.share, &self.stream)
+            && for_room != self.for_room
+        {
+            self.for_room = for_room;
+            watched(share.watch(stream.as_fd(), for_room));
+        }
     }
 
     /// What the peer said when it ended the session in its protocol's words.
@@ -139,6 +170,10 @@ impl<C: Codec> StreamLink<C> {
         self.at = connected.at;
         let mut stream = connected.stream.waiting(self.extras.waiting);
         self.stamps = if self.extras.kernel_stamps { KernelStamps::ask(&mut stream) } else { None };
+        if let Some(share) = &self.share {
+            watched(share.watch(stream.as_fd(), false));
+        }
+        self.for_room = false;
         self.stream = Some(stream);
         self.unsent = NONE_SENT;
         self.offset = 0;
@@ -186,6 +221,7 @@ impl<C: Codec> StreamLink<C> {
                 Err(error) => self.write_error = Some(error),
             }
         }
+        self.watch_for_room();
         first
     }
 
@@ -291,6 +327,13 @@ impl<C: Codec> StreamLink<C> {
     }
 }
 
+/// A socket that cannot be waited for is looked at when something is due.
+fn watched(result: io::Result<()>) {
+    if let Err(error) = result {
+        log::error!("cannot wait for a connection: {error}");
+    }
+}
+
 /// A run's totals with one more connection's figures.
 fn add(former: &TcpTotals, info: &TcpInfo) -> TcpTotals {
     let retransmits = match (former.retransmits, info.retransmits) {
@@ -367,6 +410,15 @@ impl<C: Codec> Link for StreamLink<C> {
         Arrival { at: self.at, what: what.unwrap_or(What::Nothing) }
     }
 
+    fn pending(&self) -> bool {
+        !self.undecoded.is_empty()
+    }
+
+    fn finish(&mut self) {
+        self.close();
+        self.dial = None;
+    }
+
     fn pause(&mut self, until: Mono) -> Mono {
         self.at = self.extras.waiting.pause(until);
         self.at
@@ -384,6 +436,9 @@ impl<C: Codec> Link for StreamLink<C> {
                 Reopened::Up { at, address, connect: took }
             }
             Ok(Err(dial)) => {
+                if let Some(share) = &self.share {
+                    watched(share.watch(dial.as_fd(), true));
+                }
                 self.dial = Some(dial);
                 self.at = clock::now();
                 Reopened::Pending { at: self.at }

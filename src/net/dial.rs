@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use super::Stream;
@@ -112,6 +112,11 @@ impl Dial {
             Some(at) => self.finish(at).map(Ok),
             None => Ok(Err(self)),
         }
+    }
+
+    /// Its socket.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// What to wait for: it is writable when the handshake has ended.

@@ -8,6 +8,7 @@ pub mod notify;
 pub mod resolve;
 pub mod stream;
 pub mod syslog;
+pub mod together;
 
 pub use datagram::{Datagram, DatagramSocket};
 pub use dial::{Dial, Dialer};

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use crate::clock::{Mono, Wall};
@@ -157,6 +157,9 @@ impl Stream {
         until: Mono,
         for_room: bool,
     ) -> (Mono, io::Result<Heard>) {
+        if until <= now && !for_room {
+            return self.look_once(buffer);
+        }
         if self.waiting == Waiting::Spin && !for_room {
             return self.look(buffer, until.min(now + LONGEST_WAIT));
         }
@@ -180,6 +183,16 @@ impl Stream {
             }
             Ok(()) if precise => self.look(buffer, until),
             Ok(()) => (clock::now(), Ok(Heard::Nothing)),
+        }
+    }
+
+    /// Looks for bytes. Where there are none there may be stamps, which would end
+    /// the next wait before it began.
+    #[inline]
+    fn look_once(&self, buffer: &mut [u8]) -> (Mono, io::Result<Heard>) {
+        match self.look(buffer, Mono(0)) {
+            (at, Ok(Heard::Nothing)) if self.stamped => (at, Ok(Heard::Stamps)),
+            found => found,
         }
     }
 
@@ -229,6 +242,11 @@ impl Stream {
     /// system's error number.
     pub fn trouble(&self) -> Option<i32> {
         self.socket.take_error().ok().flatten().and_then(|error| error.raw_os_error())
+    }
+
+    /// Its socket.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// For waiting for bytes together with other sockets.

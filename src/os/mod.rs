@@ -9,6 +9,7 @@ use std::os::fd::RawFd;
 pub mod clock;
 pub mod datagram;
 pub mod detach;
+pub(crate) mod epoll;
 pub mod icmp;
 pub mod inherit;
 pub mod limits;

@@ -57,6 +57,12 @@ pub const MAX_WATCHED: usize = 64;
 /// longer than this the last part, a hundredth, is a wait of its own.
 const LONG: u64 = 10_000_000;
 
+/// Nanoseconds of the next wait on the way to `until`, and whether it is the last.
+pub(super) fn part(until: Mono) -> (u64, bool) {
+    let left = until.0.saturating_sub(clock::now().0);
+    if left > LONG { (left - left / 100, false) } else { (left, true) }
+}
+
 /// Waits until something of what is asked for is there, until `until`, or
 /// until a signal arrives. Each interest is left with what was found.
 ///
@@ -74,15 +80,14 @@ pub fn wait(interests: &mut [Interest<'_>], until: Mono) -> io::Result<()> {
     }
     let count = libc::nfds_t::try_from(polled.len()).unwrap_or(0);
     loop {
-        let left = until.0.saturating_sub(clock::now().0);
-        let part = if left > LONG { left - left / 100 } else { left };
+        let (part, last) = part(until);
         let span = clock::timespec(Mono(part));
         // SAFETY: `polled` holds exactly `count` entries and `span` is a valid
         // timespec; both outlive the call. No signal mask is given.
         let result =
             unsafe { libc::ppoll(polled.as_mut_ptr(), count, &raw const span, std::ptr::null()) };
         match check(result) {
-            Ok(0) if part < left => {}
+            Ok(0) if !last => {}
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => break,
         }

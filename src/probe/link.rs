@@ -109,9 +109,18 @@ pub trait Link {
     /// A failure is reported by the next [`Link::receive`].
     fn send(&mut self, number: u64) -> Mono;
 
-    /// Waits for something to come, at most until `until`. It may come back
-    /// early with [`What::Nothing`].
+    /// Waits for something to come, at most until `until`, and only looks where
+    /// that has passed. It may come back early with [`What::Nothing`].
     fn receive(&mut self, until: Mono) -> Arrival;
+
+    /// Whether something came that the next [`Link::receive`] will give without
+    /// asking the kernel.
+    fn pending(&self) -> bool {
+        false
+    }
+
+    /// The run over this link has ended: nothing of it is waited for any more.
+    fn finish(&mut self) {}
 
     /// Waits without listening, at most until `until`.
     fn pause(&mut self, until: Mono) -> Mono;

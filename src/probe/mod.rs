@@ -6,6 +6,7 @@ pub mod directions;
 pub mod finding;
 pub mod gaps;
 pub mod independent;
+pub mod lanes;
 pub mod link;
 pub mod outlet;
 pub mod recorder;

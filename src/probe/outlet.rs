@@ -13,6 +13,8 @@ use crate::clock::{Anchor, Mono};
 /// Something that the measuring thread has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
+    /// What follows is of the lane at this place, until the next of these.
+    Lane(usize),
     /// A probe is done.
     Sample(Sample),
     /// Something happened.

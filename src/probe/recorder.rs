@@ -25,6 +25,8 @@ impl<'sinks> Recorder<'sinks> {
     /// figures and how many probes are outstanding.
     pub fn take(&mut self, output: &Output) -> Option<(&Tally, usize)> {
         match output {
+            // One tally for all lanes.
+            Output::Lane(_) => {}
             Output::Sample(sample) => self.sample(sample),
             Output::Notice(notice) => self.notice(notice),
             Output::Clocks(fresh) => self.clocks(fresh),

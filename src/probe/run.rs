@@ -65,7 +65,7 @@ pub trait Control {
 }
 
 /// How often the wall clock is compared with the monotonic clock, at most.
-const CLOCK_CHECK: Duration = Duration::from_secs(1);
+pub(super) const CLOCK_CHECK: Duration = Duration::from_secs(1);
 
 /// Runs a plan to its end over `link`; what is found out goes into `outlet`.
 pub fn run(
@@ -125,6 +125,7 @@ fn before_wait(machine: &impl Machine, outlet: &mut Outlet, until: Mono) -> (Mon
     (now, until.min(outlet.due(outstanding)))
 }
 
-fn standing(link: &impl Link, machine: &impl Machine) -> Standing {
+/// How a link and its machine stand.
+pub(super) fn standing(link: &impl Link, machine: &impl Machine) -> Standing {
     Standing { at: machine.now(), outstanding: machine.outstanding(), tcp: link.tcp() }
 }
