@@ -194,8 +194,8 @@ fn measure(
     let mut sinks = measuring::sinks(matches, &run, files, metrics);
     let mut link = TwampLink::new(ready.socket, ready.padding, anchor);
     let start = clock::now();
-    let mut machine = Independent::new(plan, start, MAX_UNDER_WAY, true);
-    let tally = empty_tally(start, ready.connect, ready.control.is_none());
+    let mut machine = Independent::new(plan, start, MAX_UNDER_WAY, true).reflected();
+    let tally = empty_tally(start, ready.connect);
     let measure =
         |outlet: &mut _| run_loop(&mut link, &mut machine, outlet, &mut Orders::default());
     let tally = record(Some(&run), tally, anchor, &mut sinks, measure)?;
@@ -223,11 +223,11 @@ fn measure(
     Ok(measuring::status(matches, &tally))
 }
 
-fn empty_tally(start: crate::clock::Mono, connect: Option<Duration>, light: bool) -> Tally {
+fn empty_tally(start: crate::clock::Mono, connect: Option<Duration>) -> Tally {
     let trust = clock::trust();
     // As it goes over the wire, so that both sides' estimates are alike.
     let error = ErrorEstimate::new(trust.synchronised, trust.error).error();
-    let directions = Directions::new(trust.synchronised, error, light);
+    let directions = Directions::new(trust.synchronised, error);
     let tally = match connect {
         Some(took) => Tally::new(start, took),
         None => Tally { start, end: start, ..Tally::default() },

@@ -121,6 +121,7 @@ impl TwampLink {
             received: time(reply.received),
             sent: time(reply.sent),
             arrived: self.anchor.wall(datagram.at),
+            session: 0,
             sequence: reply.sequence,
             ttl: reply.ttl,
             reply_ttl: datagram.ttl,

@@ -157,6 +157,8 @@ pub struct TwampDetail {
     pub sent: Wall,
     /// T4: when the reply was in, by this host's clock at that time.
     pub arrived: Wall,
+    /// The session that it belongs to: how many came before it in this run.
+    pub session: u32,
     /// The reflector's own sequence number, from 0.
     pub sequence: u32,
     /// The time to live that the packet reached the reflector with.

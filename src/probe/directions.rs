@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::count::{Losses, ReflectorCount};
 use super::detail::{Detail, TwampDetail};
 use super::sample::Sample;
 use crate::clock::{Wall, nanos};
@@ -22,8 +23,6 @@ pub struct Direction {
     /// Delay variation of neighbouring packets, in nanoseconds. The clocks'
     /// difference falls out of it.
     pub jitter: Jitter,
-    /// Packets lost in this direction, as far as sequence numbers tell.
-    pub lost: u64,
 }
 
 #[allow(clippy::cast_precision_loss, reason = "figures for people and JSON")]
@@ -135,41 +134,28 @@ pub struct Directions {
     pub here_synchronised: bool,
     /// This host's own error estimate.
     pub here_error: Duration,
-    /// The reflector may only copy our sequence numbers (STAMP, stateless).
-    pub may_copy: bool,
-    /// Lost since the last packet that came back.
-    gap: u64,
-    /// The next sequence number of the reflector, if nothing is lost.
-    expected: u32,
-    /// Of the numbers from there on, those of packets that reached it twice.
-    doubled: u64,
-    /// Every packet so far had the reflector's sequence number equal to ours.
-    counted_alike: Option<bool>,
+    /// The reflector's sequence numbers, and the losses that they tell.
+    pub count: ReflectorCount,
 }
 
 impl Directions {
     /// None yet. This host's clock is synchronised or not, with an error of at
-    /// most `error`; the reflector may only copy our sequence numbers, or not.
-    pub fn new(synchronised: bool, error: Duration, may_copy: bool) -> Self {
-        Self { here_synchronised: synchronised, here_error: error, may_copy, ..Self::default() }
+    /// most `error`.
+    pub fn new(synchronised: bool, error: Duration) -> Self {
+        Self { here_synchronised: synchronised, here_error: error, ..Self::default() }
     }
 
     /// Takes in a probe.
     pub fn sample(&mut self, sample: &Sample) {
         if let (Some(at), Detail::Twamp(detail)) = (sample.received(), &sample.detail) {
             self.delays(at.since(sample.sent), detail);
-            self.losses(sample.number, detail.sequence);
+            let TwampDetail { session, sequence, received, .. } = *detail;
+            self.count.received(sample.number, session, sequence, received);
         } else {
-            self.gap += 1;
+            self.count.lost_one(sample.number);
             self.outbound.jitter.gap();
             self.inbound.jitter.gap();
         }
-    }
-
-    /// Takes in a second reply to a probe. If it has a number of its own, the
-    /// packet was doubled on its way out, and the reflector has counted both.
-    pub fn duplicate(&mut self, sequence: u32) {
-        self.doubled += u64::from(sequence.wrapping_sub(self.expected) < u32::MAX / 2);
     }
 
     fn delays(&mut self, gross: Duration, detail: &TwampDetail) {
@@ -189,29 +175,9 @@ impl Directions {
         self.inbound.record(back);
     }
 
-    /// A reflector that counts its own packets has counted those that were lost
-    /// on their way back.
-    fn losses(&mut self, number: u64, sequence: u32) {
-        let alike = number.checked_sub(1).and_then(|own| u32::try_from(own).ok()) == Some(sequence);
-        self.counted_alike = Some(alike && self.counted_alike.unwrap_or(true));
-        let gap = std::mem::take(&mut self.gap);
-        let doubled = std::mem::take(&mut self.doubled);
-        let unseen = u64::from(sequence.wrapping_sub(self.expected)).saturating_sub(doubled);
-        // Reordered packets run backwards, which looks like a huge step.
-        let inbound = if unseen > u64::from(u32::MAX / 2) { 0 } else { unseen.min(gap) };
-        self.inbound.lost += inbound;
-        self.outbound.lost += gap - inbound;
-        self.expected = self.expected.max(sequence.wrapping_add(1));
-    }
-
-    /// Losses by direction: outbound, inbound, not to be told.
-    pub fn lost(&self) -> (u64, u64, u64) {
-        // Nothing came after the last ones.
-        let unknown = self.gap;
-        if self.may_copy && self.counted_alike == Some(true) {
-            return (0, 0, self.outbound.lost + self.inbound.lost + unknown);
-        }
-        (self.outbound.lost, self.inbound.lost, unknown)
+    /// Losses by direction.
+    pub fn lost(&self) -> Losses {
+        self.count.losses()
     }
 
     /// Whether the reflector seems to write nanoseconds where the NTP fraction
@@ -244,6 +210,7 @@ mod tests {
             received: Wall(ANCHOR.wall(sent).0 + 3_000_000 + off),
             sent: Wall(ANCHOR.wall(sent).0 + 4_000_000 + off),
             arrived: ANCHOR.wall(Mono(sent.0 + 6_000_000)),
+            session: 0,
             sequence,
             ttl: 255,
             reply_ttl: None,
@@ -253,11 +220,6 @@ mod tests {
         let at = Mono(sent.0 + 6_000_000);
         let outcome = Outcome::Received { at, late: false };
         Sample { number, due: sent, sent, went_out: true, outcome, detail: Detail::Twamp(detail) }
-    }
-
-    fn lost(number: u64) -> Sample {
-        let sample = received(number, 0, 0);
-        Sample { outcome: Outcome::Lost, detail: Detail::None, ..sample }
     }
 
     #[test]
@@ -273,44 +235,6 @@ mod tests {
             assert!(off_by(directions.inbound.mean(), 2e6 - off) < 1e3, "{off}");
             assert_eq!(directions.processing.min(), Some(1_000_000));
         }
-    }
-
-    #[test]
-    fn the_reflectors_count_tells_which_way_packets_were_lost() {
-        let mut directions = Directions::default();
-        directions.sample(&received(1, 0, 0));
-        // 2 and 3 never arrived, 5 did and its reply was lost.
-        for number in [2, 3] {
-            directions.sample(&lost(number));
-        }
-        directions.sample(&received(4, 1, 0));
-        directions.sample(&lost(5));
-        directions.sample(&received(6, 3, 0));
-        directions.sample(&lost(7));
-        assert_eq!(directions.lost(), (2, 1, 1));
-    }
-
-    #[test]
-    fn a_packet_that_was_doubled_on_its_way_is_no_loss_on_the_way_back() {
-        let mut directions = Directions::default();
-        directions.sample(&received(1, 0, 0));
-        // Number 1 reached the reflector twice, 2 never; number 3's reply came twice.
-        directions.duplicate(1);
-        directions.sample(&lost(2));
-        directions.sample(&received(3, 2, 0));
-        directions.duplicate(2);
-        directions.sample(&lost(4));
-        directions.sample(&received(5, 4, 0));
-        assert_eq!(directions.lost(), (1, 1, 0));
-    }
-
-    #[test]
-    fn a_reflector_that_copies_our_count_tells_nothing() {
-        let mut directions = Directions { may_copy: true, ..Directions::default() };
-        directions.sample(&received(1, 0, 0));
-        directions.sample(&lost(2));
-        directions.sample(&received(3, 2, 0));
-        assert_eq!(directions.lost(), (0, 0, 1));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! longer than its time-out. A pure machine like [`super::tracker`].
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::detail::Detail;
 use super::link::{Arrival, Ended, Single, What};
@@ -20,6 +21,23 @@ const MAX_WINDOW: usize = 1 << 16;
 /// Probes with a row whose outcome is remembered, to tell a second reply from a
 /// late one.
 const MAX_PAST: usize = 4096;
+
+/// Copies of the last probe that may go unanswered at the end of a run, and
+/// answers that are enough: from one a copied number and a counted one can look
+/// alike.
+const CLOSING_TRIES: u8 = 2;
+/// How long each is waited for at most.
+const CLOSING_WAIT: Duration = Duration::from_millis(500);
+
+/// Copies of the last probe, sent when all else is over and something was lost: their
+/// answers tell how far the reflector has counted, and whether it counts.
+#[derive(Debug, Clone, Copy, Default)]
+struct Closing {
+    answered: u8,
+    silent: u8,
+    /// When the one under way is given up.
+    until: Option<Mono>,
+}
 
 /// A probe that has been sent and has no row yet.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +74,10 @@ pub struct Independent {
     look_first: bool,
     stopping: bool,
     over: bool,
+    /// `None`: nothing was lost, or nobody counts.
+    closing: Option<Closing>,
+    /// Probes go to a reflector, which may count them.
+    reflected: bool,
     outputs: Vec<Output>,
 }
 
@@ -78,8 +100,17 @@ impl Independent {
             look_first: false,
             stopping: false,
             over: false,
+            closing: None,
+            reflected: false,
             outputs: Vec::with_capacity(4),
         }
+    }
+
+    /// Probes go to a reflector: where some are lost, its count is asked for at
+    /// the end.
+    #[must_use]
+    pub fn reflected(self) -> Self {
+        Self { reflected: true, ..self }
     }
 
     /// The oldest probe without a row.
@@ -117,7 +148,11 @@ impl Independent {
         if self.past.len() == MAX_PAST {
             self.past.pop_front();
         }
-        self.past.push_back(sample.rtt().is_some());
+        let received = sample.rtt().is_some();
+        self.past.push_back(received);
+        if !received && self.reflected && self.closing.is_none() {
+            self.closing = Some(Closing::default());
+        }
         self.settled = self.settled.saturating_sub(1);
         Some(sample)
     }
@@ -162,6 +197,9 @@ impl Independent {
             Ended::Corrupt => Outcome::Corrupt,
         };
         if !self.settle(number, sent, outcome, detail) {
+            if number + 1 == self.next && self.is_closing() {
+                return self.on_counted(at, counted(&detail));
+            }
             return self.on_surplus(at, number, detail);
         }
         if ended == Ended::Received {
@@ -172,17 +210,48 @@ impl Independent {
         }
     }
 
+    fn is_closing(&self) -> bool {
+        self.closing.is_some_and(|closing| closing.until.is_some())
+    }
+
+    /// A copy of the last probe has its answer, or will have none.
+    fn on_counted(&mut self, at: Mono, sequence: Option<u32>) {
+        if let Some(closing) = &mut self.closing {
+            closing.until = None;
+            let outcome =
+                if sequence.is_some() { &mut closing.answered } else { &mut closing.silent };
+            *outcome += 1;
+        }
+        self.tell(Notice::Counted { at, sequence });
+    }
+
+    /// What is still to be done when all probes have their rows.
+    fn close(&mut self) -> Step {
+        let wanted =
+            |closing: &Closing| closing.answered < CLOSING_TRIES && closing.silent < CLOSING_TRIES;
+        let (true, Some(closing)) = (self.latest > 0, self.closing.filter(wanted)) else {
+            return Step::Finish;
+        };
+        match closing.until {
+            None => Step::Send(self.next - 1),
+            Some(until) if until > self.now => Step::Receive(until),
+            Some(_) => {
+                self.on_counted(self.now, None);
+                Step::Report
+            }
+        }
+    }
+
     /// A reply that nobody waits for.
     fn on_surplus(&mut self, at: Mono, number: u64, detail: Detail) {
+        let sequence = counted(&detail);
         match self.was_received(number) {
             Some(true) => {
-                let sequence = match detail {
-                    Detail::Twamp(detail) => Some(detail.sequence),
-                    _ => None,
-                };
+                let first = self.slot(number).and_then(|slot| counted(&slot.detail));
+                let sequence = sequence.filter(|_| first != sequence);
                 self.tell(Notice::Duplicate { at, number, sequence });
             }
-            Some(false) => self.tell(Notice::TooLate { at, number }),
+            Some(false) => self.tell(Notice::TooLate { at, number, sequence }),
             None => {}
         }
     }
@@ -221,6 +290,7 @@ impl Machine for Independent {
 
     fn leave(&mut self) {
         self.over = true;
+        self.reflected = false;
     }
 
     fn step(&mut self) -> Step {
@@ -235,7 +305,7 @@ impl Machine for Independent {
             if self.settle(oldest, None, Outcome::Lost, Detail::None) {
                 return self.step();
             }
-            return Step::Finish;
+            return if self.reflected { self.close() } else { Step::Finish };
         }
         let due = if done || !self.has_room() { Mono::NEVER } else { self.due() };
         if due <= self.now && !self.look_first {
@@ -249,6 +319,10 @@ impl Machine for Independent {
     }
 
     fn on_sent(&mut self, at: Mono) {
+        if let (true, Some(closing)) = (self.over, &mut self.closing) {
+            closing.until = Some(at + CLOSING_WAIT.min(self.plan.timeout));
+            return self.on_time(at);
+        }
         let due = if self.plan.is_ping_pong() { self.free_since } else { self.due() };
         self.window.push_back(Slot {
             due: due.min(at),
@@ -279,149 +353,14 @@ impl Machine for Independent {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    const MS: u64 = 1_000_000;
-
-    fn machine(count: u64, most: usize) -> Independent {
-        let plan = Plan {
-            frequency: Duration::from_millis(10),
-            count,
-            duration: None,
-            timeout: Duration::from_millis(100),
-            reconnect: true,
-        };
-        Independent::new(plan, Mono(0), most, true)
-    }
-
-    fn reply(machine: &mut Independent, at: u64, number: u64) {
-        let single = Single { number, sent: None, ended: Ended::Received, detail: Detail::None };
-        machine.on_arrival(Arrival { at: Mono(at * MS), what: What::Single(single) });
-    }
-
-    /// Steps until something is to be waited for, and sends what is to be sent.
-    fn play(machine: &mut Independent) -> (Vec<Output>, Option<Mono>) {
-        let mut outputs = Vec::new();
-        loop {
-            let step = machine.step();
-            outputs.append(machine.outputs());
-            match step {
-                Step::Report => {}
-                Step::Send(_) => {
-                    let now = machine.now();
-                    machine.on_sent(now);
-                }
-                Step::Receive(until) => {
-                    // Right after a send the wait is a look.
-                    if until > machine.now() {
-                        return (outputs, Some(until));
-                    }
-                }
-                Step::Finish => return (outputs, None),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    fn numbers(outputs: &[Output]) -> Vec<(u64, bool)> {
-        let row = |event: &Output| match event {
-            Output::Sample(sample) => Some((sample.number, sample.rtt().is_some())),
-            _ => None,
-        };
-        outputs.iter().filter_map(row).collect()
-    }
-
-    #[test]
-    fn rows_keep_probe_order_whatever_order_replies_come_in() {
-        let mut machine = machine(3, 9);
-        for now in [0, 10, 20] {
-            machine.on_time(Mono(now * MS));
-            play(&mut machine);
-        }
-        reply(&mut machine, 21, 3);
-        reply(&mut machine, 22, 2);
-        let (outputs, _) = play(&mut machine);
-        assert_eq!(numbers(&outputs), []);
-        assert!(
-            outputs.contains(&Output::Notice(Notice::Reordered { at: Mono(22 * MS), number: 2 }))
-        );
-        reply(&mut machine, 23, 1);
-        let (outputs, wait) = play(&mut machine);
-        assert_eq!(numbers(&outputs), [(1, true), (2, true), (3, true)]);
-        assert_eq!(wait, None, "all sent, all answered");
-    }
-
-    #[test]
-    fn a_probe_is_given_up_at_its_own_time_out_and_the_schedule_does_not_wait() {
-        let mut machine = machine(20, 99);
-        let mut outputs = Vec::new();
-        for now in 0..200 {
-            machine.on_time(Mono(now * MS));
-            outputs.extend(play(&mut machine).0);
-            if now % 10 == 5 && now > 10 {
-                reply(&mut machine, now, now / 10 + 1);
-            }
-        }
-        machine.on_time(Mono(400 * MS));
-        outputs.extend(play(&mut machine).0);
-        let rows = numbers(&outputs);
-        assert_eq!(rows.len(), 20);
-        assert_eq!(rows.iter().filter(|(_, received)| !received).count(), 1, "{rows:?}");
-        assert_eq!(rows[0], (1, false));
-        let late: Vec<_> = outputs
-            .iter()
-            .filter_map(|event| match event {
-                Output::Sample(sample) => Some(sample.sent.0 - sample.due.0),
-                _ => None,
-            })
-            .collect();
-        assert!(late.iter().all(|&late| late == 0), "{late:?}");
-    }
-
-    #[test]
-    fn second_and_late_replies_are_told_and_change_no_row() {
-        let mut machine = machine(4, 9);
-        play(&mut machine);
-        reply(&mut machine, 1, 1);
-        machine.on_time(Mono(10 * MS));
-        play(&mut machine);
-        reply(&mut machine, 11, 2);
-        reply(&mut machine, 12, 2);
-        let (outputs, _) = play(&mut machine);
-        assert!(outputs.contains(&Output::Notice(Notice::Duplicate {
-            at: Mono(12 * MS),
-            number: 2,
-            sequence: None
-        })));
-        machine.on_time(Mono(20 * MS));
-        play(&mut machine);
-        machine.on_time(Mono(30 * MS));
-        play(&mut machine);
-        machine.on_time(Mono(121 * MS));
-        play(&mut machine);
-        reply(&mut machine, 122, 3);
-        let (outputs, _) = play(&mut machine);
-        assert!(
-            outputs.contains(&Output::Notice(Notice::TooLate { at: Mono(122 * MS), number: 3 }))
-        );
-        reply(&mut machine, 123, 77);
-        assert_eq!(play(&mut machine).0, [], "a number never sent is nothing");
-    }
-
-    #[test]
-    fn no_more_are_under_way_than_allowed() {
-        let mut machine = machine(0, 2);
-        machine.on_time(Mono(50 * MS));
-        play(&mut machine);
-        assert_eq!(machine.outstanding(), 2);
-        reply(&mut machine, 51, 1);
-        play(&mut machine);
-        assert_eq!(machine.outstanding(), 2);
-        machine.leave();
-        let (outputs, wait) = play(&mut machine);
-        assert_eq!((numbers(&outputs).len(), wait), (2, None));
+/// The reflector's own number of a reply.
+fn counted(detail: &Detail) -> Option<u32> {
+    match detail {
+        Detail::Twamp(detail) => Some(detail.sequence),
+        _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "independent_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
 //! The timed loop: when to send, what a reply means, what is lost. It reads no
 //! clock and opens no socket; time and replies come in through a [`Link`].
 
+mod count;
 pub mod detail;
 pub mod directions;
 pub mod finding;
@@ -17,6 +18,7 @@ pub mod sink;
 pub mod tally;
 pub mod tracker;
 
+pub use count::Losses;
 pub use detail::{Detail, Failure, KernelTimes, PingDetail, TwampDetail};
 pub use directions::{Direction, Directions};
 pub use finding::{Finding, findings};

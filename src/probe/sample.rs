@@ -166,7 +166,16 @@ pub enum Notice {
         at: Mono,
         /// To which probe.
         number: u64,
-        /// The reflector's own number of it, where there is a reflector.
+        /// The reflector's own number of it, where there is a reflector and the
+        /// first reply is not known to have had the same.
+        sequence: Option<u32>,
+    },
+    /// A copy of the last probe was sent when all else was over, to learn how far
+    /// the reflector has counted.
+    Counted {
+        /// When its answer came, or had not come.
+        at: Mono,
+        /// The reflector's number of it; `None`: no answer.
         sequence: Option<u32>,
     },
     /// A reply came after that to a later probe (RFC 4737).
@@ -182,6 +191,8 @@ pub enum Notice {
         at: Mono,
         /// To which probe.
         number: u64,
+        /// The reflector's own number of it, where there is a reflector.
+        sequence: Option<u32>,
     },
     /// The connection has ended before its time.
     Down {
@@ -256,6 +267,7 @@ impl Notice {
             | Self::Duplicate { at, .. }
             | Self::Reordered { at, .. }
             | Self::TooLate { at, .. }
+            | Self::Counted { at, .. }
             | Self::Down { at, .. }
             | Self::Attempt { at, .. }
             | Self::Up { at, .. }

@@ -202,11 +202,21 @@ impl Tally {
             Notice::Duplicate { sequence, .. } => {
                 self.duplicates += 1;
                 if let (Some(directions), Some(sequence)) = (&mut self.directions, sequence) {
-                    directions.duplicate(*sequence);
+                    directions.count.doubled(*sequence);
                 }
             }
             Notice::Reordered { .. } => self.reordered += 1,
-            Notice::TooLate { .. } => self.late += 1,
+            Notice::TooLate { sequence, .. } => {
+                self.late += 1;
+                if let (Some(directions), Some(sequence)) = (&mut self.directions, sequence) {
+                    directions.count.late(*sequence);
+                }
+            }
+            Notice::Counted { sequence, .. } => {
+                if let Some(directions) = &mut self.directions {
+                    directions.count.closing(*sequence);
+                }
+            }
             Notice::NotRecorded { count, .. } => self.not_recorded += count,
             Notice::Overdue { .. } | Notice::Attempt { .. } | Notice::ClockStep { .. } => {}
         }

@@ -30,6 +30,7 @@ impl Sink for DiagnosticsSink {
             Notice::Up { .. } => log::Level::Info,
             Notice::Overdue { .. }
             | Notice::Duplicate { .. }
+            | Notice::Counted { .. }
             | Notice::Reordered { .. }
             | Notice::TooLate { .. }
                 if !self.each_overdue =>

@@ -75,6 +75,13 @@ pub fn notice(notice: &Notice) -> String {
         Notice::TooLate { number, .. } => {
             format!("packet {number}: its reply came after the timeout")
         }
+        Notice::Counted { sequence: Some(sequence), .. } => {
+            format!("a copy of the last packet has the reflector's number {sequence}")
+        }
+        Notice::Counted { sequence: None, .. } => {
+            "no answer to a copy of the last packet, which was to tell the reflector's count"
+                .to_owned()
+        }
         Notice::Pause { span, .. } => {
             format!("this host stood still for {}; its times then are its own", seconds(*span))
         }

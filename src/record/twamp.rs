@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::csv::Extra;
 use super::json::{micros, percentiles_of};
 use crate::clock::nanos;
-use crate::probe::{Detail, Direction, Directions, Sample, Tally, TwampDetail};
+use crate::probe::{Detail, Direction, Directions, Losses, Sample, Tally, TwampDetail};
 use crate::text::format::{Unit, duration, seconds};
 use crate::text::object::Object;
 use crate::text::row::Row;
@@ -57,7 +57,7 @@ pub fn packet(sample: &Sample, detail: &TwampDetail) -> String {
 
 /// The summary's lines on both directions.
 pub fn summary(directions: &Directions, tally: &Tally) -> String {
-    let (outbound, inbound, unknown) = directions.lost();
+    let Losses { outbound, inbound, unknown } = directions.lost();
     let mut text = String::new();
     text += &line("outbound", &directions.outbound);
     text += &line("inbound", &directions.inbound);
@@ -143,7 +143,7 @@ fn direction(direction: &Direction) -> Object {
 /// TWAMP's part of the JSON.
 #[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
 pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
-    let (outbound, inbound, unknown) = directions.lost();
+    let Losses { outbound, inbound, unknown } = directions.lost();
     let lost = Object::new()
         .whole("outbound", outbound)
         .whole("inbound", inbound)

@@ -15,14 +15,18 @@ use super::throttle::Throttle;
 use crate::clock::Mono;
 use crate::net::{Datagram, DatagramSocket};
 use crate::os::clock;
-use crate::wire::ntp::ErrorEstimate;
+use crate::wire::ntp::{ErrorEstimate, Timestamp};
 use crate::wire::stamp::{self, TestResult};
+use crate::wire::twamp_test::SenderPacket;
 
 /// Senders remembered at once, about 100 bytes each. Further ones are served
 /// without a count of their own until some have gone silent.
 const MAX_SENDERS: usize = 4096;
 /// How often silent senders are looked for, and the clock's state is asked.
 const CHORES: Duration = Duration::from_secs(1);
+/// Silence before a packet with number 0 that makes it the first of a new run; a
+/// copy of the first packet has no later time of sending either.
+const BETWEEN_RUNS: Duration = Duration::from_millis(100);
 /// Lines a second about what senders do: each could be forged.
 const MOST_NEWS: u32 = 20;
 /// Stack of a reflecting thread: its buffer is on the heap.
@@ -74,6 +78,8 @@ struct Sender {
     next: u32,
     packets: u64,
     last: Mono,
+    /// The latest time of sending that it wrote.
+    sent: Timestamp,
     bucket: Bucket,
 }
 
@@ -140,7 +146,7 @@ impl Light {
             return self.refuse(from, now, "no test packet");
         };
         let key = (from, ssid.unwrap_or(0));
-        let Some(sequence) = self.admit(key, sent.sequence, now) else {
+        let Some(sequence) = self.admit(key, sent, now) else {
             return self.refuse(from, now, "more packets a second than allowed");
         };
         let arrived = Arrived {
@@ -168,7 +174,7 @@ impl Light {
     /// The number of the reply (`None` copies the sender's), if there is to be
     /// one.
     #[allow(clippy::option_option, reason = "no reply, a copied number, a number of its own")]
-    fn admit(&mut self, key: Key, sent: u32, now: Mono) -> Option<Option<u32>> {
+    fn admit(&mut self, key: Key, sent: SenderPacket, now: Mono) -> Option<Option<u32>> {
         if !self.senders.contains_key(&key) {
             if self.senders.len() >= MAX_SENDERS {
                 return self.others.admit(now).then_some(None);
@@ -176,12 +182,15 @@ impl Light {
             self.welcome(key, now);
         }
         let sender = self.senders.get_mut(&key)?;
+        let silence = now.since(sender.last);
+        let later = sent.sent.0 > sender.sent.0;
         sender.last = now;
+        sender.sent = sender.sent.max(sent.sent);
         if !sender.bucket.admit(now) {
             return None;
         }
         // A new run of a sender that keeps its port.
-        if sent == 0 {
+        if sent.sequence == 0 && later && silence >= BETWEEN_RUNS {
             sender.next = 0;
         }
         let number = sender.next;
@@ -192,7 +201,10 @@ impl Light {
 
     fn welcome(&mut self, key: Key, now: Mono) {
         let bucket = Bucket::new(self.limits.rate, now);
-        self.senders.insert(key, Sender { next: 0, packets: 0, last: now, bucket });
+        self.senders.insert(
+            key,
+            Sender { next: 0, packets: 0, last: now, sent: Timestamp::default(), bucket },
+        );
         self.tell(now, || format!("{} light session begins", key.0));
     }
 
@@ -295,6 +307,10 @@ mod tests {
 
     const LIMITS: LightLimits = LightLimits { ref_wait: Duration::from_secs(9), rate: 1000 };
 
+    fn packet(sequence: u32, sent: u64) -> SenderPacket {
+        SenderPacket { sequence, sent: Timestamp(sent), error: ErrorEstimate(1) }
+    }
+
     fn key(number: usize) -> Key {
         let number = u16::try_from(number).unwrap();
         (SocketAddr::from(([10, 0, 0, 1], number)), number)
@@ -305,12 +321,16 @@ mod tests {
         let mut light = Light::new(LIMITS, 862);
         let now = clock::now();
         for number in 0..MAX_SENDERS {
-            assert_eq!(light.admit(key(number), 5, now), Some(Some(0)));
-            assert_eq!(light.admit(key(number), 6, now), Some(Some(1)));
+            assert_eq!(light.admit(key(number), packet(5, 9), now), Some(Some(0)));
+            assert_eq!(light.admit(key(number), packet(6, 10), now), Some(Some(1)));
         }
-        assert_eq!(light.admit(key(MAX_SENDERS), 77, now), Some(None));
-        assert_eq!(light.admit(key(3), 7, now), Some(Some(2)));
-        assert_eq!(light.admit(key(3), 0, now), Some(Some(0)), "a new run begins");
+        assert_eq!(light.admit(key(MAX_SENDERS), packet(77, 9), now), Some(None));
+        assert_eq!(light.admit(key(3), packet(7, 11), now), Some(Some(2)));
+        let later = now + BETWEEN_RUNS;
+        assert_eq!(light.admit(key(3), packet(0, 9), later), Some(Some(3)), "a copy");
+        assert_eq!(light.admit(key(3), packet(0, 12), later), Some(Some(4)), "no silence");
+        let later = later + BETWEEN_RUNS;
+        assert_eq!(light.admit(key(3), packet(0, 13), later), Some(Some(0)), "a new run begins");
         light.chores(now + Duration::from_secs(10));
         assert!(light.senders.is_empty());
     }
@@ -320,11 +340,11 @@ mod tests {
         let mut light = Light::new(LIMITS, 862);
         let now = clock::now();
         for number in 0..MAX_SENDERS {
-            light.admit(key(number), 0, now);
+            light.admit(key(number), packet(0, 0), now);
         }
         let answered = (0..10_000).filter(|number| {
             let port = u16::try_from(number % 60_000).unwrap();
-            light.admit((SocketAddr::from(([10, 0, 0, 2], port)), 0), 0, now).is_some()
+            light.admit((SocketAddr::from(([10, 0, 0, 2], port)), 0), packet(0, 0), now).is_some()
         });
         assert!(answered.count() <= 1001);
     }

@@ -14,7 +14,7 @@ const NANOS: i64 = 1_000_000_000;
 
 /// A time of day: seconds since 1900 in the upper 32 bits, and their fraction
 /// in units of 2^-32 s in the lower.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
