@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use super::Status;
-use super::error::Failure;
+use super::error::{Failure, UsageError};
 use super::matches::Matches;
+use super::options::{Captured, General};
 use crate::analyze::table::Wish;
 use crate::analyze::{Capture, Input, InputError, Join, Pairing, Timed, json, text};
 use crate::report::reader::Reader;
@@ -39,55 +40,70 @@ fn open(name: &str) -> Result<Box<dyn Read>, Failure> {
     Ok(Box::new(file))
 }
 
-/// Reads the capture that the arguments name. What could be read is told also
-/// where it does not end well.
-pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
-    let file = matches.positional_at(0).unwrap_or_default();
-    let timings = matches.text("csv");
-    let mut troubles = [None, None];
-    let mut joins = Vec::new();
-    if let Some(name) = &timings {
-        let pairings = [Pairing::InOrder, Pairing::Nearest];
-        // What can be read only once is paired one way.
-        let readings = if name == "-" { 1 } else { 2 };
-        for (trouble, pairing) in troubles.iter_mut().zip(pairings).take(readings) {
-            joins.push(Join::new(rows(name, trouble)?, pairing));
-        }
+/// `echotest analyze` with its arguments.
+#[derive(Debug)]
+pub(super) struct Options {
+    file: String,
+    captured: Captured,
+    verbose: bool,
+}
+
+impl super::command::Options for Options {
+    fn of(matches: &Matches) -> Result<Self, UsageError> {
+        let file = matches.positional_at(0).unwrap_or_default().to_owned();
+        let verbose = General::of(matches).verbose.0 > 0;
+        Ok(Self { file, captured: Captured::of(matches), verbose })
     }
-    let verbose = matches.flag("verbose");
-    let port = matches.whole("port").and_then(|port| u16::try_from(port).ok());
-    let mut capture = Capture::new(Wish { port, all_steps: verbose });
-    let mut input = Input::new(open(file)?);
-    let ended = read(&mut input, &mut capture, &mut joins);
-    capture.end(|answered| {
+
+    /// Reads the capture. What could be read is told also where it does not end
+    /// well.
+    fn run(self) -> Result<Status, Failure> {
+        let Self { file, captured: Captured { port, csv, json: as_json }, verbose } = self;
+        let timings = csv.map(|path| path.to_string_lossy().into_owned());
+        let mut troubles = [None, None];
+        let mut joins = Vec::new();
+        if let Some(name) = &timings {
+            let pairings = [Pairing::InOrder, Pairing::Nearest];
+            // What can be read only once is paired one way.
+            let readings = if name == "-" { 1 } else { 2 };
+            for (trouble, pairing) in troubles.iter_mut().zip(pairings).take(readings) {
+                joins.push(Join::new(rows(name, trouble)?, pairing));
+            }
+        }
+        let mut capture = Capture::new(Wish { port, all_steps: verbose });
+        let mut input = Input::new(open(&file)?);
+        let ended = read(&mut input, &mut capture, &mut joins);
+        capture.end(|answered| {
+            for join in &mut joins {
+                join.take(answered);
+            }
+        });
         for join in &mut joins {
-            join.take(answered);
+            join.end();
         }
-    });
-    for join in &mut joins {
-        join.end();
-    }
-    // Of equals the last is taken: in order if there is no reason against it.
-    let join = joins.into_iter().rev().max_by_key(Join::merit);
-    let format = input.format();
-    let report = if matches.flag("json") {
-        let error = ended.as_ref().err().map(ToString::to_string);
-        json::capture(file, format, &capture, join.as_ref(), error.as_deref()).finish() + "\n"
-    } else {
-        let mut report =
-            format.map(|format| text::capture(file, format, &capture, verbose)).unwrap_or_default();
-        if let (Some(join), Some(name)) = (&join, &timings) {
-            report.push_str(&text::join(name, join));
+        // Of equals the last is taken: in order if there is no reason against it.
+        let join = joins.into_iter().rev().max_by_key(Join::merit);
+        let format = input.format();
+        let report = if as_json {
+            let error = ended.as_ref().err().map(ToString::to_string);
+            json::capture(&file, format, &capture, join.as_ref(), error.as_deref()).finish() + "\n"
+        } else {
+            let mut report = format
+                .map(|format| text::capture(&file, format, &capture, verbose))
+                .unwrap_or_default();
+            if let (Some(join), Some(name)) = (&join, &timings) {
+                report.push_str(&text::join(name, join));
+            }
+            report
+        };
+        super::print(&report)?;
+        drop(join);
+        if let Some(trouble) = troubles.into_iter().flatten().next() {
+            return Err(trouble);
         }
-        report
-    };
-    super::print(&report)?;
-    drop(join);
-    if let Some(trouble) = troubles.into_iter().flatten().next() {
-        return Err(trouble);
+        ended.map_err(|source| FileError { file, source })?;
+        Ok(Status::Good)
     }
-    ended.map_err(|source| FileError { file: file.to_owned(), source })?;
-    Ok(Status::Good)
 }
 
 /// The rows of received packets, one after another; trouble on the way ends

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 
 use super::Status;
-use super::error::Failure;
+use super::error::{Failure, UsageError};
 use super::floor;
 use super::matches::Matches;
-use super::measuring::{self, Orders};
-use super::target::{Target, dialer};
+use super::measuring::{self, Orders, Output};
+use super::options::{Accuracy, Message, Pace, Packets, Reconnecting};
+use super::target::{Target, Way, dialer};
 use crate::client::{EchoCodec, StreamLink, message};
 use crate::net::Dialer;
 use crate::net::dial::Connected;
@@ -17,41 +18,111 @@ use crate::record::Run;
 use crate::record::files::RunFiles;
 use crate::record::recording::record;
 
-/// The echo service's port (RFC 862).
-const ECHO_PORT: u16 = 7;
-
-/// Measures the host that the arguments name.
-pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
-    measure(matches, &mut Target::of(matches, ECHO_PORT)?)
+/// What a run of the echo client is to be, wherever it connects.
+#[derive(Debug)]
+pub(super) struct Measurement {
+    plan: Plan,
+    size: usize,
+    pub(super) way: Way,
+    pub(super) accuracy: Accuracy,
+    output: Output,
+    message: Option<String>,
 }
 
-/// Connects to the target and runs the plan, or exchanges the one message.
-pub(super) fn measure(matches: &Matches, target: &mut Target) -> Result<Status, Failure> {
-    if matches.flag("json") && matches.text("message").is_some() {
-        return Err(matches.usage("--json and --message exclude each other".to_owned()).into());
+impl Measurement {
+    pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
+        let Packets { size, timeout } = Packets::of(matches);
+        let reconnect = !Reconnecting::of(matches).no_reconnect;
+        let output = Output::of(matches);
+        let message = Message::of(matches).message;
+        if output.json && message.is_some() {
+            return Err(matches.usage("--json and --message exclude each other".to_owned()));
+        }
+        Ok(Self {
+            plan: Pace::of(matches).plan(timeout, reconnect),
+            size,
+            way: Way::of(matches)?,
+            accuracy: Accuracy::of(matches),
+            output,
+            message,
+        })
     }
-    let plan = measuring::plan(matches);
-    let mut dialer = dialer(matches, target, plan.timeout)?;
-    let message = matches.text("message");
-    // First: a Ctrl-C from here on takes the files away again.
-    measuring::watch_signals()?;
-    let files = match message {
-        Some(_) => None,
-        None => measuring::files(matches, "echo_client")?,
-    };
-    let floor = match (matches.flag("floor"), message.is_some()) {
-        (true, false) => floor::measure(&plan, size(matches), measuring::extras(matches))?,
-        _ => None,
-    };
-    let connected = measuring::connect(target, &mut dialer, files.as_ref())?;
-    match message {
-        Some(text) => exchange(&connected, &text, &plan),
-        None => probe(matches, target, plan, dialer, connected, files, floor),
+
+    /// Connects to the target and runs the plan, or exchanges the one message.
+    pub(super) fn run(&self, target: &mut Target) -> Result<Status, Failure> {
+        let mut dialer = dialer(&self.way, target, self.plan.timeout)?;
+        // First: a Ctrl-C from here on takes the files away again.
+        measuring::watch_signals()?;
+        if let Some(text) = &self.message {
+            let connected = measuring::connect(target, &mut dialer, None)?;
+            return exchange(&connected, text, &self.plan);
+        }
+        let files = self.output.files.create("echo_client")?;
+        let floor = if self.accuracy.floor {
+            floor::measure(&self.plan, self.size, self.accuracy.extras())?
+        } else {
+            None
+        };
+        let connected = measuring::connect(target, &mut dialer, files.as_ref())?;
+        self.probe(target, dialer, connected, files, floor)
+    }
+
+    fn probe(
+        &self,
+        target: &Target,
+        dialer: Dialer,
+        connected: Connected,
+        files: Option<RunFiles>,
+        floor: Option<(u64, u64)>,
+    ) -> Result<Status, Failure> {
+        let (size, plan) = (self.size, self.plan);
+        clock::tighten_timers();
+        let extras = self.accuracy.extras();
+        let anchor = clock::anchor();
+        let start = anchor.wall;
+        let run = Run {
+            size,
+            tcp_info: extras.tcp_info,
+            floor,
+            ..measuring::describe_connection(
+                target,
+                "echo",
+                &connected,
+                &plan,
+                start,
+                files.as_ref(),
+            )
+        };
+        let metrics = measuring::metrics(&self.output.results, &run, files.as_ref())?;
+        let mut sinks = measuring::sinks(&self.output, extras, &run, files, metrics);
+        let connect = connected.took;
+        let mut link = StreamLink::new(EchoCodec::new(size), dialer, connected, extras);
+        let start = clock::now();
+        let kernel = extras.kernel_stamps.then(Box::default);
+        let tally = Tally { kernel, ..Tally::new(start, connect) };
+        let mut tracker = Tracker::new(plan, start);
+        let measure =
+            |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Orders::default());
+        let tally = record(Some(&run), tally, anchor, &mut sinks, measure)?;
+        Ok(measuring::status(&self.output.results, &tally))
     }
 }
 
-fn size(matches: &Matches) -> usize {
-    matches.whole("size").and_then(|size| usize::try_from(size).ok()).unwrap_or(1)
+/// `echotest client` with its arguments.
+#[derive(Debug)]
+pub(super) struct Options {
+    target: Target,
+    measurement: Measurement,
+}
+
+impl super::command::Options for Options {
+    fn of(matches: &Matches) -> Result<Self, UsageError> {
+        Ok(Self { target: Target::of(matches)?, measurement: Measurement::of(matches)? })
+    }
+
+    fn run(mut self) -> Result<Status, Failure> {
+        self.measurement.run(&mut self.target)
+    }
 }
 
 fn exchange(connected: &Connected, text: &str, plan: &Plan) -> Result<Status, Failure> {
@@ -75,38 +146,4 @@ fn exchange(connected: &Connected, text: &str, plan: &Plan) -> Result<Status, Fa
 /// How many bytes agree.
 fn same(received: &[u8], text: &str) -> usize {
     received.iter().zip(text.as_bytes()).filter(|(a, b)| a == b).count()
-}
-
-fn probe(
-    matches: &Matches,
-    target: &Target,
-    plan: Plan,
-    dialer: Dialer,
-    connected: Connected,
-    files: Option<RunFiles>,
-    floor: Option<(u64, u64)>,
-) -> Result<Status, Failure> {
-    let size = size(matches);
-    clock::tighten_timers();
-    let extras = measuring::extras(matches);
-    let anchor = clock::anchor();
-    let start = anchor.wall;
-    let run = Run {
-        size,
-        tcp_info: extras.tcp_info,
-        floor,
-        ..measuring::describe_connection(target, "echo", &connected, &plan, start, files.as_ref())
-    };
-    let metrics = measuring::metrics(matches, &run, files.as_ref())?;
-    let mut sinks = measuring::sinks(matches, &run, files, metrics);
-    let connect = connected.took;
-    let mut link = StreamLink::new(EchoCodec::new(size), dialer, connected, extras);
-    let start = clock::now();
-    let kernel = extras.kernel_stamps.then(Box::default);
-    let tally = Tally { kernel, ..Tally::new(start, connect) };
-    let mut tracker = Tracker::new(plan, start);
-    let measure =
-        |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Orders::default());
-    let tally = record(Some(&run), tally, anchor, &mut sinks, measure)?;
-    Ok(measuring::status(matches, &tally))
 }

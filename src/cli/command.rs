@@ -1,42 +1,89 @@
 //! The commands: a row each.
 
-use super::error::Failure;
+use super::error::{Failure, UsageError};
+use super::logging;
 use super::matches::Matches;
+use super::opt::{Group, Row};
 use super::options::{
-    ACCURACY, ADDRESS, CAPTURED, COMMON, CONNECTION, FILES, GAPS, Group, MESSAGE, OUTPUT, PINGS,
-    REPORT, RESULTS, SCHEDULE, SERIES, TEST_PACKETS,
+    Accuracy, Address, COUNT, Captured, FREQUENCY, Files, Format, Gaps, General, Message, Pace,
+    Packets, Pings, Reconnecting, ReportOutput, Results, Series, TestPackets,
 };
-use super::service_options::{LIMITS, LISTEN, PLAYED_LOSS, REFLECTING, SERVICE};
+use super::service_options::{Bounds, Listening, PlayedLoss, Reflecting, Running};
 use super::{Status, analyze, client, idle, loopback, measure, ping, report, server, twamp};
+use crate::server::service::{ECHO, MEASURE, PING, TWAMP};
+
+/// What a command's arguments mean.
+pub(super) trait Options: Sized + 'static {
+    /// Makes it of what was typed. Nothing is opened and nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// Options that do not go together.
+    fn of(matches: &Matches) -> Result<Self, UsageError>;
+
+    /// Where diagnostics go.
+    fn log(&self) -> logging::Destination {
+        logging::Destination::default()
+    }
+
+    /// Does it.
+    fn run(self) -> Result<Status, Failure>;
+}
+
+/// A command that is understood and has only to be done.
+pub(super) type Task = Box<dyn FnOnce() -> Result<Status, Failure>>;
+
+fn understand<O: Options>(matches: &Matches) -> Result<Task, UsageError> {
+    let (general, options) = (General::of(matches), O::of(matches)?);
+    Ok(Box::new(move || {
+        logging::start(&general, &options.log())?;
+        options.run()
+    }))
+}
 
 /// One command.
 #[derive(Debug)]
-pub struct Command {
+pub(crate) struct Command {
     /// Its name.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// What it does, in one line.
-    pub about: &'static str,
+    pub(super) about: &'static str,
     /// Its positional arguments; those in brackets may be left out.
-    pub positionals: &'static [&'static str],
-    /// Its options.
-    pub groups: &'static [Group],
+    pub(super) positionals: &'static [&'static str],
+    /// PORT, if it is not given.
+    pub(super) port: Option<u16>,
+    pub(super) groups: &'static [Group],
     /// Defaults that differ from the rows'.
-    pub defaults: &'static [(&'static str, &'static str)],
+    pub(super) defaults: &'static [(Row, &'static str)],
     /// What else help should say.
-    pub notes: &'static str,
-    /// Does it.
-    pub run: fn(&Matches) -> Result<Status, Failure>,
+    pub(super) notes: &'static str,
+    pub(super) understand: fn(&Matches) -> Result<Task, UsageError>,
 }
 
+/// The echo client's, also where it measures this host alone.
+const CLIENT: &[Group] = &[
+    Pace::GROUP,
+    Packets::GROUP,
+    Address::GROUP,
+    Reconnecting::GROUP,
+    Accuracy::GROUP,
+    Files::GROUP,
+    Format::GROUP,
+    Results::GROUP,
+    Message::GROUP,
+    General::GROUP,
+];
+
 /// Every command, in the order of the overview.
-pub const COMMANDS: [Command; 9] = [
+pub(crate) const COMMANDS: [Command; 9] = [
     Command {
         name: "client",
         about: "time every round trip of one TCP connection to an echo service",
         positionals: &["HOST", "[PORT]"],
-        groups: &[SCHEDULE, CONNECTION, ACCURACY, OUTPUT, MESSAGE, COMMON],
+        port: Some(ECHO.port),
+        groups: CLIENT,
         defaults: &[],
-        notes: "PORT is 7 if not given. Times are seconds, or have a suffix: 500ms, 250us, 2m, 1h.\n\
+        notes: "Times are seconds, or have a suffix: 500ms, 250us, 2m, 1h.\n\
                 Ctrl-C ends the run with a summary, Ctrl-\\ shows one and goes on.\n\
                 \n\
                 Exit status: 0 at least one reply came; 1 none came, or --max-loss or --max-rtt\n\
@@ -46,42 +93,60 @@ pub const COMMANDS: [Command; 9] = [
                 echotest client 10.0.0.1\n  \
                 echotest client db.example 7 --size 1024 --frequency 0.5 --count 100\n  \
                 echotest client ::1 7 -i 0 -c 100000 --no-files --json\n",
-        run: client::run,
+        understand: understand::<client::Options>,
     },
     Command {
         name: "server",
         about: "serve a protocol: echo, measure, ping or twamp",
         positionals: &["[PROTOCOL]"],
-        groups: &[LISTEN, LIMITS, PLAYED_LOSS, REFLECTING, SERVICE, COMMON],
+        port: None,
+        groups: &[
+            Listening::GROUP,
+            Bounds::GROUP,
+            PlayedLoss::GROUP,
+            Reflecting::GROUP,
+            Running::GROUP,
+            General::GROUP,
+        ],
         defaults: &[],
         notes: "PROTOCOL is echo if not given. Ctrl-C or SIGTERM stops it: no new clients are\n\
                 taken, and open sessions get two seconds.\n\
                 \n\
                 Exit status: 0 stopped; 2 could not start.\n",
-        run: server::run,
+        understand: understand::<server::Options>,
     },
     Command {
         name: "measure",
         about: "measure round-trip time and throughput in three phases",
         positionals: &["HOST", "[PORT]"],
-        groups: &[SERIES, ADDRESS, FILES, COMMON],
+        port: Some(MEASURE.port),
+        groups: &[Series::GROUP, Address::GROUP, Files::GROUP, Format::GROUP, General::GROUP],
         defaults: &[],
-        notes: "PORT is 9900 if not given; the server is 'echotest server measure'. One probe is\n\
-                under way at a time. Throughput is payload bits over round-trip time.\n\
+        notes: "The server is 'echotest server measure'. One probe is under way at a time.\n\
+                Throughput is payload bits over round-trip time.\n\
                 \n\
                 Exit status: 0 at least one reply came; 1 none came; 2 anything else, such as an\n\
                 error that the server reports.\n",
-        run: measure::run,
+        understand: understand::<measure::Options>,
     },
     Command {
         name: "ping",
         about: "ping over TCP, a connection for each, with the network's own errors",
         positionals: &["HOST", "[PORT]"],
-        groups: &[PINGS, ADDRESS, RESULTS, COMMON],
+        port: Some(PING.port),
+        groups: &[
+            Pace::GROUP,
+            Pings::GROUP,
+            Address::GROUP,
+            Files::GROUP,
+            Format::GROUP,
+            Results::GROUP,
+            General::GROUP,
+        ],
         defaults: &[],
-        notes: "PORT is 12001 if not given; the server is 'echotest server ping'. With --connect\n\
-                any open port will do. Round-trip times run from the request to its answer;\n\
-                connecting is a series of its own. With CAP_NET_RAW, ICMP errors in mid-stream\n\
+        notes: "The server is 'echotest server ping'. With --connect any open port will do.\n\
+                Round-trip times run from the request to its answer; connecting is a series of\n\
+                its own. With CAP_NET_RAW, ICMP errors in mid-stream\n\
                 are named too. Ctrl-C ends it with the figures.\n\
                 \n\
                 Exit status: 0 at least one reply came; 1 none came, or --max-loss or --max-rtt\n\
@@ -90,16 +155,25 @@ pub const COMMANDS: [Command; 9] = [
                 Examples:\n  \
                 echotest ping 10.0.0.1 -c 10\n  \
                 echotest ping www.example 443 --connect --all-addresses\n",
-        run: ping::run,
+        understand: understand::<ping::Options>,
     },
     Command {
         name: "twamp",
         about: "two-way active measurement over UDP (TWAMP, TWAMP Light, STAMP)",
         positionals: &["HOST", "[PORT]"],
-        groups: &[TEST_PACKETS, ADDRESS, RESULTS, COMMON],
-        defaults: &[("count", "10"), ("frequency", "0.1")],
-        notes: "PORT is 862 if not given: TCP for the control connection, UDP with --light. The\n\
-                server is 'echotest server twamp' or any reflector in unauthenticated mode.\n\
+        port: Some(TWAMP.port),
+        groups: &[
+            Pace::GROUP,
+            TestPackets::GROUP,
+            Address::GROUP,
+            Files::GROUP,
+            Format::GROUP,
+            Results::GROUP,
+            General::GROUP,
+        ],
+        defaults: &[(COUNT.row, "10"), (FREQUENCY.row, "0.1")],
+        notes: "It is TCP's for the control connection, UDP's with --light. The server is\n\
+                'echotest server twamp' or any reflector in unauthenticated mode.\n\
                 Round-trip times are without the time that the reflector held a packet. One-way\n\
                 delays hold the difference of the two clocks. With -q nothing is printed unless\n\
                 something is wrong, for cron.\n\
@@ -111,16 +185,17 @@ pub const COMMANDS: [Command; 9] = [
                 echotest twamp 10.0.0.1\n  \
                 echotest twamp 10.0.0.1 --light -c 1000 -i 0.01 --dscp 46\n  \
                 echotest twamp 10.0.0.1 -q --json --max-loss 1 --max-rtt 50ms >> twamp.jsonl\n",
-        run: twamp::run,
+        understand: understand::<twamp::Options>,
     },
     Command {
         name: "idle",
         about: "find the silence after which something on the path ends a connection",
         positionals: &["HOST", "[PORT]"],
-        groups: &[GAPS, ADDRESS, COMMON],
+        port: Some(ECHO.port),
+        groups: &[Gaps::GROUP, Address::GROUP, General::GROUP],
         defaults: &[],
-        notes: "PORT is 7 if not given; any TCP echo service will do. A connection for each gap\n\
-                shows that it works, says nothing for the gap (keep-alive is off), and is asked\n\
+        notes: "Any TCP echo service will do. A connection for each gap shows that it works,\n\
+                says nothing for the gap (keep-alive is off), and is asked\n\
                 again; all at once, so that a round takes as long as its longest gap. Once a\n\
                 gap has ended a connection, longer ones are not waited for. Ctrl-C ends it with\n\
                 what is known by then.\n\
@@ -131,23 +206,25 @@ pub const COMMANDS: [Command; 9] = [
                 Examples:\n  \
                 echotest idle 10.0.0.1\n  \
                 echotest idle nat.example 7007 --from 60 --to 20m --precision 5\n",
-        run: idle::run,
+        understand: understand::<idle::Options>,
     },
     Command {
         name: "loopback",
         about: "measure this host alone: server and client in one process",
         positionals: &[],
-        groups: &[SCHEDULE, CONNECTION, ACCURACY, OUTPUT, MESSAGE, COMMON],
-        defaults: &[("count", "10"), ("frequency", "0.1")],
+        port: None,
+        groups: CLIENT,
+        defaults: &[(COUNT.row, "10"), (FREQUENCY.row, "0.1")],
         notes: "Checks an installation and shows this host's own floor, below which no\n\
                 round trip to another host can come.\n",
-        run: loopback::run,
+        understand: understand::<loopback::Options>,
     },
     Command {
         name: "analyze",
         about: "explain a packet capture: what happened, and how long it took on the wire",
         positionals: &["CAPTURE"],
-        groups: &[CAPTURED, COMMON],
+        port: None,
+        groups: &[Captured::GROUP, General::GROUP],
         defaults: &[],
         notes: "CAPTURE is a pcap or pcapng file, or - for standard input. Each TCP connection is\n\
                 told step by step; of long ones the ordinary middle is left out, unless with\n\
@@ -159,13 +236,14 @@ pub const COMMANDS: [Command; 9] = [
                 echotest analyze capture.pcap\n  \
                 tcpdump -i any -w - tcp port 7 | echotest analyze -\n  \
                 echotest analyze capture.pcap --csv logs/echo_client_20261120_192001_timings.csv\n",
-        run: analyze::run,
+        understand: understand::<analyze::Options>,
     },
     Command {
         name: "report",
         about: "look at what a run measured, or compare several",
         positionals: &["TIMINGS…"],
-        groups: &[REPORT, COMMON],
+        port: None,
+        groups: &[ReportOutput::GROUP, General::GROUP],
         defaults: &[],
         notes: "TIMINGS are CSV files of this tool, or of any other with the same five columns;\n\
                 - is standard input. For one file: summary, histogram and time line. For several:\n\
@@ -180,12 +258,36 @@ pub const COMMANDS: [Command; 9] = [
                 Examples:\n  \
                 echotest report logs/echo_client_20261120_192001_timings.csv\n  \
                 echotest report a.csv b.csv --label direct --label balancer --html report.html\n",
-        run: report::run,
+        understand: understand::<report::Options>,
     },
 ];
 
+impl Command {
+    /// What help says besides the options.
+    pub(super) fn notes(&self) -> String {
+        let port = self.port.map(|port| format!("PORT is {port} if not given.\n"));
+        port.unwrap_or_default() + self.notes
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = &'static Row> + use<> {
+        self.groups.iter().flat_map(|group| group.rows)
+    }
+
+    pub(super) fn has(&self, row: &Row) -> bool {
+        self.rows().any(|own| own.long == row.long)
+    }
+
+    /// Its groups of rows, those of one title in one.
+    pub(super) fn titled(&self) -> impl Iterator<Item = (&'static str, Vec<&'static Row>)> {
+        let same = |one: &Group, other: &Group| one.title == other.title;
+        self.groups
+            .chunk_by(same)
+            .map(|groups| (groups[0].title, groups.iter().flat_map(|group| group.rows).collect()))
+    }
+}
+
 /// The command of this name.
-pub fn find(name: &str) -> Option<&'static Command> {
+pub(crate) fn find(name: &str) -> Option<&'static Command> {
     const ALL: &[Command] = &COMMANDS;
     ALL.iter().find(|command| command.name == name)
 }

@@ -1,18 +1,18 @@
 //! Completions for shells, from the same rows that parse the command line.
 
-use super::command::{COMMANDS, Command};
-use super::options::Opt;
+use super::command::COMMANDS;
+use super::opt::Row;
 use super::value::Kind;
 use crate::server::SERVICES;
 
 /// A shell's name, and what writes its completions.
-pub type Shell = (&'static str, fn() -> String);
+pub(super) type Shell = (&'static str, fn() -> String);
 
 /// The shells there are completions for, and what writes them.
-pub const SHELLS: [Shell; 3] = [("bash", bash), ("zsh", zsh), ("fish", fish)];
+pub(super) const SHELLS: [Shell; 3] = [("bash", bash), ("zsh", zsh), ("fish", fish)];
 
 /// What may follow `echotest help` besides commands.
-pub const TOPICS: [&str; 2] = ["man", "completions"];
+pub(super) const TOPICS: [&str; 2] = ["man", "completions"];
 
 /// What a value or an argument may be.
 enum Candidates {
@@ -23,7 +23,7 @@ enum Candidates {
     Unknown,
 }
 
-fn of_option(row: &Opt) -> Candidates {
+fn of_option(row: &Row) -> Candidates {
     match row.kind {
         Kind::Choice(words) => Candidates::Words(words.to_vec()),
         Kind::File => Candidates::Files,
@@ -43,12 +43,8 @@ fn of_argument(name: &str) -> Candidates {
     }
 }
 
-fn rows(command: &Command) -> impl Iterator<Item = &'static Opt> + use<> {
-    command.groups.iter().flat_map(|group| group.rows)
-}
-
 /// All ways to write an option.
-fn names(row: &Opt) -> Vec<String> {
+fn names(row: &Row) -> Vec<String> {
     let long = [Some(row.long), row.alias].into_iter().flatten().map(|name| format!("--{name}"));
     row.short.map(|short| format!("-{short}")).into_iter().chain(long).collect()
 }
@@ -85,13 +81,13 @@ fn bash() -> String {
     let mut values = String::new();
     let mut options = String::new();
     for command in &COMMANDS {
-        for row in rows(command).filter(|row| !row.value.is_empty()) {
+        for row in command.rows().filter(|row| !row.value.is_empty()) {
             let patterns: Vec<String> =
                 names(row).iter().map(|name| format!("{}:{name}", command.name)).collect();
             let reply = bash_reply(&of_option(row));
             values += &format!("    {}) {reply}; return ;;\n", patterns.join("|"));
         }
-        let all = words(rows(command).flat_map(names));
+        let all = words(command.rows().flat_map(names));
         let argument = command.positionals.last().map_or(Candidates::Unknown, |n| of_argument(n));
         options += &format!(
             "    {}:-*) COMPREPLY=($(compgen -W '{all}' -- \"$current\")) ;;\n    {}:*) {} ;;\n",
@@ -161,9 +157,9 @@ fn zsh() -> String {
     let mut cases = String::new();
     for command in &COMMANDS {
         cases += &format!("    {}) _arguments -s", command.name);
-        for row in rows(command) {
+        for row in command.rows() {
             let text: String =
-                quoted(row.help).replace('[', "(").replace(']', ")").replace(':', "\\:");
+                quoted(&row.help()).replace('[', "(").replace(']', ")").replace(':', "\\:");
             let value = if row.value.is_empty() {
                 String::new()
             } else {
@@ -238,7 +234,7 @@ fn fish() -> String {
             command.name
         );
         let start = format!("complete -c echotest -n '{condition}'");
-        for row in rows(command) {
+        for row in command.rows() {
             let short = row.short.map(|short| format!(" -s {short}")).unwrap_or_default();
             let alias = row.alias.map(|alias| format!(" -l {alias}")).unwrap_or_default();
             let value = match of_option(row) {
@@ -248,7 +244,7 @@ fn fish() -> String {
                 Candidates::Directories => " -x -a '(__fish_complete_directories)'".to_owned(),
                 Candidates::Unknown => " -x".to_owned(),
             };
-            let help = quoted(row.help);
+            let help = quoted(&row.help());
             text += &format!("{start}{short} -l {}{alias}{value} -d '{help}'\n", row.long);
         }
         match command.positionals.last().map(|name| of_argument(name)) {
@@ -269,7 +265,7 @@ mod tests {
         for (shell, write) in SHELLS {
             let text = write();
             for command in &COMMANDS {
-                for row in rows(command) {
+                for row in command.rows() {
                     let bare = if shell == "fish" { "-l " } else { "--" };
                     assert!(text.contains(&format!("{bare}{}", row.long)), "{shell} {}", row.long);
                 }

@@ -2,18 +2,18 @@
 
 use super::command::{COMMANDS, Command};
 use super::matches::default_of;
-use super::options::Opt;
+use super::opt::Row;
 
 /// Where the explanations begin.
 const INDENT: usize = 28;
 
 /// `echotest 0.1.0`.
-pub fn version() -> String {
+pub(super) fn version() -> String {
     format!("echotest {}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// What there is.
-pub fn overview() -> String {
+pub(super) fn overview() -> String {
     let mut text = String::from(
         "echotest: time every round trip of a long-lived TCP connection\n\n\
          Usage: echotest COMMAND [ARGS] [OPTIONS]\n\nCommands:\n",
@@ -31,21 +31,18 @@ pub fn overview() -> String {
 }
 
 /// All about one command.
-pub fn of(command: &Command) -> String {
+pub(super) fn of(command: &Command) -> String {
     let mut usage = vec![format!("Usage: echotest {}", command.name)];
     usage.extend(command.positionals.iter().map(|&name| name.to_owned()));
     usage.push("[OPTIONS]".to_owned());
     let mut text = format!("{}\n\n{}\n", capitalised(command.about), usage.join(" "));
-    for group in command.groups {
-        text += &format!("\n{}:\n", group.title);
-        for row in group.rows {
+    for (title, rows) in command.titled() {
+        text += &format!("\n{title}:\n");
+        for row in rows {
             text.push_str(&line(command, row));
         }
     }
-    if !command.notes.is_empty() {
-        text += &format!("\n{}", command.notes);
-    }
-    text
+    text + "\n" + &command.notes()
 }
 
 /// A sentence.
@@ -54,13 +51,13 @@ pub(super) fn capitalised(text: &str) -> String {
     format!("{}{rest}.", first.to_uppercase())
 }
 
-fn line(command: &Command, row: &Opt) -> String {
+fn line(command: &Command, row: &Row) -> String {
     let short = row.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
     let alias = row.alias.map(|alias| format!(", --{alias}")).unwrap_or_default();
     let value = if row.value.is_empty() { String::new() } else { format!(" {}", row.value) };
     let name = format!("  {short}--{}{alias}{value}", row.long);
     let default = default_of(command, row).map(|text| format!(" (default {text})"));
-    let explained = format!("{}{}", row.help, default.unwrap_or_default());
+    let explained = format!("{}{}", row.help(), default.unwrap_or_default());
     if name.len() + 2 > INDENT {
         format!("{name}\n{:INDENT$}{explained}\n", "")
     } else {
@@ -76,7 +73,7 @@ mod tests {
     fn help_names_every_option() {
         for command in &COMMANDS {
             let text = of(command);
-            for row in command.groups.iter().flat_map(|group| group.rows) {
+            for row in command.rows() {
                 assert!(text.contains(&format!("--{}", row.long)), "{}", row.long);
             }
             assert!(overview().contains(command.name));

@@ -1,20 +1,19 @@
 //! `echotest idle`: the silence after which a connection is ended.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use super::Status;
-use super::error::Failure;
+use super::error::{Failure, UsageError};
 use super::matches::Matches;
 use super::measuring;
-use super::target::{Target, dialer};
+use super::options::Gaps;
+use super::target::{Target, Way, dialer};
 use crate::client::idle::IdleLink;
 use crate::net::dial::Connected;
 use crate::os::{clock, signals};
 use crate::probe::gaps::{Fate, Range, Search};
 use crate::record::idle::{self, IdleRun};
-
-/// The echo service's port (RFC 862).
-const ECHO_PORT: u16 = 7;
 
 /// Why no further gap is waited for.
 enum Halt {
@@ -24,49 +23,58 @@ enum Halt {
     Unread,
 }
 
-/// Searches the path to the host that the arguments name.
-pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
-    let mut target = Target::of(matches, ECHO_PORT)?;
-    let range = range(matches)?;
-    let timeout = matches.seconds("timeout").unwrap_or_default();
-    let mut dialer = dialer(matches, &mut target, timeout)?;
-    measuring::watch_signals()?;
-    let connected = measuring::connect(&target, &mut dialer, None)?;
-    let start = clock::now();
-    let run = IdleRun {
-        host: target.host,
-        address: connected.address,
-        start: clock::wall(),
-        range,
-        timeout,
-    };
-    let as_json = matches.flag("json");
-    let mut idle = Idle { link: IdleLink::new(dialer), search: Search::new(range), quiet: as_json };
-    let halt = idle.say(&idle::header(&run)).err();
-    let halt = match halt {
-        None => idle.search(connected)?,
-        unread => unread,
-    };
-    if !matches!(halt, Some(Halt::Unread)) {
-        let text = if as_json {
-            idle::object(&run, &idle.search, clock::now().since(start)).finish() + "\n"
-        } else {
-            idle.summary(&run)
-        };
-        // A reader that has gone has read enough.
-        let _ = io::stdout().write_all(text.as_bytes());
-    }
-    idle.status(halt.is_some())
+/// `echotest idle` with its arguments.
+#[derive(Debug)]
+pub(super) struct Options {
+    target: Target,
+    way: Way,
+    range: Range,
+    timeout: Duration,
+    json: bool,
 }
 
-fn range(matches: &Matches) -> Result<Range, Failure> {
-    let from = matches.seconds("from").unwrap_or_default();
-    let to = matches.seconds("to").unwrap_or_default();
-    if from > to {
-        return Err(matches.usage("--from is longer than --to".to_owned()).into());
+impl super::command::Options for Options {
+    fn of(matches: &Matches) -> Result<Self, UsageError> {
+        let Gaps { from, to, precision, parallel, timeout, json } = Gaps::of(matches);
+        if from > to {
+            return Err(matches.usage("--from is longer than --to".to_owned()));
+        }
+        let range = Range { from, to, precision, width: parallel };
+        let (target, way) = (Target::of(matches)?, Way::of(matches)?);
+        Ok(Self { target, way, range, timeout, json })
     }
-    let width = matches.whole("parallel").and_then(|width| usize::try_from(width).ok());
-    Ok(Range { from, to, precision: matches.seconds("precision"), width: width.unwrap_or(1) })
+
+    fn run(self) -> Result<Status, Failure> {
+        let Self { mut target, way, range, timeout, json: as_json } = self;
+        let mut dialer = dialer(&way, &mut target, timeout)?;
+        measuring::watch_signals()?;
+        let connected = measuring::connect(&target, &mut dialer, None)?;
+        let start = clock::now();
+        let run = IdleRun {
+            host: target.host,
+            address: connected.address,
+            start: clock::wall(),
+            range,
+            timeout,
+        };
+        let mut idle =
+            Idle { link: IdleLink::new(dialer), search: Search::new(range), quiet: as_json };
+        let halt = idle.say(&idle::header(&run)).err();
+        let halt = match halt {
+            None => idle.search(connected)?,
+            unread => unread,
+        };
+        if !matches!(halt, Some(Halt::Unread)) {
+            let text = if as_json {
+                idle::object(&run, &idle.search, clock::now().since(start)).finish() + "\n"
+            } else {
+                idle.summary(&run)
+            };
+            // A reader that has gone has read enough.
+            let _ = io::stdout().write_all(text.as_bytes());
+        }
+        idle.status(halt.is_some())
+    }
 }
 
 /// A search under way.

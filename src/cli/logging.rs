@@ -10,7 +10,7 @@ use env_logger::{Builder, Target};
 use log::{Level, LevelFilter, Record};
 
 use super::error::Failure;
-use super::matches::Matches;
+use super::options::General;
 use crate::net::syslog::{self, Severity, Syslog};
 use crate::os::clock;
 use crate::os::signals::{Signal, seen};
@@ -76,30 +76,39 @@ impl Write for FileAndStderr {
     }
 }
 
+/// Where diagnostics go, and whose.
+#[derive(Debug, Default)]
+pub(super) struct Destination {
+    /// A file besides standard error.
+    pub(super) file: Option<PathBuf>,
+    /// The system's log, where there is no file.
+    pub(super) without_terminal: bool,
+    /// The server is a means, not the subject.
+    pub(super) quiet_server: bool,
+}
+
 /// Starts logging at the level asked for; `RUST_LOG` overrides it.
 ///
 /// # Errors
 ///
 /// The log file cannot be written.
-pub fn start(matches: &Matches) -> Result<(), Failure> {
-    let level = match (matches.flag("quiet"), matches.times("verbose")) {
-        (true, _) => LevelFilter::Error,
-        (false, 0) => LevelFilter::Info,
-        (false, 1) => LevelFilter::Debug,
-        (false, _) => LevelFilter::Trace,
+pub(super) fn start(general: &General, destination: &Destination) -> Result<(), Failure> {
+    let level = match (general.quiet.0, general.verbose.0) {
+        (1.., _) => LevelFilter::Error,
+        (0, 0) => LevelFilter::Info,
+        (0, 1) => LevelFilter::Debug,
+        (0, _) => LevelFilter::Trace,
     };
     let mut builder = Builder::new();
-    if matches.command_name() == "loopback" && level == LevelFilter::Info {
-        // Its server is a means, not the subject.
+    if destination.quiet_server && level == LevelFilter::Info {
         builder.filter_module("echotest::server", LevelFilter::Warn);
     }
     builder.filter_level(level).parse_env("RUST_LOG");
-    let without_terminal = matches.flag("inetd") || matches.flag("daemon");
-    if let Some(path) = matches.text("log-file") {
-        let file = FileAndStderr::open(Path::new(&path))
-            .map_err(|source| LogFileError { path: path.into(), source })?;
+    if let Some(path) = &destination.file {
+        let file = FileAndStderr::open(path)
+            .map_err(|source| LogFileError { path: path.clone(), source })?;
         builder.target(Target::Pipe(Box::new(file))).format(timed_line);
-    } else if without_terminal {
+    } else if destination.without_terminal {
         builder.target(Target::Pipe(Box::new(Syslog::default()))).format(syslog_line);
     } else {
         builder.format(timed_line);

@@ -3,13 +3,13 @@
 use super::command::{COMMANDS, Command};
 use super::help::capitalised;
 use super::matches::default_of;
-use super::options::{Group, Opt};
+use super::opt::Row;
 
 /// When this version was made. Not when it is built: two builds are to be alike.
 const RELEASED: &str = "2026-11-21";
 
 /// The whole page, for `man -l`.
-pub fn page() -> String {
+pub(super) fn page() -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut page = format!(
         ".TH ECHOTEST 1 \"{RELEASED}\" \"echotest {version}\" \"User Commands\"\n\
@@ -73,10 +73,10 @@ fn about(page: &mut String, command: &Command) {
     let arguments: String = arguments.collect();
     *page += &format!(".SS \"echotest {}{arguments} [OPTIONS]\"\n", command.name);
     paragraph(page, &capitalised(command.about));
-    for group in command.groups {
-        options(page, command, group);
+    for (title, rows) in command.titled() {
+        options(page, command, title, &rows);
     }
-    notes(page, command.notes);
+    notes(page, &command.notes());
 }
 
 /// An argument's name inside a quoted title.
@@ -84,17 +84,17 @@ fn argument(name: &str) -> String {
     escaped(name).replace('"', "\\(dq")
 }
 
-fn options(page: &mut String, command: &Command, group: &Group) {
+fn options(page: &mut String, command: &Command, title: &str, rows: &[&Row]) {
     begin_paragraph(page);
-    *page += &format!("{}:\n", escaped(group.title));
-    for row in group.rows {
+    *page += &format!("{}:\n", escaped(title));
+    for row in rows {
         let default = default_of(command, row);
-        *page += &format!(".TP\n{}\n{}\n", names(row), escaped(&sentence(row.help, default)));
+        *page += &format!(".TP\n{}\n{}\n", names(row), escaped(&sentence(&row.help(), default)));
     }
 }
 
 /// `\fB-i\fR, \fB--frequency\fR, \fB--interval\fR \fISECS\fR`.
-fn names(row: &Opt) -> String {
+fn names(row: &Row) -> String {
     let short = row.short.map(|short| format!("-{short}"));
     let long = [Some(row.long), row.alias].into_iter().flatten().map(|name| format!("--{name}"));
     let names = short.into_iter().chain(long);
@@ -161,7 +161,7 @@ mod tests {
         let page = page();
         for command in &COMMANDS {
             assert!(page.contains(&format!(".SS \"echotest {}", command.name)));
-            for row in command.groups.iter().flat_map(|group| group.rows) {
+            for row in command.rows() {
                 assert!(page.contains(&names(row)), "{} {}", command.name, row.long);
             }
         }

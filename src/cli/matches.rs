@@ -2,31 +2,27 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::net::{IpAddr, TcpStream};
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::net::TcpStream;
 
 use lexopt::Arg;
 
 use super::command::Command;
 use super::error::UsageError;
-use super::options::Opt;
+use super::opt::{Group, Meaning, Opt, Row};
+use super::options::General;
 use super::value::Value;
 
 /// Ends the name of a last positional argument that takes any number.
-pub const SEVERAL: char = '…';
+pub(super) const SEVERAL: char = '…';
 
 /// A command line that was understood.
 #[derive(Debug)]
-pub struct Matches {
+pub(crate) struct Matches {
     command: &'static Command,
     given: Vec<(&'static str, Value)>,
     positionals: Vec<String>,
     /// The socket that inetd put on standard input.
     inherited: Option<TcpStream>,
-    /// Where relative paths begin, also when a daemon has left it.
-    directory: PathBuf,
 }
 
 impl Matches {
@@ -35,18 +31,13 @@ impl Matches {
     /// # Errors
     ///
     /// The first argument that is not understood, and what would be.
-    pub fn parse(
+    pub(super) fn parse(
         command: &'static Command,
         arguments: impl Iterator<Item = OsString>,
     ) -> Result<Self, UsageError> {
         let mut parser = lexopt::Parser::from_args(arguments);
-        let mut matches = Self {
-            command,
-            given: Vec::new(),
-            positionals: Vec::new(),
-            inherited: None,
-            directory: std::env::current_dir().unwrap_or_default(),
-        };
+        let mut matches =
+            Self { command, given: Vec::new(), positionals: Vec::new(), inherited: None };
         while let Some(argument) =
             parser.next().map_err(|error| matches.usage(error.to_string()))?
         {
@@ -59,7 +50,7 @@ impl Matches {
                 }
                 Arg::Long(name) => {
                     let name = name.to_owned();
-                    let long = |row: &Opt| row.long == name || row.alias == Some(&name);
+                    let long = |row: &Row| row.long == name || row.alias == Some(&name);
                     let row = matches.row(&format!("--{name}"), long)?;
                     matches.option(row, &format!("--{name}"), &mut parser)?;
                 }
@@ -69,49 +60,41 @@ impl Matches {
         Ok(matches)
     }
 
-    /// The command's name.
-    pub fn command_name(&self) -> &'static str {
-        self.command.name
+    pub(super) fn command(&self) -> &'static Command {
+        self.command
     }
 
     /// The same with the socket that inetd put on standard input.
     #[must_use]
-    pub fn with_inherited(self, inherited: Option<TcpStream>) -> Self {
-        Self { inherited, ..self }
+    pub(super) fn with_inherited(self, socket: TcpStream) -> Self {
+        Self { inherited: Some(socket), ..self }
     }
 
-    /// The socket that inetd put on standard input.
+    /// The socket that inetd put on standard input; none where it is not asked
+    /// for.
     ///
     /// # Errors
     ///
-    /// There is none, or no further descriptor for it.
-    pub fn inherited(&self) -> io::Result<TcpStream> {
-        self.inherited.as_ref().ok_or(io::ErrorKind::NotConnected)?.try_clone()
-    }
-
-    /// Where relative paths begin.
-    pub fn directory(&self) -> &Path {
-        &self.directory
+    /// There is no further descriptor for it.
+    pub(super) fn inherited(&self) -> io::Result<Option<TcpStream>> {
+        self.inherited.as_ref().map(TcpStream::try_clone).transpose()
     }
 
     /// A problem with this command's arguments.
-    pub fn usage(&self, problem: String) -> UsageError {
+    pub(super) fn usage(&self, problem: String) -> UsageError {
         UsageError::new(Some(self.command.name), problem)
     }
 
-    fn rows(&self) -> impl Iterator<Item = &'static Opt> + use<> {
-        self.command.groups.iter().flat_map(|group| group.rows)
-    }
-
-    fn row(&self, written: &str, is_it: impl Fn(&Opt) -> bool) -> Result<&'static Opt, UsageError> {
-        self.rows()
+    fn row(&self, written: &str, is_it: impl Fn(&Row) -> bool) -> Result<&'static Row, UsageError> {
+        self.command
+            .rows()
             .find(|row| is_it(row))
             .ok_or_else(|| self.usage(format!("unknown option {written}")))
     }
 
     fn option(
         &mut self,
-        row: &'static Opt,
+        row: &'static Row,
         written: &str,
         parser: &mut lexopt::Parser,
     ) -> Result<(), UsageError> {
@@ -152,123 +135,60 @@ impl Matches {
     fn check_positionals(&self) -> Result<(), UsageError> {
         let missing = self.command.positionals.get(self.positionals.len());
         match missing {
-            Some(name) if !name.starts_with('[') && !self.wants_help() => {
+            Some(name) if !name.starts_with('[') && !General::of(self).help => {
                 Err(self.usage(format!("{} is missing", name.trim_matches(SEVERAL))))
             }
             _ => Ok(()),
         }
     }
 
-    /// Whether `--help` was given.
-    pub fn wants_help(&self) -> bool {
-        self.flag("help")
-    }
-
     /// The positional argument at `place`, counted from 0.
-    pub fn positional_at(&self, place: usize) -> Option<&str> {
+    pub(super) fn positional_at(&self, place: usize) -> Option<&str> {
         self.positionals.get(place).map(String::as_str)
     }
 
     /// All positional arguments.
-    pub fn positionals(&self) -> &[String] {
+    pub(super) fn positionals(&self) -> &[String] {
         &self.positionals
     }
 
-    /// Whether a flag was given.
-    pub fn flag(&self, name: &str) -> bool {
-        self.times(name) > 0
+    /// What an option means that the command has: as given, else by default.
+    ///
+    /// # Panics
+    ///
+    /// The table of commands is wrong: see the test below.
+    pub(crate) fn get<T: Meaning>(&self, option: &Opt<T>) -> T {
+        let row = &option.row;
+        debug_assert!(
+            self.command.has(row),
+            "'{}' reads --{}, which is not among its rows",
+            self.command.name,
+            row.long
+        );
+        let given: Vec<&Value> = self.values(row).collect();
+        let default = default_of(self.command, row).and_then(|text| row.kind.read(text));
+        T::of(&given, default.as_ref())
+            .unwrap_or_else(|| unreachable!("--{} has no value of its own type", row.long))
     }
 
-    /// How often an option was given.
-    pub fn times(&self, name: &str) -> usize {
-        self.given.iter().filter(|(given, _)| *given == name).count()
+    fn values(&self, row: &Row) -> impl Iterator<Item = &Value> {
+        let long = row.long;
+        self.given.iter().filter(move |(name, _)| *name == long).map(|(_, value)| value)
     }
 
-    /// The value given, or the command's or the row's default.
-    fn value(&self, name: &str) -> Option<Value> {
-        let given = self.given.iter().find(|(given, _)| *given == name);
-        given.map(|(_, value)| value.clone()).or_else(|| self.default(name))
+    pub(super) fn was_given(&self, row: &Row) -> bool {
+        self.values(row).next().is_some()
     }
 
-    fn default(&self, name: &str) -> Option<Value> {
-        let row = self.rows().find(|row| row.long == name)?;
-        default_of(self.command, row).and_then(|text| row.kind.read(text))
-    }
-
-    /// A time.
-    pub fn seconds(&self, name: &str) -> Option<Duration> {
-        match self.value(name)? {
-            Value::Seconds(span) => Some(span),
-            _ => None,
-        }
-    }
-
-    /// A whole number or a size.
-    pub fn whole(&self, name: &str) -> Option<u64> {
-        match self.value(name)? {
-            Value::Whole(number) => Some(number),
-            _ => None,
-        }
-    }
-
-    /// Sizes; none if none were given.
-    pub fn wholes(&self, name: &str) -> Vec<u64> {
-        match self.value(name) {
-            Some(Value::Wholes(numbers)) => numbers,
-            _ => Vec::new(),
-        }
-    }
-
-    /// A share of a hundred.
-    pub fn percent(&self, name: &str) -> Option<f64> {
-        match self.value(name)? {
-            Value::Percent(share) => Some(share),
-            _ => None,
-        }
-    }
-
-    /// A range of ports.
-    pub fn ports(&self, name: &str) -> Option<RangeInclusive<u16>> {
-        match self.value(name)? {
-            Value::Ports(ports) => Some(ports),
-            _ => None,
-        }
-    }
-
-    /// A text or path.
-    pub fn text(&self, name: &str) -> Option<String> {
-        match self.value(name)? {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// All texts given.
-    pub fn texts(&self, name: &str) -> Vec<String> {
-        let given = self.given.iter().filter(|(given, _)| *given == name);
-        given
-            .filter_map(|(_, value)| match value {
-                Value::Text(text) => Some(text.clone()),
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// All addresses given.
-    pub fn addresses(&self, name: &str) -> Vec<IpAddr> {
-        let given = self.given.iter().filter(|(given, _)| *given == name);
-        given
-            .filter_map(|(_, value)| match value {
-                Value::Address(address) => Some(*address),
-                _ => None,
-            })
-            .collect()
+    /// The first option of a group that was given.
+    pub(super) fn given_of(&self, group: &Group) -> Option<&'static str> {
+        group.rows.iter().find(|row| self.was_given(row)).map(|row| row.long)
     }
 }
 
 /// What holds for an option of a command when it is not given.
-pub fn default_of(command: &Command, row: &Opt) -> Option<&'static str> {
-    let own = command.defaults.iter().find(|(name, _)| *name == row.long);
+pub(crate) fn default_of(command: &Command, row: &Row) -> Option<&'static str> {
+    let own = command.defaults.iter().find(|(other, _)| other.long == row.long);
     own.map(|(_, text)| *text).or(row.default)
 }
 
@@ -276,6 +196,9 @@ pub fn default_of(command: &Command, row: &Opt) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::cli::command::{COMMANDS, find};
+    use crate::cli::opt::Chosen;
+    use crate::cli::options::{Address, Pace, Packets, ReportOutput};
+    use std::time::Duration;
 
     fn parse(line: &str) -> Result<Matches, UsageError> {
         let mut words = line.split_whitespace().map(OsString::from);
@@ -284,9 +207,18 @@ mod tests {
     }
 
     #[test]
+    fn every_command_lists_the_options_that_it_reads() {
+        for command in &COMMANDS {
+            let words = command.positionals.iter().filter(|name| !name.starts_with('['));
+            let matches = Matches::parse(command, words.map(OsString::from)).unwrap();
+            assert!((command.understand)(&matches).is_ok(), "{}", command.name);
+        }
+    }
+
+    #[test]
     fn every_default_in_the_tables_is_accepted_by_its_own_row() {
         for command in &COMMANDS {
-            for row in command.groups.iter().flat_map(|group| group.rows) {
+            for row in command.rows() {
                 if let Some(text) = default_of(command, row) {
                     assert!(row.kind.read(text).is_some(), "{} {}", command.name, row.long);
                 }
@@ -298,7 +230,7 @@ mod tests {
     fn no_command_has_two_options_of_one_name() {
         for command in &COMMANDS {
             let mut names: Vec<String> = Vec::new();
-            for row in command.groups.iter().flat_map(|group| group.rows) {
+            for row in command.rows() {
                 names.push(row.long.to_owned());
                 names.extend(row.alias.map(str::to_owned));
                 names.extend(row.short.map(String::from));
@@ -314,29 +246,32 @@ mod tests {
     fn options_stand_anywhere_and_in_every_form() {
         let matches = parse("client -c5 10.0.0.1 --interval=0.5 7 -W 2s -46").unwrap();
         assert_eq!(matches.positional_at(1), Some("7"));
-        assert_eq!(matches.whole("count"), Some(5));
-        assert_eq!(matches.seconds("frequency"), Some(Duration::from_millis(500)));
-        assert_eq!(matches.seconds("timeout"), Some(Duration::from_secs(2)));
-        assert!(matches.flag("ipv4") && matches.flag("ipv6"));
-        assert_eq!(matches.whole("size"), Some(64));
+        let (pace, packets) = (Pace::of(&matches), Packets::of(&matches));
+        assert_eq!(pace.count, Chosen { value: 5, by_user: true });
+        assert_eq!(pace.frequency, Duration::from_millis(500));
+        assert_eq!(packets.timeout, Duration::from_secs(2));
+        assert_eq!(packets.size, 64);
+        let address = Address::of(&matches);
+        assert!(address.ipv4 && address.ipv6);
     }
 
     #[test]
     fn the_last_of_two_values_counts() {
-        assert_eq!(parse("client h -c 5 -c 6").unwrap().whole("count"), Some(6));
+        assert_eq!(Pace::of(&parse("client h -c 5 -c 6").unwrap()).count.value, 6);
     }
 
     #[test]
     fn a_last_positional_may_take_any_number() {
         let matches = parse("report a --label x b --label y c").unwrap();
         assert_eq!(matches.positionals(), ["a", "b", "c"]);
-        assert_eq!(matches.texts("label"), ["x", "y"]);
+        assert_eq!(ReportOutput::of(&matches).labels, ["x", "y"]);
         assert!(parse("report").unwrap_err().to_string().starts_with("TIMINGS is missing"));
     }
 
     #[test]
     fn a_commands_own_default_comes_before_the_rows() {
-        assert_eq!(parse("loopback").unwrap().whole("count"), Some(10));
+        let count = Pace::of(&parse("loopback").unwrap()).count;
+        assert_eq!(count, Chosen { value: 10, by_user: false });
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Status;
-use super::error::Failure;
+use super::error::{Failure, UsageError};
 use super::matches::Matches;
 use super::measuring::{self, Orders};
-use super::target::{Target, dialer};
+use super::options::{Files, Format, ROUND_TRIP_SIZES, Series, THROUGHPUT_SIZES};
+use super::target::{Target, Way, dialer};
 use crate::client::measurement::{MeasurementCodec, SetupError, set_up, terminate};
 use crate::client::{Extras, StreamLink};
 use crate::net::Dialer;
@@ -19,53 +20,67 @@ use crate::record::csv::CsvSink;
 use crate::record::diagnostics::DiagnosticsSink;
 use crate::record::files::RunFiles;
 use crate::record::log_file::LogFileSink;
-use crate::record::measurement::{Series, SeriesSink, TABLE_HEAD};
+use crate::record::measurement::{self, SeriesSink, TABLE_HEAD};
 use crate::record::recording::record;
 use crate::record::{Run, held, json};
 use crate::text::object::Object;
 use crate::wire::measurement::{Kind, Reply, Setup};
 
-/// The measurement server's port.
-const MEASURE_PORT: u16 = 9900;
-/// The sizes of the exercise that the protocol comes from.
-const ROUND_TRIP_SIZES: [u64; 6] = [1, 100, 200, 400, 800, 1000];
-const THROUGHPUT_SIZES: [u64; 6] = [1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10];
+/// `echotest measure` with its arguments.
+#[derive(Debug)]
+pub(super) struct Options {
+    target: Target,
+    way: Way,
+    timeout: Duration,
+    /// In the order in which they are measured; all of one delay and number of
+    /// probes.
+    setups: Vec<Setup>,
+    files: Files,
+    json: bool,
+}
 
-/// Measures every series that the arguments ask for, one after another.
-pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
-    let mut target = Target::of(matches, MEASURE_PORT)?;
-    let setups = setups(matches);
-    let timeout = matches.seconds("timeout").unwrap_or_default();
-    let mut dialer = dialer(matches, &mut target, timeout)?;
-    measuring::watch_signals()?;
-    let files = measuring::files(matches, "echo_measure")?;
-    clock::tighten_timers();
-    let connected = measuring::connect(&target, &mut dialer, files.as_ref())?;
-    let mut measuring = Measuring::new(matches, &target, &connected, files, timeout);
-    let ended = measuring.all(&setups, &mut dialer, connected);
-    measuring.finish(&setups);
-    ended?;
-    Ok(if held(&measuring.total).received > 0 { Status::Good } else { Status::Bad })
+impl super::command::Options for Options {
+    fn of(matches: &Matches) -> Result<Self, UsageError> {
+        let series = Series::of(matches);
+        Ok(Self {
+            target: Target::of(matches)?,
+            way: Way::of(matches)?,
+            timeout: series.timeout,
+            setups: setups(&series),
+            files: Files::of(matches),
+            json: Format::of(matches).json,
+        })
+    }
+
+    /// Measures every series that is asked for, one after another.
+    fn run(mut self) -> Result<Status, Failure> {
+        let mut dialer = dialer(&self.way, &mut self.target, self.timeout)?;
+        measuring::watch_signals()?;
+        let files = self.files.create("echo_measure")?;
+        clock::tighten_timers();
+        let connected = measuring::connect(&self.target, &mut dialer, files.as_ref())?;
+        let mut measuring = Measuring::new(&self, &connected, files);
+        let ended = measuring.all(&self.setups, &mut dialer, connected);
+        measuring.finish(&self.setups);
+        ended?;
+        Ok(if held(&measuring.total).received > 0 { Status::Good } else { Status::Bad })
+    }
 }
 
 /// The series asked for, in the order in which they are measured.
-fn setups(matches: &Matches) -> Vec<Setup> {
-    let kinds = match matches.text("type").as_deref() {
+fn setups(series: &Series) -> Vec<Setup> {
+    let kinds = match series.kind.as_deref() {
         Some("rtt") => vec![Kind::RoundTrip],
         Some("ttput") => vec![Kind::Throughput],
         _ => vec![Kind::RoundTrip, Kind::Throughput],
     };
-    let probes = matches.whole("probes").unwrap_or(1);
-    let delay = matches.seconds("server-delay").unwrap_or_default();
-    let given = matches.wholes("size");
-    let sizes = |kind| match kind {
-        _ if !given.is_empty() => given.clone(),
-        Kind::RoundTrip => ROUND_TRIP_SIZES.to_vec(),
-        Kind::Throughput => THROUGHPUT_SIZES.to_vec(),
+    let sizes = |kind| match (&series.sizes, kind) {
+        (Some(given), _) => given.to_vec(),
+        (None, Kind::RoundTrip) => ROUND_TRIP_SIZES.to_vec(),
+        (None, Kind::Throughput) => THROUGHPUT_SIZES.to_vec(),
     };
-    let setup =
-        |kind, size| Setup { kind, size: usize::try_from(size).unwrap_or(1), probes, delay };
-    let of = |kind| sizes(kind).into_iter().map(move |size| setup(kind, size));
+    let (probes, delay) = (series.probes, series.server_delay);
+    let of = |kind| sizes(kind).into_iter().map(move |size| Setup { kind, size, probes, delay });
     kinds.into_iter().flat_map(of).collect()
 }
 
@@ -78,20 +93,17 @@ struct Measuring<'a> {
     csv: Option<Arc<Mutex<CsvSink>>>,
     log: Option<LogFileSink>,
     total: Arc<Mutex<Tally>>,
-    series: Vec<Series>,
+    series: Vec<measurement::Series>,
 }
 
 impl<'a> Measuring<'a> {
-    fn new(
-        matches: &Matches,
-        target: &'a Target,
-        connected: &Connected,
-        files: Option<RunFiles>,
-        timeout: Duration,
-    ) -> Self {
+    fn new(options: &'a Options, connected: &Connected, files: Option<RunFiles>) -> Self {
+        let Options { target, timeout, json, .. } = options;
+        let timeout = *timeout;
+        let first = options.setups.first();
         let plan = Plan {
             frequency: Duration::ZERO,
-            count: matches.whole("probes").unwrap_or(0),
+            count: first.map_or(0, |setup| setup.probes),
             duration: None,
             timeout,
             reconnect: false,
@@ -110,11 +122,11 @@ impl<'a> Measuring<'a> {
         let csv = csv.map(|file| Arc::new(Mutex::new(CsvSink::with_series(file, None, &columns))));
         let header = format!("measuring {} ({})", target.host, run.address);
         let log = log.map(|log| LogFileSink::new(log, run.clone(), &header, false));
-        let peer_delay = matches.seconds("server-delay").unwrap_or_default();
+        let peer_delay = first.map(|setup| setup.delay).unwrap_or_default();
         let start = Tally { start: clock::now(), peer_delay, ..Tally::default() };
         Self {
             target,
-            as_json: matches.flag("json"),
+            as_json: *json,
             timeout,
             run,
             csv,
@@ -175,7 +187,7 @@ impl<'a> Measuring<'a> {
             end_session(&stream, clock::now() + self.timeout);
         }
         let throughput = std::mem::take(&mut *held(&throughput));
-        self.series.push(Series { setup: *setup, tally, throughput });
+        self.series.push(measurement::Series { setup: *setup, tally, throughput });
         match refused {
             Some(said) => {
                 let sent = format!("m PAYLOAD({} bytes) NUMBER", setup.size);
@@ -233,7 +245,7 @@ impl<'a> Measuring<'a> {
         let delay = setups.first().map(|setup| setup.delay.as_secs_f64());
         let object: Object = json::object(&self.run, &total)
             .number("server_delay_s", delay, 9)
-            .array("series", self.series.iter().map(Series::object));
+            .array("series", self.series.iter().map(measurement::Series::object));
         let _ = writeln!(io::stdout(), "{}", object.finish());
     }
 }

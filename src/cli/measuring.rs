@@ -3,12 +3,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use super::Status;
 use super::error::Failure;
 use super::matches::Matches;
+use super::options::{Accuracy, Files, Format, General, Pace, Results};
 use super::target::Target;
 use crate::client::Extras;
 use crate::clock::Wall;
@@ -32,34 +32,61 @@ use crate::record::{Run, text};
 /// Above this rate an overdue packet is no line of its own.
 const LINES_FROM: Duration = Duration::from_millis(100);
 
-/// What the schedule options ask for.
-pub(super) fn plan(matches: &Matches) -> Plan {
-    // A command's usual count does not cut short a time that was asked for.
-    let time_alone = matches.flag("duration") && !matches.flag("count");
-    Plan {
-        frequency: matches.seconds("frequency").unwrap_or_default(),
-        count: matches.whole("count").filter(|_| !time_alone).unwrap_or(0),
-        duration: matches.seconds("duration"),
-        timeout: matches.seconds("timeout").unwrap_or_default(),
-        reconnect: !matches.flag("no-reconnect"),
+impl Pace {
+    /// When to send. An answer is late after `timeout`.
+    pub(super) fn plan(&self, timeout: Duration, reconnect: bool) -> Plan {
+        // A command's usual count does not cut short a time that was asked for.
+        let time_alone = self.duration.is_some() && !self.count.by_user;
+        Plan {
+            frequency: self.frequency,
+            count: if time_alone { 0 } else { self.count.value },
+            duration: self.duration,
+            timeout,
+            reconnect,
+        }
     }
 }
 
-/// How the options ask for waits to be made.
-pub(super) fn waiting(matches: &Matches) -> Waiting {
-    match (matches.flag("busy-poll"), matches.flag("precise")) {
-        (true, _) => Waiting::Spin,
-        (false, true) => Waiting::Precise,
-        (false, false) => Waiting::Sleep,
+impl Accuracy {
+    /// How waits are to be made.
+    pub(super) fn waiting(&self) -> Waiting {
+        match (self.busy_poll, self.precise) {
+            (true, _) => Waiting::Spin,
+            (false, true) => Waiting::Precise,
+            (false, false) => Waiting::Sleep,
+        }
+    }
+
+    /// What is asked of a link.
+    pub(super) fn extras(&self) -> Extras {
+        Extras {
+            tcp_info: self.tcp_info,
+            kernel_stamps: self.timestamps.is_some(),
+            waiting: self.waiting(),
+        }
     }
 }
 
-/// What the options ask of a link.
-pub(super) fn extras(matches: &Matches) -> Extras {
-    Extras {
-        tcp_info: matches.flag("tcp-info"),
-        kernel_stamps: matches.text("timestamps").is_some(),
-        waiting: waiting(matches),
+/// Where a run's results go, and what of them is a failure.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) files: Files,
+    pub(super) results: Results,
+    pub(super) json: bool,
+    pub(super) verbose: bool,
+    pub(super) quiet: bool,
+}
+
+impl Output {
+    pub(super) fn of(matches: &Matches) -> Self {
+        let General { verbose, quiet, .. } = General::of(matches);
+        Self {
+            files: Files::of(matches),
+            results: Results::of(matches),
+            json: Format::of(matches).json,
+            verbose: verbose.0 > 0,
+            quiet: quiet.0 > 0,
+        }
     }
 }
 
@@ -110,24 +137,24 @@ pub(super) fn describe_connection(
     }
 }
 
-/// The run's two files, unless `--no-files`.
-pub(super) fn files(matches: &Matches, program: &str) -> Result<Option<RunFiles>, Failure> {
-    if matches.flag("no-files") {
-        return Ok(None);
+impl Files {
+    /// The run's two files, unless `--no-files`.
+    pub(super) fn create(&self, program: &str) -> Result<Option<RunFiles>, Failure> {
+        if self.no_files {
+            return Ok(None);
+        }
+        Ok(Some(RunFiles::create(&self.log_dir, program, clock::wall())?))
     }
-    let directory = matches.text("log-dir").unwrap_or_default();
-    Ok(Some(RunFiles::create(Path::new(&directory), program, clock::wall())?))
 }
 
 /// The metrics file, if there is to be one; without it the run's files go again.
 pub(super) fn metrics(
-    matches: &Matches,
+    results: &Results,
     run: &Run,
     files: Option<&RunFiles>,
 ) -> Result<Option<MetricsSink>, Failure> {
-    let path = matches.text("metrics");
-    let start = |path| MetricsSink::new(Path::new(path), run, clock::now());
-    let metrics = path.as_deref().map(start).transpose().inspect_err(|_| {
+    let start = |path| MetricsSink::new(path, run, clock::now());
+    let metrics = results.metrics.as_deref().map(start).transpose().inspect_err(|_| {
         if let Some(files) = files {
             files.remove();
         }
@@ -159,27 +186,28 @@ pub(super) fn watch_signals() -> io::Result<()> {
 /// The destinations: files first, so that nothing that happens on a terminal
 /// can cost a row.
 pub(super) fn sinks(
-    matches: &Matches,
+    output: &Output,
+    extras: Extras,
     run: &Run,
     files: Option<RunFiles>,
     metrics: Option<MetricsSink>,
 ) -> Vec<Box<dyn Sink>> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     if let Some(RunFiles { log, csv, .. }) = files {
-        sinks.push(Box::new(CsvSink::new(csv, extra_columns(matches, run))));
+        sinks.push(Box::new(CsvSink::new(csv, extra_columns(extras, run))));
         sinks.push(Box::new(LogFileSink::new(
             log,
             run.clone(),
             &text::header(run),
-            matches.flag("verbose"),
+            output.verbose,
         )));
     }
     if let Some(metrics) = metrics {
         sinks.push(Box::new(metrics));
     }
-    if matches.flag("json") {
+    if output.json {
         sinks.push(Box::new(JsonSink::new(run.clone())));
-    } else if run.protocol == "twamp" && matches.flag("quiet") {
+    } else if run.protocol == "twamp" && output.quiet {
         // From cron: nothing is said unless something is wrong.
     } else if run.protocol == "ping" {
         sinks.push(Box::new(PingTerminal::new(run.clone())));
@@ -191,12 +219,12 @@ pub(super) fn sinks(
 }
 
 /// What the CSV holds beyond the columns of every run.
-fn extra_columns(matches: &Matches, run: &Run) -> Option<Box<dyn Extra>> {
+fn extra_columns(extras: Extras, run: &Run) -> Option<Box<dyn Extra>> {
     match run.protocol {
         "ping" => Some(Box::new(PingColumns)),
         "twamp" => Some(Box::new(TwampColumns)),
         _ => {
-            let Extras { tcp_info, kernel_stamps, .. } = extras(matches);
+            let Extras { tcp_info, kernel_stamps, .. } = extras;
             let columns = StreamColumns { tcp_info, kernel_stamps };
             (tcp_info || kernel_stamps).then(|| Box::new(columns) as Box<dyn Extra>)
         }
@@ -228,15 +256,15 @@ impl Control for Orders {
 
 /// Good if a reply came and no threshold is exceeded.
 #[allow(clippy::cast_precision_loss, reason = "thresholds are no finer than a double")]
-pub(super) fn status(matches: &Matches, tally: &Tally) -> Status {
+pub(super) fn status(results: &Results, tally: &Tally) -> Status {
     let mut status = if tally.received > 0 { Status::Good } else { Status::Bad };
-    if let (Some(most), Some(loss)) = (matches.percent("max-loss"), tally.loss_percent())
+    if let (Some(most), Some(loss)) = (results.max_loss, tally.loss_percent())
         && loss > most
     {
         log::error!("loss of {loss:.3} % is above --max-loss {most}");
         status = Status::Bad;
     }
-    if let (Some(most), Some(p99)) = (matches.seconds("max-rtt"), tally.rtt.percentile(99.0))
+    if let (Some(most), Some(p99)) = (results.max_rtt, tally.rtt.percentile(99.0))
         && p99 as f64 > most.as_secs_f64() * 1e9
     {
         log::error!("p99 round-trip time of {} us is above --max-rtt", p99 as f64 / 1e3);

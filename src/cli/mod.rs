@@ -15,6 +15,7 @@ pub mod manual;
 pub mod matches;
 pub mod measure;
 mod measuring;
+mod opt;
 pub mod options;
 pub mod page_file;
 pub mod ping;
@@ -28,11 +29,12 @@ pub mod value;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
-use std::net::TcpStream;
 
 use command::{COMMANDS, Command};
 use error::{Failure, UsageError};
 use matches::Matches;
+use options::General;
+use service_options::INETD;
 
 use crate::net::syslog::{self, Severity, Syslog};
 use crate::os::inherit;
@@ -52,17 +54,19 @@ pub enum Status {
 ///
 /// What is wrong with the arguments, or why the command could not be done.
 pub fn run(arguments: Vec<OsString>) -> Result<Status, Failure> {
-    // Before anything is said: under inetd, standard output and error are the
-    // peer's. What is not ours to print there goes to the system's log.
-    if arguments.iter().any(|argument| argument == "--inetd") {
-        let socket = inherit::standard_socket().map_err(NoSocket)?;
-        return understand(arguments, Some(socket)).inspect_err(|failure| {
-            let line = syslog::line(Severity::Error, &failure.to_string().replace('\n', " "));
-            // Never fails: where no logger listens, the line is lost.
-            let _ = Syslog::default().write_all(line.as_bytes());
-        });
+    let mut arguments = arguments.into_iter();
+    let Some(first) = arguments.next() else {
+        return Err(UsageError::new(None, "a command is needed".to_owned()).into());
+    };
+    match first.to_str() {
+        Some("--help" | "-h") => print(&help::overview()),
+        Some("--version" | "-V") => print(&help::version()),
+        Some("help") => help_about(arguments),
+        Some(name) if let Some(command) = command::find(name) => {
+            dispatch(command, arguments.collect())
+        }
+        _ => Err(UsageError::unknown_command(&first).into()),
     }
-    understand(arguments, None)
 }
 
 /// `--inetd` without what inetd provides.
@@ -80,22 +84,6 @@ impl fmt::Display for NoSocket {
 impl std::error::Error for NoSocket {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0)
-    }
-}
-
-fn understand(arguments: Vec<OsString>, socket: Option<TcpStream>) -> Result<Status, Failure> {
-    let mut arguments = arguments.into_iter().peekable();
-    let Some(first) = arguments.next() else {
-        return Err(UsageError::new(None, "a command is needed".to_owned()).into());
-    };
-    match first.to_str() {
-        Some("--help" | "-h") => print(&help::overview()),
-        Some("--version" | "-V") => print(&help::version()),
-        Some("help") => help_about(arguments),
-        Some(name) if let Some(command) = command::find(name) => {
-            dispatch(command, arguments, socket)
-        }
-        _ => Err(UsageError::unknown_command(&first).into()),
     }
 }
 
@@ -124,17 +112,35 @@ fn complete_for(shell: Option<OsString>) -> Result<Status, Failure> {
     print(&write())
 }
 
-fn dispatch(
-    command: &'static Command,
-    arguments: impl Iterator<Item = OsString>,
-    socket: Option<TcpStream>,
-) -> Result<Status, Failure> {
-    let matches = Matches::parse(command, arguments)?.with_inherited(socket);
-    if matches.wants_help() {
+fn dispatch(command: &'static Command, arguments: Vec<OsString>) -> Result<Status, Failure> {
+    let inetd = &INETD.row;
+    // Where a line cannot be read, a word that reads so counts: its error must
+    // not reach a peer either.
+    let seems_so = command.has(inetd) && arguments.iter().any(|word| word == "--inetd");
+    let matches = Matches::parse(command, arguments.into_iter());
+    if !matches.as_ref().map_or(seems_so, |matches| matches.was_given(inetd)) {
+        return perform(command, &matches?);
+    }
+    // Before anything is said: under inetd, standard output and error are the
+    // peer's. What is not ours to print there goes to the system's log.
+    match (inherit::standard_socket(), matches) {
+        (Ok(socket), Ok(matches)) => perform(command, &matches.with_inherited(socket)),
+        (Ok(_), Err(error)) => Err(error.into()),
+        (Err(_), Err(error)) => return Err(error.into()),
+        (Err(source), Ok(_)) => return Err(NoSocket(source).into()),
+    }
+    .inspect_err(|failure: &Failure| {
+        let line = syslog::line(Severity::Error, &failure.to_string().replace('\n', " "));
+        // Never fails: where no logger listens, the line is lost.
+        let _ = Syslog::default().write_all(line.as_bytes());
+    })
+}
+
+fn perform(command: &Command, matches: &Matches) -> Result<Status, Failure> {
+    if General::of(matches).help {
         return print(&help::of(command));
     }
-    logging::start(&matches)?;
-    (command.run)(&matches)
+    (command.understand)(matches)?()
 }
 
 /// Prints a text; a reader that has gone has read enough.

@@ -1,434 +1,290 @@
-//! The rows: one for each option. Parsing and help read them, so that they
-//! cannot differ.
+//! The options of the commands that measure and of those that look at results:
+//! a struct for each group of them. `opt.rs` says how to add one.
 
-use super::value::Kind;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::opt::{
+    Chosen, Opt, Times, address, bytes, choice, directory, file, flag, number, options, percent,
+    ports, repeated_flag, seconds, seconds_or_zero, seconds_up_to, sizes, text,
+};
 use crate::wire::measurement::{MAX_DELAY, MAX_PROBES};
-
-/// One option.
-#[derive(Debug, Clone, Copy)]
-pub struct Opt {
-    /// Its long name.
-    pub long: &'static str,
-    /// Its one-letter name.
-    pub short: Option<char>,
-    /// Another long name.
-    pub alias: Option<&'static str>,
-    /// What help calls its value; empty for a flag.
-    pub value: &'static str,
-    /// What its value is.
-    pub kind: Kind,
-    /// What holds when it is not given.
-    pub default: Option<&'static str>,
-    /// Whether it may be given more than once.
-    pub repeatable: bool,
-    /// What it does.
-    pub help: &'static str,
-}
-
-/// Rows that belong together.
-#[derive(Debug, Clone, Copy)]
-pub struct Group {
-    /// What help calls them.
-    pub title: &'static str,
-    /// The rows.
-    pub rows: &'static [Opt],
-}
+use crate::wire::twamp_control::TEST_PORTS;
 
 /// The largest payload of one packet.
 pub const MAX_SIZE: u64 = 64 << 20;
 /// The most bytes after a test packet's header: what UDP over IPv4 holds.
 pub const MAX_PADDING: u64 = 65_507 - 14;
+/// The most connections that `idle` opens at once: what one wait watches.
+const MAX_PARALLEL: u64 = 62;
 
-pub(super) const fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Opt {
-    Opt {
-        long,
-        short,
-        alias: None,
-        value: "",
-        kind: Kind::Flag,
-        default: None,
-        repeatable: false,
-        help,
+/// The sizes of the exercise that the measurement protocol comes from.
+pub(super) const ROUND_TRIP_SIZES: [usize; 6] = [1, 100, 200, 400, 800, 1000];
+pub(super) const THROUGHPUT_SIZES: [usize; 6] =
+    [1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10];
+
+options! {
+    /// What every command takes.
+    General "General" {
+        verbose: Times =
+            repeated_flag("verbose", "log at debug level; -vv at trace level").short('v');
+        quiet: Times = repeated_flag("quiet", "log errors only").short('q');
+        help: bool = flag("help", "print this and exit").short('h');
     }
 }
 
-pub(super) const fn option(
-    long: &'static str,
-    short: Option<char>,
-    value: &'static str,
-    kind: Kind,
-    default: Option<&'static str>,
-    help: &'static str,
-) -> Opt {
-    Opt { long, short, alias: None, value, kind, default, repeatable: false, help }
+/// Packets to send, unless the command has another.
+pub(super) const COUNT: Opt<Chosen<u64>> =
+    number("count", 0, u64::MAX, "packets to send; 0 until stopped")
+        .short('c')
+        .default("0")
+        .noting_who_chose();
+
+pub(super) const FREQUENCY: Opt<Duration> = seconds_or_zero(
+    "frequency",
+    "time from one send to the next; 0 sends as soon as the reply is in",
+)
+.short('i')
+.alias("interval")
+.default("1.0");
+
+options! {
+    /// When packets are sent.
+    Pace "Schedule" {
+        frequency: Duration = FREQUENCY;
+        count: Chosen<u64> = COUNT;
+        duration: Option<Duration> =
+            seconds("duration", "stop after this long; without --count, by this alone").short('w');
+    }
 }
 
-pub(super) const SECONDS: Kind = Kind::Seconds { zero: false };
-pub(super) const SECONDS_OR_ZERO: Kind = Kind::Seconds { zero: true };
-const COUNT: Kind = Kind::Number { least: 0, most: u64::MAX };
+options! {
+    /// What the echo client sends, and what is late.
+    Packets "Schedule" {
+        size: usize = bytes("size", 1, MAX_SIZE, "payload of each packet, 1 to 64M")
+            .short('s')
+            .default("64");
+        timeout: Duration =
+            seconds("timeout", "time to connect, and age at which an unanswered packet is late")
+                .short('W')
+                .default("5.0");
+    }
+}
 
-const IPV4: Opt = flag("ipv4", Some('4'), "use IPv4 only");
-const IPV6: Opt = flag("ipv6", Some('6'), "use IPv6 only");
-const SOURCE: Opt =
-    option("bind", None, "ADDR", Kind::Address, None, "address of this host to connect from");
-const DSCP: Opt = option(
-    "dscp",
-    None,
-    "N",
-    Kind::Number { least: 0, most: 63 },
-    None,
-    "DSCP code point of outgoing packets, 0 to 63",
-);
-const LOG_DIR: Opt = option(
-    "log-dir",
-    None,
-    "DIR",
-    Kind::Directory,
-    Some("logs"),
-    "directory for the log and the CSV, created if missing",
-);
-const NO_FILES: Opt = flag("no-files", None, "write neither log nor CSV");
-const JSON: Opt = flag("json", None, "print one JSON object instead of lines and summary");
+options! {
+    /// From where and how a client connects.
+    Address "Connection" {
+        ipv4: bool = flag("ipv4", "use IPv4 only").short('4');
+        ipv6: bool = flag("ipv6", "use IPv6 only").short('6');
+        bind: Option<IpAddr> = address("bind", "address of this host to connect from");
+        dscp: Option<u8> =
+            number("dscp", 0, 63, "DSCP code point of outgoing packets, 0 to 63");
+    }
+}
 
-/// What every command takes.
-pub const COMMON: Group = Group {
-    title: "General",
-    rows: &[
-        flag("verbose", Some('v'), "log at debug level; -vv at trace level"),
-        flag("quiet", Some('q'), "log errors only"),
-        flag("help", Some('h'), "print this and exit"),
-    ],
-};
+options! {
+    /// What the echo client does with its connection.
+    Reconnecting "Connection" {
+        no_reconnect: bool = flag("no-reconnect", "stop at the first connection drop");
+    }
+}
 
-const FREQUENCY: Opt = Opt {
-    alias: Some("interval"),
-    ..option(
-        "frequency",
-        Some('i'),
-        "SECS",
-        SECONDS_OR_ZERO,
-        Some("1.0"),
-        "time from one send to the next; 0 sends as soon as the reply is in",
-    )
-};
-const PACKETS: Opt =
-    option("count", Some('c'), "N", COUNT, Some("0"), "packets to send; 0 until stopped");
-const DURATION: Opt = option(
-    "duration",
-    Some('w'),
-    "SECS",
-    SECONDS,
-    None,
-    "stop after this long; without --count, by this alone",
-);
-const METRICS: Opt = option(
-    "metrics",
-    None,
-    "FILE",
-    Kind::File,
-    None,
-    "keep FILE in Prometheus' text format, for node_exporter's textfile collector",
-);
-const MAX_LOSS: Opt =
-    option("max-loss", None, "PCT", Kind::Percent, None, "exit 1 if more packets are lost");
-const MAX_RTT: Opt =
-    option("max-rtt", None, "SECS", SECONDS, None, "exit 1 if the p99 round-trip time is above");
+options! {
+    /// What a run leaves behind.
+    Files "Output" {
+        log_dir: PathBuf = directory("log-dir", "directory for the log and the CSV, created if missing")
+            .default("logs");
+        no_files: bool = flag("no-files", "write neither log nor CSV");
+    }
+}
 
-/// When a client sends.
-pub const SCHEDULE: Group = Group {
-    title: "Schedule",
-    rows: &[
-        option(
-            "size",
-            Some('s'),
-            "BYTES",
-            Kind::Bytes { least: 1, most: MAX_SIZE },
-            Some("64"),
-            "payload of each packet, 1 to 64M",
-        ),
-        FREQUENCY,
-        PACKETS,
-        DURATION,
-        option(
-            "timeout",
-            Some('W'),
-            "SECS",
-            SECONDS,
-            Some("5.0"),
-            "time to connect, and age at which an unanswered packet is late",
-        ),
-    ],
-};
-
-/// How a client connects.
-pub const CONNECTION: Group = Group {
-    title: "Connection",
-    rows: &[
-        IPV4,
-        IPV6,
-        SOURCE,
-        DSCP,
-        flag("no-reconnect", None, "stop at the first connection drop"),
-    ],
-};
-
-/// What a client leaves behind.
-pub const OUTPUT: Group = Group {
-    title: "Output",
-    rows: &[
-        LOG_DIR,
-        NO_FILES,
-        flag("tcp-info", None, "add the kernel's view of the connection to each CSV row"),
-        JSON,
-        METRICS,
-        MAX_LOSS,
-        MAX_RTT,
-    ],
-};
-
-/// The echo client's own.
-pub const MESSAGE: Group = Group {
-    title: "One message",
-    rows: &[option(
-        "message",
-        None,
-        "TEXT",
-        Kind::Text,
-        None,
-        "send TEXT once, print what came back, exit; writes no files",
-    )],
-};
-
-/// What the measurement protocol measures.
-pub const SERIES: Group = Group {
-    title: "Series",
-    rows: &[
-        option(
-            "type",
-            None,
-            "TYPE",
-            Kind::Choice(&["rtt", "ttput"]),
-            None,
-            "rtt for round-trip times alone, ttput for throughput alone (default: both)",
-        ),
-        option(
-            "size",
-            Some('s'),
-            "N[,N…]",
-            Kind::ByteList { least: 1, most: MAX_SIZE },
-            None,
-            "payload sizes (default: rtt 1,100,200,400,800,1000; ttput 1K,2K,4K,8K,16K,32K)",
-        ),
-        option(
-            "probes",
-            Some('c'),
-            "N",
-            Kind::Number { least: 1, most: MAX_PROBES },
-            Some("10"),
-            "probes of each size",
-        ),
-        option(
-            "server-delay",
-            None,
-            "SECS",
-            Kind::SecondsUpTo { most: MAX_DELAY },
-            Some("0"),
-            "what the server waits before each echo, up to 60",
-        ),
-        option(
-            "timeout",
-            Some('W'),
-            "SECS",
-            SECONDS,
-            Some("5.0"),
-            "time to connect and for each reply, the server's delay not counted",
-        ),
-    ],
-};
-
-/// How the measurement client connects.
-pub const ADDRESS: Group = Group { title: "Connection", rows: &[IPV4, IPV6, SOURCE, DSCP] };
-
-/// What the measurement client leaves behind.
-pub const FILES: Group = Group { title: "Output", rows: &[LOG_DIR, NO_FILES, JSON] };
-
-/// What a report shows, and where.
-pub const REPORT: Group = Group {
-    title: "Output",
-    rows: &[
-        Opt {
-            repeatable: true,
-            ..option(
-                "label",
-                None,
-                "NAME",
-                Kind::Text,
-                None,
-                "what to call the file, repeatable: the first is for the first file",
-            )
-        },
-        option(
-            "html",
-            None,
+options! {
+    /// What else is said of a run.
+    Results "Output" {
+        metrics: Option<PathBuf> = file(
+            "metrics",
             "FILE",
-            Kind::File,
-            None,
-            "write the report as one self-contained page as well",
-        ),
-        flag("json", None, "print one JSON object instead of tables and plots"),
-    ],
-};
+            "keep FILE in Prometheus' text format, for node_exporter's textfile collector",
+        );
+        max_loss: Option<f64> = percent("max-loss", "exit 1 if more packets are lost");
+        max_rtt: Option<Duration> =
+            seconds("max-rtt", "exit 1 if the p99 round-trip time is above");
+    }
+}
 
-/// When pings are made, and of what.
-pub const PINGS: Group = Group {
-    title: "Pings",
-    rows: &[
-        FREQUENCY,
-        PACKETS,
-        DURATION,
-        option(
-            "timeout",
-            Some('W'),
-            "SECS",
-            SECONDS,
-            Some("1.0"),
-            "age at which a ping is lost, connecting included",
-        ),
-        flag("connect", None, "time the TCP handshake alone; any open port will do"),
-        flag("all-addresses", None, "ping every address of the name in turn"),
-        option(
-            "re-resolve",
-            None,
-            "N",
-            Kind::Number { least: 1, most: u64::MAX },
-            None,
-            "look the name up again after N failures in a row",
-        ),
-    ],
-};
+options! {
+    /// In which form results are printed.
+    Format "Output" {
+        json: bool = flag("json", "print one JSON object instead of lines and summary");
+    }
+}
 
-/// What pings leave behind.
-pub const RESULTS: Group =
-    Group { title: "Output", rows: &[LOG_DIR, NO_FILES, JSON, METRICS, MAX_LOSS, MAX_RTT] };
-
-/// When test packets are sent, and what they are.
-pub const TEST_PACKETS: Group = Group {
-    title: "Test packets",
-    rows: &[
-        FREQUENCY,
-        PACKETS,
-        DURATION,
-        option(
-            "timeout",
-            Some('W'),
-            "SECS",
-            SECONDS,
-            Some("2.0"),
-            "age at which a packet is lost, and patience with the control connection",
-        ),
-        option(
-            "padding",
-            None,
-            "BYTES",
-            Kind::Bytes { least: 0, most: MAX_PADDING },
-            Some("27"),
-            "bytes after the 14 of a test packet; below 27 replies are longer than packets",
-        ),
-        flag("light", None, "no control connection: a TWAMP Light or STAMP reflector on UDP PORT"),
-        option(
-            "test-ports",
-            None,
-            "LOW-HIGH",
-            Kind::Ports,
-            None,
-            "UDP ports to send from (default: any free one), and to ask the reflector for",
-        ),
-        flag("send-result", None, "tell the reflector the result, for its log"),
-    ],
-};
-
-/// Which silences are tried.
-pub const GAPS: Group = Group {
-    title: "Gaps",
-    rows: &[
-        option("from", None, "SECS", SECONDS, Some("10"), "shortest gap of the first round"),
-        option(
-            "to",
-            None,
-            "SECS",
-            SECONDS,
-            Some("1h"),
-            "longest gap; the first round doubles up to it",
-        ),
-        option(
-            "precision",
-            None,
-            "SECS",
-            SECONDS,
-            None,
-            "how closely the limit is bracketed (default: 1 % of it, but no closer than 1 s)",
-        ),
-        option(
-            "parallel",
-            None,
-            "N",
-            Kind::Number { least: 1, most: 62 },
-            Some("24"),
-            "connections at once, 1 to 62; more take fewer rounds",
-        ),
-        option(
-            "timeout",
-            Some('W'),
-            "SECS",
-            SECONDS,
-            Some("5.0"),
-            "time to connect, and time without an answer after which a connection is forgotten",
-        ),
-        JSON,
-    ],
-};
-
-/// What of a capture is looked at, and with what it is compared.
-pub const CAPTURED: Group = Group {
-    title: "Capture",
-    rows: &[
-        option(
-            "port",
-            None,
-            "N",
-            Kind::Number { least: 1, most: 65535 },
-            None,
-            "connections with this port alone",
-        ),
-        option(
-            "csv",
-            None,
-            "TIMINGS",
-            Kind::File,
-            None,
-            "the client's own file, to be compared packet by packet",
-        ),
-        JSON,
-    ],
-};
-
-/// How exactly a client measures, and what that costs.
-pub const ACCURACY: Group = Group {
-    title: "Accuracy",
-    rows: &[
-        option(
+options! {
+    /// How exactly a client measures, and what that costs.
+    Accuracy "Accuracy" {
+        tcp_info: bool = flag("tcp-info", "add the kernel's view of the connection to each CSV row");
+        timestamps: Option<String> = choice(
             "timestamps",
-            None,
             "WHOSE",
-            Kind::Choice(&["kernel"]),
-            None,
+            &["kernel"],
             "kernel: split each round trip by the kernel's own stamps",
-        ),
-        flag("precise", None, "look at the clock for the last 100 us before each send"),
-        BUSY_POLL,
-        flag("floor", None, "measure this host over loopback first, and show that beside"),
-    ],
-};
+        );
+        precise: bool = flag("precise", "look at the clock for the last 100 us before each send");
+        busy_poll: bool = BUSY_POLL;
+        floor: bool = flag("floor", "measure this host over loopback first, and show that beside");
+    }
+}
 
-pub(super) const BUSY_POLL: Opt =
-    flag("busy-poll", None, "look for bytes all the time instead of sleeping; costs a core");
+pub(super) const BUSY_POLL: Opt<bool> =
+    flag("busy-poll", "look for bytes all the time instead of sleeping; costs a core");
+
+options! {
+    /// The echo client's other way.
+    Message "One message" {
+        message: Option<String> = text(
+            "message",
+            "TEXT",
+            "send TEXT once, print what came back, exit; writes no files",
+        );
+    }
+}
+
+/// `1,100,200`, or `1K,2K` where all are whole.
+fn listed(sizes: &[usize]) -> String {
+    let kibibytes = sizes.iter().all(|size| size.is_multiple_of(1 << 10));
+    let text = |size: &usize| {
+        if kibibytes { format!("{}K", size >> 10) } else { size.to_string() }
+    };
+    sizes.iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+options! {
+    /// What the measurement protocol measures.
+    Series "Series" {
+        kind: Option<String> = choice(
+            "type",
+            "TYPE",
+            &["rtt", "ttput"],
+            "rtt for round-trip times alone, ttput for throughput alone (default: both)",
+        );
+        sizes: Option<Box<[usize]>> = sizes("size", 1, MAX_SIZE, "payload sizes (default: {})")
+            .short('s')
+            .defined(|| {
+                format!("rtt {}; ttput {}", listed(&ROUND_TRIP_SIZES), listed(&THROUGHPUT_SIZES))
+            });
+        probes: u64 = number("probes", 1, MAX_PROBES, "probes of each size")
+            .short('c')
+            .default("10");
+        server_delay: Duration = seconds_up_to(
+            "server-delay",
+            MAX_DELAY,
+            "what the server waits before each echo, up to 60",
+        )
+        .default("0");
+        timeout: Duration = seconds(
+            "timeout",
+            "time to connect and for each reply, the server's delay not counted",
+        )
+        .short('W')
+        .default("5.0");
+    }
+}
+
+options! {
+    /// What a report shows, and where.
+    ReportOutput "Output" {
+        labels: Vec<String> = text(
+            "label",
+            "NAME",
+            "what to call the file, repeatable: the first is for the first file",
+        )
+        .repeatable();
+        html: Option<PathBuf> =
+            file("html", "FILE", "write the report as one self-contained page as well");
+        json: bool = flag("json", "print one JSON object instead of tables and plots");
+    }
+}
+
+options! {
+    /// What pings are.
+    Pings "Pings" {
+        timeout: Duration = seconds("timeout", "age at which a ping is lost, connecting included")
+            .short('W')
+            .default("1.0");
+        connect: bool = flag("connect", "time the TCP handshake alone; any open port will do");
+        all_addresses: bool = flag("all-addresses", "ping every address of the name in turn");
+        re_resolve: Option<u64> = number(
+            "re-resolve",
+            1,
+            u64::MAX,
+            "look the name up again after N failures in a row",
+        );
+    }
+}
+
+options! {
+    /// What test packets are.
+    TestPackets "Test packets" {
+        timeout: Duration = seconds(
+            "timeout",
+            "age at which a packet is lost, and patience with the control connection",
+        )
+        .short('W')
+        .default("2.0");
+        padding: usize = bytes(
+            "padding",
+            0,
+            MAX_PADDING,
+            "bytes after the 14 of a test packet; below 27 replies are longer than packets",
+        )
+        .default("27");
+        light: bool =
+            flag("light", "no control connection: a TWAMP Light or STAMP reflector on UDP PORT");
+        test_ports: Option<RangeInclusive<u16>> = ports(
+            "test-ports",
+            "UDP ports to send from (default: any free one), and to ask the reflector for \
+             (default: {})",
+        )
+        .defined(|| format!("{}-{}", TEST_PORTS.start(), TEST_PORTS.end()));
+        send_result: bool = flag("send-result", "tell the reflector the result, for its log");
+    }
+}
+
+options! {
+    /// Which silences are tried.
+    Gaps "Gaps" {
+        from: Duration = seconds("from", "shortest gap of the first round").default("10");
+        to: Duration =
+            seconds("to", "longest gap; the first round doubles up to it").default("1h");
+        precision: Option<Duration> = seconds(
+            "precision",
+            "how closely the limit is bracketed (default: 1 % of it, but no closer than 1 s)",
+        );
+        parallel: usize = number(
+            "parallel",
+            1,
+            MAX_PARALLEL,
+            "connections at once, 1 to 62; more take fewer rounds",
+        )
+        .default("24");
+        timeout: Duration = seconds(
+            "timeout",
+            "time to connect, and time without an answer after which a connection is forgotten",
+        )
+        .short('W')
+        .default("5.0");
+        json: bool = flag("json", "print one JSON object instead of lines and summary");
+    }
+}
+
+options! {
+    /// What of a capture is looked at, and with what it is compared.
+    Captured "Capture" {
+        port: Option<u16> = number("port", 1, 65535, "connections with this port alone");
+        csv: Option<PathBuf> =
+            file("csv", "TIMINGS", "the client's own file, to be compared packet by packet");
+        json: bool = flag("json", "print one JSON object instead of lines and summary");
+    }
+}

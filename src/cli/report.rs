@@ -7,8 +7,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::Status;
-use super::error::Failure;
+use super::error::{Failure, UsageError};
 use super::matches::Matches;
+use super::options::ReportOutput;
 use super::page_file::PageFile;
 use crate::os::terminal::columns;
 use crate::record::terminal::speaks_unicode;
@@ -18,29 +19,46 @@ use crate::report::{Error, Reader, Report, html, json, run as rows};
 
 type Input = Box<dyn Read>;
 
-/// Reads the files and shows what they hold.
-pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
-    let paths = matches.positionals();
-    let labels = labels(paths, &given_labels(matches)?);
-    // All are opened before any is read to its end.
-    let readers = paths.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
-    let page = matches.text("html").map(|path| PageFile::open(Path::new(&path))).transpose()?;
-    let mut files = Vec::new();
-    for (place, (reader, (path, label))) in
-        readers.into_iter().zip(paths.iter().zip(&labels)).enumerate()
-    {
-        files.push(rows::read(reader, path, label, place)?);
+/// `echotest report` with its arguments.
+#[derive(Debug)]
+pub(super) struct Options {
+    paths: Vec<String>,
+    output: ReportOutput,
+}
+
+impl super::command::Options for Options {
+    fn of(matches: &Matches) -> Result<Self, UsageError> {
+        let (paths, output) = (matches.positionals().to_vec(), ReportOutput::of(matches));
+        if let Some(surplus) = output.labels.get(paths.len()) {
+            return Err(matches.usage(format!("--label {surplus:?}: there is no file for it")));
+        }
+        Ok(Self { paths, output })
     }
-    let report = Report::new(files);
-    if let Some(page) = page {
-        page.write(&html::page(&report))?;
+
+    /// Reads the files and shows what they hold.
+    fn run(self) -> Result<Status, Failure> {
+        let Self { paths, output } = self;
+        let labels = labels(&paths, &output.labels);
+        // All are opened before any is read to its end.
+        let readers = paths.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+        let page = output.html.as_deref().map(PageFile::open).transpose()?;
+        let mut files = Vec::new();
+        for (place, (reader, (path, label))) in
+            readers.into_iter().zip(paths.iter().zip(&labels)).enumerate()
+        {
+            files.push(rows::read(reader, path, label, place)?);
+        }
+        let report = Report::new(files);
+        if let Some(page) = page {
+            page.write(&html::page(&report))?;
+        }
+        if output.json {
+            super::print(&json::text(&report))?;
+        } else {
+            super::print(&terminal::text(&report, style()))?;
+        }
+        Ok(if report.has_replies() { Status::Good } else { Status::Bad })
     }
-    if matches.flag("json") {
-        super::print(&json::text(&report))?;
-    } else {
-        super::print(&terminal::text(&report, style()))?;
-    }
-    Ok(if report.has_replies() { Status::Good } else { Status::Bad })
 }
 
 fn open(path: &str) -> Result<Reader<Input>, Error> {
@@ -51,14 +69,6 @@ fn open(path: &str) -> Result<Reader<Input>, Error> {
         Box::new(file.map_err(|error| Error::new(path, Problem::Unreadable(error)))?)
     };
     Reader::new(path, input)
-}
-
-fn given_labels(matches: &Matches) -> Result<Vec<String>, Failure> {
-    let (given, files) = (matches.texts("label"), matches.positionals().len());
-    if let Some(surplus) = given.get(files) {
-        return Err(matches.usage(format!("--label {surplus:?}: there is no file for it")).into());
-    }
-    Ok(given)
 }
 
 /// The end of the names that this tool gives its files.

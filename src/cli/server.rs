@@ -3,12 +3,15 @@
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use super::Status;
-use super::error::Failure;
+use super::error::{Failure, UsageError};
+use super::logging::Destination;
 use super::matches::Matches;
+use super::opt::Group;
+use super::service_options::{Bounds, Listening, PlayedLoss, Reflecting, Running};
 use crate::net::datagram;
 use crate::net::listen::{self, Passed};
 use crate::net::notify::Notifier;
@@ -20,66 +23,101 @@ use crate::server::closing::Reflectors;
 use crate::server::light::{self, LightLimits};
 use crate::server::ping::Losses;
 use crate::server::seats::Seats;
+use crate::server::service::{PING, TWAMP};
 use crate::server::twamp::{MAX_SESSIONS, MAX_SESSIONS_PER_HOST, TwampHost};
 use crate::server::{Limits, SERVICES, Service, Settings, serve, serve_one};
 
 /// Descriptors that the server needs besides its clients.
 const SPARE_FILES: u64 = 32;
 
-/// Listens and serves until told to stop.
-pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
-    let service = service(matches)?;
-    let limits = limits_of(matches);
-    let settings = settings(matches, service)?;
-    if matches.flag("inetd") {
-        return inetd(matches, service, settings);
-    }
-    let readiness = if matches.flag("daemon") {
-        match detach()? {
-            Detached::Parent { ready: true } => return Ok(Status::Good),
-            Detached::Parent { ready: false } => return Err(Failure::Told),
-            Detached::Child(readiness) => Some(readiness),
-        }
-    } else {
-        None
-    };
-    let Sockets { listeners, datagrams } = sockets(matches, service)?;
-    let pid_file =
-        matches.text("pid-file").map(|path| PidFile::take(matches, &path)).transpose()?;
-    signals::watch(Signal::Interrupt)?;
-    signals::watch(Signal::Terminate)?;
-    if readiness.is_some() || matches.text("log-file").is_some() {
-        signals::watch(Signal::HangUp)?;
-    }
-    announce(&listeners, &datagrams, service);
-    check_open_files(&limits);
-    let TwampHost { closing, seats, limits: bounds, .. } = &settings.twamp;
-    let light = datagrams.into_iter().map(|socket| light::start(socket, *bounds, closing.clone()));
-    let reflectors = Reflectors {
-        closing: closing.clone(),
-        sessions: seats.clone(),
-        light: light.collect::<io::Result<_>>()?,
-    };
-    let notifier = Notifier::from_env();
-    notifier.ready(&format!("serving {}", service.name));
-    if let Some(readiness) = readiness {
-        readiness.ready()?;
-    }
-    let ended = serve(listeners, service, &limits, settings, notifier)?;
-    reflectors.close();
-    log::info!("stopped, {ended} sessions had to be ended");
-    drop(pid_file);
-    Ok(Status::Good)
+/// `echotest server` with its arguments.
+#[derive(Debug)]
+pub(super) struct Options {
+    service: &'static Service,
+    addresses: Vec<IpAddr>,
+    port: u16,
+    limits: Limits,
+    settings: Settings,
+    running: Running,
+    /// Under inetd, the one client.
+    client: io::Result<Option<TcpStream>>,
 }
 
-fn inetd(
-    matches: &Matches,
-    service: &'static Service,
-    settings: Settings,
-) -> Result<Status, Failure> {
-    let stream = matches.inherited()?;
-    serve_one(stream, service, settings).map_err(|source| NotConnected { source })?;
-    Ok(Status::Good)
+impl super::command::Options for Options {
+    fn of(matches: &Matches) -> Result<Self, UsageError> {
+        let service = service(matches)?;
+        let Listening { port, bind } = Listening::of(matches);
+        if bind.len() > MAX_WATCHED {
+            return Err(matches.usage(format!("--bind: at most {MAX_WATCHED} addresses")));
+        }
+        let Bounds { max_clients, max_per_host, .. } = Bounds::of(matches);
+        let mut running = Running::of(matches);
+        // A daemon leaves its directory.
+        for path in [&mut running.pid_file, &mut running.log_file].into_iter().flatten() {
+            if let Ok(absolute) = std::path::absolute(&*path) {
+                *path = absolute;
+            }
+        }
+        Ok(Self {
+            service,
+            addresses: bind,
+            port: port.unwrap_or(service.port),
+            limits: Limits { max_clients, max_per_host },
+            settings: settings(matches, service)?,
+            running,
+            client: matches.inherited(),
+        })
+    }
+
+    fn log(&self) -> Destination {
+        Destination {
+            file: self.running.log_file.clone(),
+            without_terminal: self.running.inetd || self.running.daemon,
+            ..Destination::default()
+        }
+    }
+
+    /// Listens and serves until told to stop, or serves the one client.
+    fn run(self) -> Result<Status, Failure> {
+        let Self { service, addresses, port, limits, settings, running, client } = self;
+        if let Some(client) = client? {
+            serve_one(client, service, settings).map_err(|source| NotConnected { source })?;
+            return Ok(Status::Good);
+        }
+        let readiness = match running.daemon.then(detach).transpose()? {
+            Some(Detached::Parent { ready: true }) => return Ok(Status::Good),
+            Some(Detached::Parent { ready: false }) => return Err(Failure::Told),
+            Some(Detached::Child(readiness)) => Some(readiness),
+            None => None,
+        };
+        let Sockets { listeners, datagrams } = sockets(&addresses, port, service)?;
+        let pid_file = running.pid_file.as_deref().map(PidFile::take).transpose()?;
+        signals::watch(Signal::Interrupt)?;
+        signals::watch(Signal::Terminate)?;
+        if running.daemon || running.log_file.is_some() {
+            signals::watch(Signal::HangUp)?;
+        }
+        announce(&listeners, &datagrams, service);
+        check_open_files(&limits);
+        let TwampHost { closing, seats, limits: bounds, .. } = &settings.twamp;
+        let light =
+            datagrams.into_iter().map(|socket| light::start(socket, *bounds, closing.clone()));
+        let reflectors = Reflectors {
+            closing: closing.clone(),
+            sessions: seats.clone(),
+            light: light.collect::<io::Result<_>>()?,
+        };
+        let notifier = Notifier::from_env();
+        notifier.ready(&format!("serving {}", service.name));
+        if let Some(readiness) = readiness {
+            readiness.ready()?;
+        }
+        let ended = serve(listeners, service, &limits, settings, notifier)?;
+        reflectors.close();
+        log::info!("stopped, {ended} sessions had to be ended");
+        drop(pid_file);
+        Ok(Status::Good)
+    }
 }
 
 /// Standard input is a socket without a peer.
@@ -111,19 +149,14 @@ struct Sockets {
 }
 
 /// Those that systemd passed, else those that the options name.
-fn sockets(matches: &Matches, service: &Service) -> Result<Sockets, Failure> {
+fn sockets(addresses: &[IpAddr], port: u16, service: &Service) -> Result<Sockets, Failure> {
     if let Some(Passed { listeners, datagrams }) = listen::passed()? {
         if !datagrams.is_empty() && !service.has_light {
             return Err(UnwantedDatagrams { service: service.name }.into());
         }
         return Ok(Sockets { listeners, datagrams });
     }
-    let addresses = matches.addresses("bind");
-    if addresses.len() > MAX_WATCHED {
-        return Err(matches.usage(format!("--bind: at most {MAX_WATCHED} addresses")).into());
-    }
-    let port = matches.whole("port").and_then(|port| u16::try_from(port).ok());
-    let listeners = listen::tcp(&addresses, port.unwrap_or(service.port))?;
+    let listeners = listen::tcp(addresses, port)?;
     // Also where any port will do, TCP's and UDP's are the same.
     let datagrams = if service.has_light { datagram::beside(&listeners)? } else { Vec::new() };
     Ok(Sockets { listeners, datagrams })
@@ -143,78 +176,52 @@ impl fmt::Display for UnwantedDatagrams {
 
 impl std::error::Error for UnwantedDatagrams {}
 
-fn service(matches: &Matches) -> Result<&'static Service, Failure> {
+fn service(matches: &Matches) -> Result<&'static Service, UsageError> {
     const ALL: &[Service] = &SERVICES;
     let name = matches.positional_at(0).unwrap_or(ALL[0].name);
     ALL.iter().find(|service| service.name == name).ok_or_else(|| {
         let names: Vec<&str> = ALL.iter().map(|service| service.name).collect();
         let names = names.join(", ");
-        matches.usage(format!("PROTOCOL {name:?}: accepted is {names}")).into()
+        matches.usage(format!("PROTOCOL {name:?}: accepted is {names}"))
     })
 }
 
-/// Options that one protocol alone has, by its name.
-const OWN_OPTIONS: [(&str, &str); 7] = [
-    ("loss", "ping"),
-    ("seed", "ping"),
-    ("test-ports", "twamp"),
-    ("max-sessions", "twamp"),
-    ("max-sessions-per-host", "twamp"),
-    ("max-rate", "twamp"),
-    ("ref-wait", "twamp"),
-];
-
-/// The chance of a played loss, if the user names none.
-const USUAL_LOSS: f64 = 20.0;
+/// Groups of options that one protocol alone has.
+const OWN_OPTIONS: [(Group, Service); 2] = [(PlayedLoss::GROUP, PING), (Reflecting::GROUP, TWAMP)];
 
 /// What the options say of sessions.
-fn settings(matches: &Matches, service: &Service) -> Result<Settings, Failure> {
-    let misplaced = OWN_OPTIONS
-        .iter()
-        .find(|(option, owner)| matches.times(option) > 0 && *owner != service.name);
-    if let Some((option, owner)) = misplaced {
-        return Err(matches.usage(format!("--{option} is for 'server {owner}' alone")).into());
+fn settings(matches: &Matches, service: &Service) -> Result<Settings, UsageError> {
+    for (group, owner) in OWN_OPTIONS.iter().filter(|(_, owner)| owner.name != service.name) {
+        if let Some(option) = matches.given_of(group) {
+            let owner = owner.name;
+            return Err(matches.usage(format!("--{option} is for 'server {owner}' alone")));
+        }
     }
-    let idle = matches.seconds("idle-timeout").unwrap_or(service.idle_timeout);
-    let losses = Losses::new(matches.percent("loss").unwrap_or(USUAL_LOSS), matches.whole("seed"));
-    let idle_timeout = Some(idle).filter(|span| !span.is_zero());
+    let idle = Bounds::of(matches).idle_timeout.unwrap_or(service.idle_timeout);
+    let PlayedLoss { loss, seed } = PlayedLoss::of(matches);
     Ok(Settings {
-        idle_timeout,
-        busy_poll: matches.flag("busy-poll"),
-        losses,
-        twamp: twamp_host(matches),
+        idle_timeout: Some(idle).filter(|span| !span.is_zero()),
+        busy_poll: Running::of(matches).busy_poll,
+        losses: Losses::new(loss, seed),
+        twamp: twamp_host(Reflecting::of(matches)),
     })
 }
 
 /// What the options say of test sessions.
-fn twamp_host(matches: &Matches) -> TwampHost {
+fn twamp_host(given: Reflecting) -> TwampHost {
     let usual = TwampHost::default();
-    let number = |name, usual| {
-        let given = matches.whole(name).and_then(|number| usize::try_from(number).ok());
-        given.unwrap_or(usual)
-    };
-    let ports = matches.ports("test-ports");
     TwampHost {
         seats: Seats::new(
-            number("max-sessions", MAX_SESSIONS),
-            number("max-sessions-per-host", MAX_SESSIONS_PER_HOST),
+            given.max_sessions.unwrap_or(MAX_SESSIONS),
+            given.max_sessions_per_host.unwrap_or(MAX_SESSIONS_PER_HOST),
         ),
-        ports_are_binding: ports.is_some(),
-        ports: ports.unwrap_or(usual.ports),
+        ports_are_binding: given.test_ports.is_some(),
+        ports: given.test_ports.unwrap_or(usual.ports),
         limits: LightLimits {
-            ref_wait: matches.seconds("ref-wait").unwrap_or(usual.limits.ref_wait),
-            rate: matches.whole("max-rate").unwrap_or(usual.limits.rate),
+            ref_wait: given.ref_wait.unwrap_or(usual.limits.ref_wait),
+            rate: given.max_rate.unwrap_or(usual.limits.rate),
         },
         ..usual
-    }
-}
-
-/// How many clients the options allow.
-fn limits_of(matches: &Matches) -> Limits {
-    let number = |name| matches.whole(name).and_then(|number| usize::try_from(number).ok());
-    Limits {
-        max_clients: number("max-clients").unwrap_or(1),
-        max_per_host: number("max-per-host").unwrap_or(1),
     }
 }
 
@@ -279,9 +286,8 @@ struct PidFile {
 }
 
 impl PidFile {
-    fn take(matches: &Matches, path: &str) -> Result<Self, PidFileError> {
-        let path = matches.directory().join(path);
-        Self::lock(&path).map(|file| Self { path: path.clone(), _locked: file })
+    fn take(path: &Path) -> Result<Self, PidFileError> {
+        Self::lock(path).map(|file| Self { path: path.to_owned(), _locked: file })
     }
 
     fn lock(path: &Path) -> Result<File, PidFileError> {

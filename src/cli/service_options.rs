@@ -1,146 +1,122 @@
-//! The server's rows.
+//! The server's options. `opt.rs` says how to add one.
 
-use super::options::{BUSY_POLL, Group, Opt, SECONDS, SECONDS_OR_ZERO, flag, option};
-use super::value::Kind;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
 
-const LIMIT: Kind = Kind::Number { least: 1, most: 1 << 20 };
+use super::opt::{address, file, flag, number, options, percent, ports, seconds, seconds_or_zero};
+use super::options::BUSY_POLL;
+use crate::server::light::LightLimits;
+use crate::server::twamp::{MAX_SESSIONS, MAX_SESSIONS_PER_HOST};
+use crate::server::{SERVICES, Service};
+use crate::wire::twamp_control::TEST_PORTS;
 
-/// Where and how a server listens.
-pub const LISTEN: Group = Group {
-    title: "Listening",
-    rows: &[
-        option(
-            "port",
-            Some('p'),
-            "N",
-            Kind::Number { least: 0, most: 65535 },
-            None,
-            "port to listen on; 0 takes any free one (default: echo 7, measure 9900, ping 12001, twamp 862)",
-        ),
-        Opt {
-            repeatable: true,
-            ..option(
-                "bind",
-                None,
-                "ADDR",
-                Kind::Address,
-                None,
-                "address to listen on, repeatable (default: every address, IPv6 and IPv4)",
-            )
-        },
-    ],
-};
+/// More clients or sessions than any one machine serves.
+const MOST: u64 = 1 << 20;
 
-/// What bounds a server.
-pub const LIMITS: Group = Group {
-    title: "Limits",
-    rows: &[
-        option(
+/// What differs from protocol to protocol: `echo 7, measure 9900`.
+fn by_service(text: impl Fn(&Service) -> String) -> String {
+    let each = SERVICES.iter().map(|service| format!("{} {}", service.name, text(service)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+options! {
+    /// Where and how a server listens.
+    Listening "Listening" {
+        port: Option<u16> =
+            number("port", 0, 65535, "port to listen on; 0 takes any free one (default: {})")
+                .short('p')
+                .defined(|| by_service(|service| service.port.to_string()));
+        bind: Vec<IpAddr> = address(
+            "bind",
+            "address to listen on, repeatable (default: every address, IPv6 and IPv4)",
+        )
+        .repeatable();
+    }
+}
+
+options! {
+    /// What bounds a server.
+    Bounds "Limits" {
+        max_clients: usize = number(
             "max-clients",
-            None,
-            "N",
-            LIMIT,
-            Some("1024"),
+            1,
+            MOST,
             "clients served at once; one more is closed at once and logged",
-        ),
-        option("max-per-host", None, "N", LIMIT, Some("256"), "the same for one source address"),
-        option(
+        )
+        .default("1024");
+        max_per_host: usize =
+            number("max-per-host", 1, MOST, "the same for one source address").default("256");
+        idle_timeout: Option<Duration> = seconds_or_zero(
             "idle-timeout",
-            None,
-            "SECS",
-            SECONDS_OR_ZERO,
-            None,
-            "close a connection that is silent this long; 0 never (default: echo 0, measure and ping 60, twamp 900)",
-        ),
-    ],
-};
+            "close a connection that is silent this long; 0 never (default: {})",
+        )
+        .defined(|| by_service(|service| service.idle_timeout.as_secs().to_string()));
+    }
+}
 
-/// How a server runs.
-pub const SERVICE: Group = Group {
-    title: "Running",
-    rows: &[
-        option(
-            "log-file",
-            None,
-            "FILE",
-            Kind::File,
-            None,
-            "log there as well; opened again on SIGHUP",
-        ),
-        flag("daemon", None, "leave the terminal; exit 0 once it listens"),
-        option(
-            "pid-file",
-            None,
-            "FILE",
-            Kind::File,
-            None,
-            "written once listening, removed on a clean stop",
-        ),
-        flag("inetd", None, "serve the one connected socket on standard input, then exit"),
-        BUSY_POLL,
-    ],
-};
+options! {
+    /// How a server runs.
+    Running "Running" {
+        log_file: Option<PathBuf> =
+            file("log-file", "FILE", "log there as well; opened again on SIGHUP");
+        daemon: bool = flag("daemon", "leave the terminal; exit 0 once it listens");
+        pid_file: Option<PathBuf> =
+            file("pid-file", "FILE", "written once listening, removed on a clean stop");
+        inetd: bool = INETD;
+        busy_poll: bool = BUSY_POLL;
+    }
+}
 
-/// The ping server's own.
-pub const PLAYED_LOSS: Group = Group {
-    title: "Ping",
-    rows: &[
-        option(
-            "loss",
-            None,
-            "PCT",
-            Kind::Percent,
-            None,
-            "chance that a message is answered LOST (default 20)",
-        ),
-        option(
+/// Standard input, output and error are a client's.
+pub(super) const INETD: super::opt::Opt<bool> =
+    flag("inetd", "serve the one connected socket on standard input, then exit");
+
+/// The chance of a played loss.
+const USUAL_LOSS: &str = "20";
+
+options! {
+    /// The ping server's own.
+    PlayedLoss "Ping" {
+        loss: f64 = percent("loss", "chance that a message is answered LOST").default(USUAL_LOSS);
+        seed: Option<u64> = number(
             "seed",
-            None,
-            "N",
-            Kind::Number { least: 0, most: u64::MAX },
-            None,
+            0,
+            u64::MAX,
             "makes the losses repeatable: they depend on N and the message's number alone",
-        ),
-    ],
-};
+        );
+    }
+}
 
-/// The TWAMP server's own.
-pub const REFLECTING: Group = Group {
-    title: "TWAMP",
-    rows: &[
-        option(
+options! {
+    /// The TWAMP server's own.
+    Reflecting "TWAMP" {
+        test_ports: Option<RangeInclusive<u16>> = ports(
             "test-ports",
-            None,
-            "LOW-HIGH",
-            Kind::Ports,
-            None,
             "UDP ports of test sessions; given, clients' own wishes outside are not met \
-             (default 18760-19960)",
-        ),
-        option("max-sessions", None, "N", LIMIT, None, "test sessions at once (default 1024)"),
-        option(
+             (default {})",
+        )
+        .defined(|| format!("{}-{}", TEST_PORTS.start(), TEST_PORTS.end()));
+        max_sessions: Option<usize> =
+            number("max-sessions", 1, MOST, "test sessions at once (default {})")
+                .defined(|| MAX_SESSIONS.to_string());
+        max_sessions_per_host: Option<usize> = number(
             "max-sessions-per-host",
-            None,
-            "N",
-            LIMIT,
-            None,
-            "the same for one client's address (default 256)",
-        ),
-        option(
+            1,
+            MOST,
+            "the same for one client's address (default {})",
+        )
+        .defined(|| MAX_SESSIONS_PER_HOST.to_string());
+        max_rate: Option<u64> = number(
             "max-rate",
-            None,
-            "N",
-            Kind::Number { least: 1, most: 1_000_000_000 },
-            None,
-            "packets a second that one sender has reflected (default 500000)",
-        ),
-        option(
-            "ref-wait",
-            None,
-            "SECS",
-            SECONDS,
-            None,
-            "end a test session that is silent this long (default 900)",
-        ),
-    ],
-};
+            1,
+            1_000_000_000,
+            "packets a second that one sender has reflected (default {})",
+        )
+        .defined(|| LightLimits::default().rate.to_string());
+        ref_wait: Option<Duration> =
+            seconds("ref-wait", "end a test session that is silent this long (default {})")
+                .defined(|| LightLimits::default().ref_wait.as_secs().to_string());
+    }
+}

@@ -5,8 +5,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::error::Failure;
+use super::error::{Failure, UsageError};
 use super::matches::Matches;
+use super::options::Address;
 use super::value::{Kind, Value};
 use crate::net::Dialer;
 use crate::net::resolve::{Family, resolve};
@@ -14,6 +15,7 @@ use crate::os::clock;
 use crate::os::socket::ConnectOptions;
 
 /// Whom to measure.
+#[derive(Debug)]
 pub(super) struct Target {
     /// The command that asks.
     pub(super) command: &'static str,
@@ -27,10 +29,18 @@ pub(super) struct Target {
 
 impl Target {
     /// The host and port that the arguments name.
-    pub(super) fn of(matches: &Matches, usual_port: u16) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// PORT is none.
+    pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
+        let command = matches.command();
         let host = matches.positional_at(0).unwrap_or_default().to_owned();
-        let port = port(matches, usual_port)?;
-        Ok(Self { command: matches.command_name(), host, port, look_up: None })
+        let port = match matches.positional_at(1) {
+            Some(text) => port(matches, text)?,
+            None => command.port.unwrap_or_default(),
+        };
+        Ok(Self { command: command.name, host, port, look_up: None })
     }
 
     /// Why no connection was made, in one line.
@@ -39,27 +49,36 @@ impl Target {
     }
 }
 
-fn port(matches: &Matches, usual: u16) -> Result<u16, Failure> {
-    let Some(text) = matches.positional_at(1) else {
-        return Ok(usual);
-    };
+fn port(matches: &Matches, text: &str) -> Result<u16, UsageError> {
     let kind = Kind::Number { least: 1, most: 65535 };
     let port = kind.read(text).and_then(|value| match value {
         Value::Whole(port) => u16::try_from(port).ok(),
         _ => None,
     });
-    port.ok_or_else(|| {
-        matches.usage(format!("PORT {text:?}: accepted is {}", kind.accepts())).into()
-    })
+    port.ok_or_else(|| matches.usage(format!("PORT {text:?}: accepted is {}", kind.accepts())))
 }
 
-/// The address family asked for.
-pub(super) fn family(matches: &Matches) -> Result<Family, Failure> {
-    match (matches.flag("ipv4"), matches.flag("ipv6")) {
-        (false, false) => Ok(Family::Any),
-        (true, false) => Ok(Family::V4),
-        (false, true) => Ok(Family::V6),
-        (true, true) => Err(matches.usage("-4 and -6 exclude each other".to_owned()).into()),
+/// From where and how to connect.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    pub(super) family: Family,
+    source: Option<IpAddr>,
+    dscp: Option<u8>,
+}
+
+impl Way {
+    /// # Errors
+    ///
+    /// Options that exclude each other.
+    pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
+        let Address { ipv4, ipv6, bind, dscp } = Address::of(matches);
+        let family = match (ipv4, ipv6) {
+            (false, false) => Family::Any,
+            (true, false) => Family::V4,
+            (false, true) => Family::V6,
+            (true, true) => return Err(matches.usage("-4 and -6 exclude each other".to_owned())),
+        };
+        Ok(Self { family, source: bind, dscp })
     }
 }
 
@@ -96,26 +115,18 @@ impl fmt::Display for OtherFamily {
 impl std::error::Error for OtherFamily {}
 
 /// Where to connect to, and how.
-pub(super) fn dialer(
-    matches: &Matches,
-    target: &mut Target,
-    timeout: Duration,
-) -> Result<Dialer, Failure> {
+pub(super) fn dialer(way: &Way, target: &mut Target, timeout: Duration) -> Result<Dialer, Failure> {
     let began = clock::now();
-    let mut addresses = resolve(&target.host, target.port, family(matches)?)?;
+    let mut addresses = resolve(&target.host, target.port, way.family)?;
     if !is_numeric(&target.host) {
         target.look_up = Some(clock::now().since(began));
     }
-    let source = matches.addresses("bind").first().copied();
-    if let Some(source) = source {
+    if let Some(source) = way.source {
         addresses.retain(|address| address.is_ipv4() == source.is_ipv4());
         if addresses.is_empty() {
             return Err(OtherFamily(source).into());
         }
     }
-    let options = ConnectOptions {
-        source: source.map(|ip| (ip, 0).into()),
-        dscp: matches.whole("dscp").and_then(|dscp| u8::try_from(dscp).ok()),
-    };
-    Ok(Dialer { addresses, options, timeout })
+    let source = way.source.map(|ip| (ip, 0).into());
+    Ok(Dialer { addresses, options: ConnectOptions { source, dscp: way.dscp }, timeout })
 }

@@ -4,10 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::Status;
-use super::error::Failure;
+use super::error::{Failure, UsageError};
 use super::matches::Matches;
-use super::measuring::{self, Orders};
-use super::target::{Target, dialer};
+use super::measuring::{self, Orders, Output};
+use super::options::{Pace, TestPackets};
+use super::target::{Target, Way, dialer};
+use crate::client::Extras;
 use crate::client::twamp::{MAX_UNDER_WAY, TwampLink, answers};
 use crate::client::twamp_control::ControlClient;
 use crate::net::{DatagramSocket, Dialer};
@@ -18,14 +20,8 @@ use crate::record::files::RunFiles;
 use crate::record::recording::record;
 use crate::wire::ntp::{ErrorEstimate, Timestamp};
 use crate::wire::stamp::{self, TestResult};
-use crate::wire::twamp_control::Request;
+use crate::wire::twamp_control::{Request, TEST_PORTS};
 use crate::wire::twamp_test::SENDER;
-
-/// TWAMP's port: control on TCP, light reflectors on UDP (RFC 8545).
-const TWAMP_PORT: u16 = 862;
-/// Where a reflector's port is asked for, unless the user chose: the range that
-/// reflectors commonly have open.
-const USUAL_PORTS: std::ops::RangeInclusive<u16> = 18760..=19960;
 
 /// How long one address of several has to answer before the next is tried.
 const LONGEST_TRIAL: Duration = Duration::from_secs(1);
@@ -41,35 +37,54 @@ struct Ready {
     padding: usize,
 }
 
-/// Measures the path to the reflector that the arguments name.
-pub(super) fn run(matches: &Matches) -> Result<Status, Failure> {
-    let mut target = Target::of(matches, TWAMP_PORT)?;
-    let plan = Plan { reconnect: false, ..measuring::plan(matches) };
-    let dialer = dialer(matches, &mut target, plan.timeout)?;
-    measuring::watch_signals()?;
-    let files = measuring::files(matches, "echo_twamp")?;
-    clock::tighten_timers();
-    let light = matches.flag("light");
-    let ready =
-        if light { ready_light(matches, &dialer) } else { negotiate(matches, &target, dialer) };
-    let ready = ready.inspect_err(|_| {
-        if let Some(files) = &files {
-            files.remove();
-        }
-    })?;
-    measure(matches, &target, plan, ready, files)
+/// `echotest twamp` with its arguments.
+#[derive(Debug)]
+pub(super) struct Options {
+    target: Target,
+    plan: Plan,
+    packets: TestPackets,
+    way: Way,
+    output: Output,
 }
 
-/// Octets of padding, and in light mode at least STAMP's.
-fn padding(matches: &Matches) -> usize {
-    let padding = matches.whole("padding").and_then(|padding| usize::try_from(padding).ok());
-    let least = if matches.flag("light") { stamp::BASE - SENDER } else { 0 };
-    padding.unwrap_or(0).max(least)
+impl super::command::Options for Options {
+    fn of(matches: &Matches) -> Result<Self, UsageError> {
+        let mut packets = TestPackets::of(matches);
+        if packets.light {
+            packets.padding = packets.padding.max(stamp::BASE - SENDER);
+        }
+        Ok(Self {
+            target: Target::of(matches)?,
+            plan: Pace::of(matches).plan(packets.timeout, false),
+            packets,
+            way: Way::of(matches)?,
+            output: Output::of(matches),
+        })
+    }
+
+    /// Measures the path to the reflector that the arguments name.
+    fn run(mut self) -> Result<Status, Failure> {
+        let dialer = dialer(&self.way, &mut self.target, self.plan.timeout)?;
+        measuring::watch_signals()?;
+        let files = self.output.files.create("echo_twamp")?;
+        clock::tighten_timers();
+        let ready = if self.packets.light {
+            ready_light(&self.packets, &dialer)
+        } else {
+            negotiate(&self.packets, &self.target, dialer)
+        };
+        let ready = ready.inspect_err(|_| {
+            if let Some(files) = &files {
+                files.remove();
+            }
+        })?;
+        measure(&self, ready, files)
+    }
 }
 
 /// A socket on this side, of the user's ports if there are any.
-fn bind(matches: &Matches, mut local: SocketAddr) -> Result<DatagramSocket, Failure> {
-    let Some(ports) = matches.ports("test-ports") else {
+fn bind(packets: &TestPackets, mut local: SocketAddr) -> Result<DatagramSocket, Failure> {
+    let Some(ports) = packets.test_ports.clone() else {
         local.set_port(0);
         return Ok(DatagramSocket::bind(&local)?);
     };
@@ -87,16 +102,16 @@ fn bind(matches: &Matches, mut local: SocketAddr) -> Result<DatagramSocket, Fail
 
 /// The first address that answers; where none does, or there is but one, the first
 /// to which there is a way.
-fn ready_light(matches: &Matches, dialer: &Dialer) -> Result<Ready, Failure> {
-    let padding = padding(matches);
+fn ready_light(packets: &TestPackets, dialer: &Dialer) -> Result<Ready, Failure> {
+    let padding = packets.padding;
     let ready = |address| {
-        let socket = light_socket(matches, dialer, address)?;
+        let socket = light_socket(packets, dialer, address)?;
         Ok(Ready { socket, control: None, address, connect: None, padding })
     };
     if dialer.addresses.len() > 1 {
         for &address in &dialer.addresses {
             // Closed again: a late answer to the trial is nothing of the run's.
-            let trial = light_socket(matches, dialer, address);
+            let trial = light_socket(packets, dialer, address);
             if trial
                 .is_ok_and(|socket| answers(&socket, padding, dialer.timeout.min(LONGEST_TRIAL)))
             {
@@ -112,7 +127,7 @@ fn ready_light(matches: &Matches, dialer: &Dialer) -> Result<Ready, Failure> {
 
 /// A socket for the light reflector at `address`.
 fn light_socket(
-    matches: &Matches,
+    packets: &TestPackets,
     dialer: &Dialer,
     address: SocketAddr,
 ) -> Result<DatagramSocket, Failure> {
@@ -120,7 +135,7 @@ fn light_socket(
         SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
         SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
     };
-    let socket = bind(matches, dialer.options.source.unwrap_or((unspecified, 0).into()))?;
+    let socket = bind(packets, dialer.options.source.unwrap_or((unspecified, 0).into()))?;
     mark(&socket, dialer)?;
     let unreachable = |error| Failure::NoReply(format!("cannot reach {address}: {error}"));
     socket.connect(address).map_err(unreachable)?;
@@ -135,21 +150,21 @@ fn mark(socket: &DatagramSocket, dialer: &Dialer) -> Result<(), Failure> {
 }
 
 /// The whole control dialogue up to Start-Sessions.
-fn negotiate(matches: &Matches, target: &Target, mut dialer: Dialer) -> Result<Ready, Failure> {
+fn negotiate(packets: &TestPackets, target: &Target, mut dialer: Dialer) -> Result<Ready, Failure> {
     let connected =
         dialer.connect().map_err(|(address, error)| target.not_connected(address, &error))?;
     let refused =
         |error| Failure::NoReply(format!("{} ({}): {error}", target.host, connected.address));
     let local = connected.stream.local_address()?;
     // With its scope: a link-local address is nothing without.
-    let socket = bind(matches, local)?;
+    let socket = bind(packets, local)?;
     mark(&socket, &dialer)?;
-    let padding = padding(matches);
+    let padding = packets.padding;
     let sender_port = socket.local_address()?.port();
     let request = Request {
         ip_version: if local.is_ipv4() { 4 } else { 6 },
         sender_port,
-        receiver_port: wished_port(matches, sender_port),
+        receiver_port: wished_port(packets, sender_port),
         // The control connection's own: behind a translator, only the other
         // side knows them.
         sender: None,
@@ -170,19 +185,15 @@ fn negotiate(matches: &Matches, target: &Target, mut dialer: Dialer) -> Result<R
 }
 
 /// The reflector's port to ask for, different from run to run.
-fn wished_port(matches: &Matches, sender_port: u16) -> u16 {
-    let ports = matches.ports("test-ports").unwrap_or(USUAL_PORTS);
+fn wished_port(packets: &TestPackets, sender_port: u16) -> u16 {
+    let ports = packets.test_ports.as_ref().unwrap_or(&TEST_PORTS);
     let count = ports.end().saturating_sub(*ports.start()).saturating_add(1);
     ports.start() + sender_port % count
 }
 
-fn measure(
-    matches: &Matches,
-    target: &Target,
-    plan: Plan,
-    ready: Ready,
-    files: Option<RunFiles>,
-) -> Result<Status, Failure> {
+fn measure(options: &Options, ready: Ready, files: Option<RunFiles>) -> Result<Status, Failure> {
+    let Options { target, plan, packets, output, .. } = options;
+    let plan = *plan;
     let anchor = clock::anchor();
     let (address, start) = (ready.address, anchor.wall);
     let run = Run {
@@ -190,8 +201,8 @@ fn measure(
         size: SENDER + ready.padding,
         ..measuring::describe(target, "twamp", address, &plan, start, files.as_ref())
     };
-    let metrics = measuring::metrics(matches, &run, files.as_ref())?;
-    let mut sinks = measuring::sinks(matches, &run, files, metrics);
+    let metrics = measuring::metrics(&output.results, &run, files.as_ref())?;
+    let mut sinks = measuring::sinks(output, Extras::default(), &run, files, metrics);
     let mut link = TwampLink::new(ready.socket, ready.padding, anchor);
     let start = clock::now();
     let mut machine = Independent::new(plan, start, MAX_UNDER_WAY, true).reflected();
@@ -199,7 +210,7 @@ fn measure(
     let measure =
         |outlet: &mut _| run_loop(&mut link, &mut machine, outlet, &mut Orders::default());
     let tally = record(Some(&run), tally, anchor, &mut sinks, measure)?;
-    if matches.flag("send-result")
+    if packets.send_result
         && let Err(error) = link.send_result(&result(&tally))
     {
         log::warn!("the result could not be sent: {error}");
@@ -220,7 +231,7 @@ fn measure(
         // From cron, with -q, nothing else would say it.
         log::error!("no reply from {address}");
     }
-    Ok(measuring::status(matches, &tally))
+    Ok(measuring::status(&output.results, &tally))
 }
 
 fn empty_tally(start: crate::clock::Mono, connect: Option<Duration>) -> Tally {

@@ -48,6 +48,14 @@ pub struct LightLimits {
     pub rate: u64,
 }
 
+impl Default for LightLimits {
+    /// REFWAIT's own default (RFC 5357, section 4.2), and a rate that no path's
+    /// measurement needs.
+    fn default() -> Self {
+        Self { ref_wait: Duration::from_mins(15), rate: 500_000 }
+    }
+}
+
 /// Reflects what comes on `socket`, on a thread of its own, until `closing`.
 ///
 /// # Errors

@@ -82,35 +82,42 @@ pub struct Service {
     pub serve: fn(&mut dyn Connection, &Context<'_>) -> Account,
 }
 
+/// RFC 862.
+pub const ECHO: Service = Service {
+    name: "echo",
+    port: 7,
+    idle_timeout: Duration::ZERO,
+    has_light: false,
+    serve: echo::serve,
+};
+
+/// The s/m/t protocol.
+pub const MEASURE: Service = Service {
+    name: "measure",
+    port: 9900,
+    idle_timeout: Duration::from_mins(1),
+    has_light: false,
+    serve: measurement::serve,
+};
+
+/// TCP ping.
+pub const PING: Service = Service {
+    name: "ping",
+    port: 12001,
+    idle_timeout: Duration::from_mins(1),
+    has_light: false,
+    serve: ping::serve,
+};
+
+/// RFC 5357; control on TCP, light reflectors on the same port of UDP (RFC 8545).
+pub const TWAMP: Service = Service {
+    name: "twamp",
+    port: 862,
+    // SERVWAIT (RFC 5357, section 3.1).
+    idle_timeout: Duration::from_mins(15),
+    has_light: true,
+    serve: twamp::serve,
+};
+
 /// Every protocol; the first is the default.
-pub const SERVICES: [Service; 4] = [
-    Service {
-        name: "echo",
-        port: 7,
-        idle_timeout: Duration::ZERO,
-        has_light: false,
-        serve: echo::serve,
-    },
-    Service {
-        name: "measure",
-        port: 9900,
-        idle_timeout: Duration::from_mins(1),
-        has_light: false,
-        serve: measurement::serve,
-    },
-    Service {
-        name: "ping",
-        port: 12001,
-        idle_timeout: Duration::from_mins(1),
-        has_light: false,
-        serve: ping::serve,
-    },
-    Service {
-        name: "twamp",
-        port: 862,
-        // SERVWAIT (RFC 5357, section 3.1).
-        idle_timeout: Duration::from_mins(15),
-        has_light: true,
-        serve: twamp::serve,
-    },
-];
+pub const SERVICES: [Service; 4] = [ECHO, MEASURE, PING, TWAMP];

@@ -21,7 +21,7 @@ use crate::os::clock;
 use crate::text::format::count;
 use crate::wire::ntp::Timestamp;
 use crate::wire::twamp_control::{
-    Accept, AcceptSession, COMMAND, Greeting, REQUEST, Request, SET_UP, ServerStart,
+    Accept, AcceptSession, COMMAND, Greeting, REQUEST, Request, SET_UP, ServerStart, TEST_PORTS,
     UNAUTHENTICATED, command, emit_start_ack, read_set_up,
 };
 
@@ -60,9 +60,9 @@ impl Default for TwampHost {
     fn default() -> Self {
         Self {
             seats: Seats::new(MAX_SESSIONS, MAX_SESSIONS_PER_HOST),
-            ports: 18760..=19960,
+            ports: TEST_PORTS,
             ports_are_binding: false,
-            limits: LightLimits { ref_wait: Duration::from_mins(15), rate: 500_000 },
+            limits: LightLimits::default(),
             start: clock::wall(),
             turn: AtomicU16::new(0),
             closing: Closing::default(),

@@ -2,10 +2,14 @@
 //! RFC 4656's): messages of fixed sizes over TCP.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::cursor::{Reader, Writer};
 use super::ntp::Timestamp;
+
+/// The UDP ports of test sessions that reflectors commonly have open.
+pub const TEST_PORTS: RangeInclusive<u16> = 18760..=19960;
 
 /// The mode without keys: the only one spoken here.
 pub const UNAUTHENTICATED: u32 = 1;
