@@ -152,7 +152,7 @@ fn packets_due_during_an_outage_are_lost_on_time_and_have_their_rows() {
         assert!((-2_000_000..45_000_000).contains(&off), "packet {} is {off} ns off", row.number);
     }
     assert!(run.log.contains("ERROR TCP CONNECTION DROP: "), "{}", run.log);
-    assert!(run.log.contains("reconnect attempt 1 to "), "{}", run.log);
+    assert!(run.log.contains("reconnect attempt 1 from "), "{}", run.log);
     assert!(run.rows[79].rtt_us().is_some(), "the last packet went over the new connection");
 }
 
@@ -194,7 +194,7 @@ fn a_peer_that_accepts_and_closes_at_once_is_not_hammered() {
     let run = client(full, &["-w", "2", "-i", "0.1"]);
     assert_eq!(run.ended.status, 1, "{:?}", run.ended);
     let connections = connections.load(Ordering::Relaxed);
-    assert!((2..8).contains(&connections), "{connections} connections in two seconds");
+    assert!((2..12).contains(&connections), "{connections} connections in two seconds");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::matches::Matches;
 use super::measuring::{self, Orders, Output};
 use super::options::{Accuracy, Message, Pace, Packets, Reconnecting};
 use super::target::{Target, Way, dialer};
+use crate::client::lookup::LookUp;
 use crate::client::{EchoCodec, StreamLink, message};
 use crate::net::Dialer;
 use crate::net::dial::Connected;
@@ -32,14 +33,18 @@ pub(super) struct Measurement {
 impl Measurement {
     pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
         let Packets { size, timeout } = Packets::of(matches);
-        let reconnect = !Reconnecting::of(matches).no_reconnect;
+        let Reconnecting { no_reconnect, no_scouts, re_resolve } = Reconnecting::of(matches);
         let output = Output::of(matches);
         let message = Message::of(matches).message;
         if output.json && message.is_some() {
             return Err(matches.usage("--json and --message exclude each other".to_owned()));
         }
         Ok(Self {
-            plan: Pace::of(matches).plan(timeout, reconnect),
+            plan: Plan {
+                scouts: !no_scouts,
+                re_resolve,
+                ..Pace::of(matches).plan(timeout, !no_reconnect)
+            },
             size,
             way: Way::of(matches)?,
             accuracy: Accuracy::of(matches),
@@ -96,11 +101,17 @@ impl Measurement {
         let metrics = measuring::metrics(&self.output.results, &run, files.as_ref())?;
         let mut sinks = measuring::sinks(&self.output, extras, &run, files, metrics);
         let connect = connected.took;
-        let mut link = StreamLink::new(EchoCodec::new(size), dialer, connected, extras);
+        let connection = connected.connection();
+        // A numeric address leads to itself.
+        let look_up = target
+            .look_up
+            .map(|_| LookUp::new(target.host.clone(), target.port, self.way.family, 1));
+        let link = StreamLink::new(EchoCodec::new(size), dialer, connected, extras);
+        let mut link = link.with_look_up(look_up);
         let start = clock::now();
         let kernel = extras.kernel_stamps.then(Box::default);
         let tally = Tally { kernel, ..Tally::new(start, connect) };
-        let mut tracker = Tracker::new(plan, start);
+        let mut tracker = Tracker::over(plan, start, Some(connection));
         let measure =
             |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Orders::default());
         let tally = record(Some(&run), tally, anchor, &mut sinks, measure)?;

@@ -47,6 +47,7 @@ pub(super) fn measure(
         duration: Some(LONGEST),
         timeout: TIMEOUT,
         reconnect: false,
+        ..Plan::default()
     };
     let mut link = StreamLink::new(EchoCodec::new(size), dialer, connected, extras);
     let start = clock::now();

@@ -96,6 +96,10 @@ struct Measuring<'a> {
     series: Vec<measurement::Series>,
 }
 
+/// A reply that is not whole after so many time-outs ends the run: a server that
+/// drips a byte a second must not hold it for ever.
+const TIMEOUTS: u32 = 3;
+
 impl<'a> Measuring<'a> {
     fn new(options: &'a Options, connected: &Connected, files: Option<RunFiles>) -> Self {
         let Options { target, timeout, json, .. } = options;
@@ -107,6 +111,7 @@ impl<'a> Measuring<'a> {
             duration: None,
             timeout,
             reconnect: false,
+            ..Plan::default()
         };
         let start = clock::wall();
         let run = measuring::describe_connection(
@@ -205,6 +210,8 @@ impl<'a> Measuring<'a> {
             duration: None,
             timeout: self.timeout + setup.delay,
             reconnect: false,
+            give_up: Some((self.timeout + setup.delay) * TIMEOUTS),
+            ..Plan::default()
         }
     }
 

@@ -43,6 +43,7 @@ impl Pace {
             duration: self.duration,
             timeout,
             reconnect,
+            ..Plan::default()
         }
     }
 }

@@ -128,5 +128,9 @@ pub(super) fn dialer(way: &Way, target: &mut Target, timeout: Duration) -> Resul
         }
     }
     let source = way.source.map(|ip| (ip, 0).into());
-    Ok(Dialer { addresses, options: ConnectOptions { source, dscp: way.dscp }, timeout })
+    Ok(Dialer {
+        addresses,
+        options: ConnectOptions { source, dscp: way.dscp, ..ConnectOptions::default() },
+        timeout,
+    })
 }

@@ -1,6 +1,7 @@
 //! The echo protocol (RFC 862): what was sent comes back, in order.
 
-use super::stream::{Codec, Decoded};
+use super::attempts::LONGEST_PACKET;
+use super::codec::{Codec, Decoded};
 
 /// Bytes at a payload's start that carry its probe's number, so that no two
 /// neighbouring payloads are alike and a byte too many or too few is seen.
@@ -98,6 +99,11 @@ impl Codec for EchoCodec {
     fn reset(&mut self, next: u64) {
         self.expected = next;
         self.offset = 0;
+    }
+
+    fn scout(&mut self) -> Option<Vec<u8>> {
+        let length = self.payload.len().min(LONGEST_PACKET);
+        Some(self.payload(0)[..length].to_vec())
     }
 }
 

@@ -96,6 +96,7 @@ mod tests {
                 duration: None,
                 timeout: Duration::from_secs(20),
                 reconnect: false,
+                ..Plan::default()
             };
             let mut link = StreamLink::new(EchoCodec::new(size), dialer, connected, extras);
             link.join(gate.share(place)).unwrap();

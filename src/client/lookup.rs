@@ -36,6 +36,14 @@ impl LookUp {
             return;
         }
         self.failures = 0;
+        self.begin();
+    }
+
+    /// Looks the name up now, unless that is under way.
+    pub fn begin(&mut self) {
+        if self.under_way.is_some() {
+            return;
+        }
         match self.start() {
             Ok(under_way) => self.under_way = Some(under_way),
             Err(error) => log::warn!("cannot look {} up again: {error}", self.host),
@@ -45,6 +53,11 @@ impl LookUp {
     fn start(&self) -> io::Result<JoinHandle<Result<Vec<SocketAddr>, ResolveError>>> {
         let (host, port, family) = (self.host.clone(), self.port, self.family);
         thread::Builder::new().spawn(move || resolve(&host, port, family))
+    }
+
+    /// Whether a look-up has begun whose result was not taken.
+    pub fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
     }
 
     /// What a look-up has brought since the last time it was asked for.

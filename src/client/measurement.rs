@@ -4,8 +4,8 @@
 use std::fmt;
 use std::io;
 
+use super::codec::{Codec, Decoded};
 use super::message::ask;
-use super::stream::{Codec, Decoded};
 use crate::clock::Mono;
 use crate::net::Stream;
 use crate::wire::measurement::{Reply, Setup};

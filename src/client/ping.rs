@@ -18,7 +18,7 @@ use crate::os::icmp::RawIcmp;
 use crate::os::poll::{self, Interest, MAX_WATCHED};
 use crate::os::{clock, socket};
 use crate::probe::link::TcpTotals;
-use crate::probe::{Arrival, Detail, Ended, Failure, Link, PingDetail, Reopened, Single, What};
+use crate::probe::{Arrival, Detail, Ended, Failure, Link, PingDetail, Single, What};
 use crate::text::timestamp::rfc3339;
 use crate::wire::icmp::{IcmpError, Quoted};
 use crate::wire::ping::{self, Answer};
@@ -423,15 +423,6 @@ impl Link for PingLink {
             Some((at, single)) => Arrival { at, what: What::Single(single) },
             None => Arrival { at, what: What::Nothing },
         }
-    }
-
-    fn pause(&mut self, until: Mono) -> Mono {
-        clock::sleep_until(until)
-    }
-
-    /// There is no connection that all probes share.
-    fn reopen(&mut self, _until: Mono) -> Reopened {
-        Reopened::Pending { at: clock::now() }
     }
 
     fn anchor(&mut self) -> Anchor {

@@ -6,52 +6,24 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Range;
 
+use super::attempts::Attempt;
+use super::codec::{Codec, Decoded};
 use super::kernel_stamps::KernelStamps;
+use super::lookup::LookUp;
+use super::totals::{Retransmits, add, look};
 use crate::clock::{Anchor, Mono};
 use crate::net::dial::Connected;
+use crate::net::stream::LONGEST_WAIT;
 use crate::net::together::Share;
-use crate::net::{Dial, Dialer, Heard, Stream, Waiting};
-use crate::os::clock;
+use crate::net::{Dialer, Heard, Stream, Waiting};
+use crate::os::poll::{self, Interest};
+use crate::os::{clock, socket};
 use crate::probe::link::TcpTotals;
-use crate::probe::{Arrival, Detail, DropCause, Link, Reopened, What};
+use crate::probe::{Act, Arrival, Attempted, Detail, Done, DropCause, Link, What};
 use crate::wire::tcp_info::TcpInfo;
-
-/// What the bytes that came mean.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decoded {
-    /// A reply is not complete yet.
-    More,
-    /// The oldest outstanding probe's reply is complete, and right.
-    Reply,
-    /// What came in its place is wrong.
-    Corrupt,
-    /// Bytes came though no probe is outstanding.
-    Unasked,
-    /// The peer says, in its protocol, that it ends the session.
-    Refused(String),
-}
-
-/// A protocol on a byte stream, without sockets or time.
-pub trait Codec {
-    /// All bytes of a probe. It is asked again when the probe could only be
-    /// sent in part, and gives the same bytes then.
-    fn encode(&mut self, number: u64) -> &[u8];
-
-    /// Takes bytes in the order in which they came, at most to the end of one
-    /// reply, and tells how many it took. `sent` is the last probe of which
-    /// anything was sent.
-    fn decode(&mut self, bytes: &[u8], sent: u64) -> (usize, Decoded);
-
-    /// A new connection: the next reply will be the one to probe `next`.
-    fn reset(&mut self, next: u64);
-
-    /// The peer has closed. What bytes without an end mean now, if anything.
-    fn at_end(&mut self) -> Option<String> {
-        None
-    }
-}
 
 /// What a link does besides sending and receiving.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,9 +50,16 @@ pub struct StreamLink<C> {
     codec: C,
     dialer: Dialer,
     stream: Option<Stream>,
-    dial: Option<Dial>,
-    /// Which of the dialer's addresses the next attempt goes to.
+    /// Where the connection goes, or went.
+    remote: SocketAddr,
+    /// Other connections that are tried.
+    attempts: Vec<Attempt>,
+    /// News of them, not handed over yet.
+    news: VecDeque<(Mono, Attempted)>,
+    /// Which of the name's other addresses is tried next.
     turn: usize,
+    /// Looks the name up again.
+    look_up: Option<LookUp>,
     buffer: Vec<u8>,
     /// What of the buffer was read and not yet decoded.
     undecoded: Range<usize>,
@@ -112,8 +91,11 @@ impl<C: Codec> StreamLink<C> {
             codec,
             dialer,
             stream: None,
-            dial: None,
+            remote: connected.address,
+            attempts: Vec::new(),
+            news: VecDeque::new(),
             turn: 0,
+            look_up: None,
             buffer: vec![0; BUFFER],
             undecoded: 0..0,
             at: connected.at,
@@ -156,6 +138,12 @@ impl<C: Codec> StreamLink<C> {
         }
     }
 
+    /// The name is looked up again when that is asked for.
+    #[must_use]
+    pub fn with_look_up(self, look_up: Option<LookUp>) -> Self {
+        Self { look_up, ..self }
+    }
+
     /// What the peer said when it ended the session in its protocol's words.
     pub fn refusal(&self) -> Option<&str> {
         self.refusal.as_deref()
@@ -167,7 +155,8 @@ impl<C: Codec> StreamLink<C> {
     }
 
     fn take(&mut self, connected: Connected) {
-        self.at = connected.at;
+        self.at = self.at.max(connected.at);
+        self.remote = connected.address;
         let mut stream = connected.stream.waiting(self.extras.waiting);
         self.stamps = if self.extras.kernel_stamps { KernelStamps::ask(&mut stream) } else { None };
         if let Some(share) = &self.share {
@@ -311,19 +300,117 @@ impl<C: Codec> StreamLink<C> {
         What::Down(DropCause::Refused(text))
     }
 
-    fn start_dial(&mut self) -> Result<Dial, Reopened> {
-        self.close();
-        let count = self.dialer.addresses.len().max(1);
-        let address = self.dialer.addresses[self.turn % count];
-        Dial::start(&self.dialer, address).map_err(|error| self.failed(&error))
+    /// Waits for the connection and for all attempts.
+    fn listen_to_all(&mut self, until: Mono) -> Option<What> {
+        let until = until.min(self.at + LONGEST_WAIT);
+        let for_room = !self.unsent.is_empty() && self.write_error.is_none();
+        let main = self.stream.as_ref().map(|stream| {
+            if for_room { Interest::both(stream.as_fd()) } else { stream.interest() }
+        });
+        let others = self.attempts.iter().filter_map(Attempt::interest);
+        let mut interests: Vec<Interest<'_>> = main.into_iter().chain(others).collect();
+        if interests.is_empty() {
+            self.at = clock::sleep_until(until);
+            return None;
+        }
+        if let Err(error) = poll::wait(&mut interests, until) {
+            log::error!("cannot wait: {error}");
+        }
+        let at = clock::now();
+        self.at = at;
+        let ready: Vec<bool> =
+            interests.iter().map(|found| found.readable || found.writable).collect();
+        drop(interests);
+        let mut ready = ready.into_iter();
+        if self.stream.is_some() && ready.next() == Some(true) {
+            return self.listen(Mono(0)).or_else(|| self.decode());
+        }
+        let mut scratch = [0; 4096];
+        for (attempt, _) in self.attempts.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
+            if let Some(news) = attempt.serve(at, &mut scratch) {
+                if let Some(share) = &self.share {
+                    watched(attempt.watch(share));
+                }
+                self.news.push_back(news);
+            }
+        }
+        self.attempts.retain(|attempt| attempt.as_fd().is_some());
+        None
     }
 
-    fn failed(&mut self, error: &io::Error) -> Reopened {
-        let count = self.dialer.addresses.len().max(1);
-        let address = self.dialer.addresses[self.turn % count];
+    /// What else is to be told, if anything.
+    fn told(&mut self) -> Option<Arrival> {
+        if let Some((at, attempted)) = self.news.pop_front() {
+            return Some(Arrival { at, what: What::Attempt(Box::new(attempted)) });
+        }
+        let addresses = self.look_up.as_mut().and_then(LookUp::fresh)?;
+        let moved = !addresses.contains(&self.remote);
+        let known = self.dialer.addresses == addresses;
+        self.dialer.addresses.clone_from(&addresses);
+        let what = What::Addresses(addresses.into_boxed_slice());
+        (moved && !known).then_some(Arrival { at: self.at, what })
+    }
+
+    /// Where an attempt goes: to the connection's own address while the name has
+    /// it, or to the others in turn.
+    fn target(&mut self, elsewhere: bool) -> Option<SocketAddr> {
+        let addresses = &self.dialer.addresses;
+        let own = if addresses.contains(&self.remote) { Some(&self.remote) } else { None };
+        let own = own.or(addresses.first()).copied();
+        if !elsewhere {
+            return own;
+        }
+        let others = addresses.iter().filter(|address| Some(**address) != own);
+        let count = others.clone().count();
         self.turn += 1;
-        self.at = clock::now();
-        Reopened::Failed { at: self.at, address, why: error.to_string() }
+        others.copied().nth(self.turn.checked_rem(count)?)
+    }
+
+    fn attempt(&mut self, id: u32, from: Option<SocketAddr>, elsewhere: bool) -> Done {
+        let packet = self.codec.scout();
+        let (Some(remote), Some(packet)) = (self.target(elsewhere), packet) else {
+            return Done::Nowhere;
+        };
+        match Attempt::start(&self.dialer, id, from, remote, packet) {
+            Ok(attempt) => {
+                if let Some(share) = &self.share {
+                    watched(attempt.watch(share));
+                }
+                self.attempts.push(attempt);
+            }
+            Err(failed) => self.news.push_back((clock::now(), failed)),
+        }
+        Done::Done
+    }
+
+    fn remove(&mut self, id: u32) -> Option<Attempt> {
+        let place = self.attempts.iter().position(|attempt| attempt.id == id)?;
+        Some(self.attempts.remove(place))
+    }
+
+    fn adopt(&mut self, id: u32) -> Done {
+        let Some(connected) = self.remove(id).and_then(Attempt::into_connected) else {
+            return Done::Nowhere;
+        };
+        let connection = connected.connection();
+        self.close();
+        self.take(connected);
+        Done::Up(connection)
+    }
+
+    fn look(&self) -> Done {
+        let Some(info) = self.stream.as_ref().and_then(Stream::tcp_info) else {
+            return Done::Done;
+        };
+        Done::Looked(look(&info))
+    }
+
+    /// Ends the connection at once, with a reset.
+    fn abort(&mut self) {
+        if let Some(stream) = &self.stream {
+            watched(socket::reset_on_close(stream.as_fd()));
+        }
+        self.close();
     }
 }
 
@@ -331,55 +418,6 @@ impl<C: Codec> StreamLink<C> {
 fn watched(result: io::Result<()>) {
     if let Err(error) = result {
         log::error!("cannot wait for a connection: {error}");
-    }
-}
-
-/// A run's totals with one more connection's figures.
-fn add(former: &TcpTotals, info: &TcpInfo) -> TcpTotals {
-    let retransmits = match (former.retransmits, info.retransmits) {
-        (None, None) => None,
-        (before, now) => Some(before.unwrap_or(0) + u64::from(now.unwrap_or(0))),
-    };
-    let min_rtt_us = match (former.min_rtt_us, info.min_rtt_us) {
-        (Some(before), Some(now)) => Some(before.min(now)),
-        (before, now) => before.or(now),
-    };
-    TcpTotals {
-        retransmits,
-        rtt_us: info.rtt_us.or(former.rtt_us),
-        min_rtt_us,
-        cwnd: info.cwnd.or(former.cwnd),
-        mss: info.mss.or(former.mss),
-        congestion_control: former.congestion_control.clone(),
-    }
-}
-
-/// Which outstanding probes had to wait for a segment to be sent again: the
-/// kernel's counter at each send, to be compared with the one at its reply.
-/// Runs of probes with the same counter are kept as one, so that this stays
-/// small however many are outstanding.
-#[derive(Debug, Default)]
-struct Retransmits {
-    at_send: VecDeque<(u32, u64)>,
-}
-
-impl Retransmits {
-    fn on_send(&mut self, info: &TcpInfo) {
-        let counter = info.retransmits.unwrap_or(0);
-        match self.at_send.back_mut() {
-            Some((last, probes)) if *last == counter => *probes += 1,
-            _ => self.at_send.push_back((counter, 1)),
-        }
-    }
-
-    fn on_reply(&mut self, info: &TcpInfo) -> bool {
-        let Some((counter, probes)) = self.at_send.front_mut() else { return false };
-        let retransmitted = info.retransmits.unwrap_or(0) > *counter;
-        *probes -= 1;
-        if *probes == 0 {
-            self.at_send.pop_front();
-        }
-        retransmitted
     }
 }
 
@@ -406,45 +444,47 @@ impl<C: Codec> Link for StreamLink<C> {
 
     #[inline]
     fn receive(&mut self, until: Mono) -> Arrival {
-        let what = self.decode().or_else(|| self.listen(until)).or_else(|| self.decode());
+        let alone = self.stream.is_some() && self.attempts.is_empty();
+        let looking_up = self.look_up.as_ref().is_some_and(LookUp::is_under_way);
+        if (!alone || looking_up || !self.news.is_empty())
+            && let Some(told) = self.told()
+        {
+            return told;
+        }
+        let what = self
+            .decode()
+            .or_else(|| if alone { self.listen(until) } else { self.listen_to_all(until) });
+        let what = what.or_else(|| self.decode());
         Arrival { at: self.at, what: what.unwrap_or(What::Nothing) }
     }
 
     fn pending(&self) -> bool {
-        !self.undecoded.is_empty()
+        !(self.undecoded.is_empty() && self.news.is_empty())
     }
 
     fn finish(&mut self) {
         self.close();
-        self.dial = None;
+        self.attempts.clear();
     }
 
-    fn pause(&mut self, until: Mono) -> Mono {
-        self.at = self.extras.waiting.pause(until);
-        self.at
-    }
-
-    fn reopen(&mut self, until: Mono) -> Reopened {
-        let dial = match self.dial.take().map_or_else(|| self.start_dial(), Ok) {
-            Ok(dial) => dial,
-            Err(failed) => return failed,
-        };
-        match dial.wait(until) {
-            Ok(Ok(connected)) => {
-                let Connected { address, took, at, .. } = connected;
-                self.take(connected);
-                Reopened::Up { at, address, connect: took }
-            }
-            Ok(Err(dial)) => {
-                if let Some(share) = &self.share {
-                    watched(share.watch(dial.as_fd(), true));
+    fn act(&mut self, act: Act) -> Done {
+        match act {
+            Act::Attempt { id, from, elsewhere } => return self.attempt(id, from, elsewhere),
+            Act::Abandon(id) => {
+                if let Some(attempt) = self.remove(id) {
+                    attempt.abort();
                 }
-                self.dial = Some(dial);
-                self.at = clock::now();
-                Reopened::Pending { at: self.at }
             }
-            Err(error) => self.failed(&error),
+            Act::Abort => self.abort(),
+            Act::Adopt(id) => return self.adopt(id),
+            Act::Look => return self.look(),
+            Act::Resolve => {
+                if let Some(look_up) = &mut self.look_up {
+                    look_up.begin();
+                }
+            }
         }
+        Done::Done
     }
 
     fn anchor(&mut self) -> Anchor {

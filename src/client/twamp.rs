@@ -7,7 +7,7 @@ use crate::clock::{Anchor, Mono, Wall};
 use crate::net::{Datagram, DatagramSocket};
 use crate::os::clock::{self, Trust};
 use crate::probe::link::TcpTotals;
-use crate::probe::{Arrival, Detail, Ended, Link, Reopened, Single, TwampDetail, What};
+use crate::probe::{Arrival, Detail, Ended, Link, Single, TwampDetail, What};
 use crate::wire::ntp::{ErrorEstimate, Timestamp};
 use crate::wire::stamp::{self, TestResult};
 use crate::wire::twamp_test::{LARGEST, ReflectorPacket, SENDER, SenderPacket};
@@ -214,16 +214,6 @@ impl Link for TwampLink {
         let at = self.at;
         self.compare_clocks();
         Arrival { at, what }
-    }
-
-    fn pause(&mut self, until: Mono) -> Mono {
-        self.at = clock::sleep_until(until);
-        self.at
-    }
-
-    /// There is no connection.
-    fn reopen(&mut self, _until: Mono) -> Reopened {
-        Reopened::Pending { at: clock::now() }
     }
 
     fn anchor(&mut self) -> Anchor {

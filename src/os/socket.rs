@@ -112,6 +112,8 @@ pub struct ConnectOptions {
     pub source: Option<SocketAddr>,
     /// Differentiated services code point (RFC 2474), 0 to 63.
     pub dscp: Option<u8>,
+    /// Whether the source port may be one that a connection just had.
+    pub reuse_address: bool,
 }
 
 /// Creates a TCP socket that is ready to connect to `address`.
@@ -123,6 +125,10 @@ pub fn unconnected(address: &SocketAddr, options: &ConnectOptions) -> io::Result
     let socket = tcp_socket(address)?;
     if let Some(dscp) = options.dscp {
         set_dscp(socket.as_fd(), address.is_ipv4(), dscp)?;
+    }
+    if options.reuse_address {
+        let on: libc::c_int = 1;
+        set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &on)?;
     }
     if let Some(source) = &options.source {
         bind(socket.as_fd(), source)?;
@@ -157,6 +163,16 @@ pub fn start_connect(socket: &TcpStream, address: &SocketAddr) -> io::Result<boo
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Has the socket's end be a reset, at once, whatever is still under way.
+///
+/// # Errors
+///
+/// What `setsockopt` says.
+pub fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    set_option(socket, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
 }
 
 /// Whether an error says that a destination cannot be reached just now: on a
@@ -304,7 +320,7 @@ mod tests {
         let listener = listen(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false, 8).unwrap();
         let target = listener.local_addr().unwrap();
         let source = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 9), 0));
-        let options = ConnectOptions { source: Some(source), dscp: Some(46) };
+        let options = ConnectOptions { source: Some(source), dscp: Some(46), reuse_address: true };
         let stream = unconnected(&target, &options).unwrap();
         start_connect(&stream, &target).unwrap();
         assert_eq!(stream.local_addr().unwrap().ip(), source.ip());

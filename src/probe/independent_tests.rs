@@ -8,7 +8,7 @@ fn machine(count: u64, most: usize) -> Independent {
         count,
         duration: None,
         timeout: Duration::from_millis(100),
-        reconnect: true,
+        ..Plan::default()
     };
     Independent::new(plan, Mono(0), most, true)
 }
@@ -37,7 +37,7 @@ fn play(machine: &mut Independent) -> (Vec<Output>, Option<Mono>) {
                 }
             }
             Step::Finish => return (outputs, None),
-            other => panic!("{other:?}"),
+            Step::Act(act) => panic!("{act:?}"),
         }
     }
 }

@@ -23,7 +23,7 @@
 //! those of another lane than the last. A lane that has finished is left alone,
 //! and the run ends with the last of them.
 
-use super::link::{Link, Reopened};
+use super::link::Link;
 use super::outlet::{Outlet, Output, Standing};
 use super::run::{CLOCK_CHECK, Control, Machine, Order, standing};
 use super::tracker::Step;
@@ -95,21 +95,12 @@ impl<L: Link, M: Machine> Lane<L, M> {
                 self.look = self.link.pending();
                 self.machine.on_arrival(arrival);
             }
-            Step::Reopen(until) if self.look || until <= now => {
-                let reopened = self.link.reopen(Mono(0));
-                self.look = false;
-                self.machine.on_reopened(reopened);
+            Step::Act(act) => {
+                let done = self.link.act(act);
+                self.look |= self.link.pending();
+                self.machine.on_done(act, done);
             }
-            Step::Reopen(until) => {
-                let reopened = self.link.reopen(Mono(0));
-                let pending = matches!(reopened, Reopened::Pending { .. });
-                self.machine.on_reopened(reopened);
-                if pending {
-                    self.waits = Some((now, until));
-                }
-                return !pending;
-            }
-            Step::Receive(until) | Step::Pause(until) => {
+            Step::Receive(until) => {
                 self.waits = Some((now, until));
                 return false;
             }

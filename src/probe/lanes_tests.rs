@@ -59,14 +59,6 @@ impl Link for Script {
         Arrival { at: Mono(world.now), what: what.map_or(What::Nothing, |(_, what)| what) }
     }
 
-    fn pause(&mut self, _until: Mono) -> Mono {
-        panic!("a lane among several never waits alone")
-    }
-
-    fn reopen(&mut self, _until: Mono) -> Reopened {
-        Reopened::Pending { at: Mono(self.world.borrow().now) }
-    }
-
     fn finish(&mut self) {
         self.world.borrow_mut().under_way[self.place].clear();
     }
@@ -140,6 +132,7 @@ fn plan(frequency_ms: u64, count: u64) -> Plan {
         duration: None,
         timeout: Duration::from_millis(500),
         reconnect: false,
+        ..Plan::default()
     }
 }
 

@@ -47,6 +47,10 @@ pub enum What {
     Nothing,
     /// The connection has ended.
     Down(DropCause),
+    /// News of an attempt that an [`Act`] began.
+    Attempt(Box<Attempted>),
+    /// The name leads elsewhere now.
+    Addresses(Box<[SocketAddr]>),
 }
 
 /// What a wait brought, and when.
@@ -58,32 +62,91 @@ pub struct Arrival {
     pub what: What,
 }
 
-/// How an attempt to connect again stands.
+/// Something to be done with connections beside the probes themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Begin a new connection with one packet that must be answered.
+    Attempt {
+        /// What it is called from now on.
+        id: u32,
+        /// The local address and port to come from; any port where there is none.
+        from: Option<SocketAddr>,
+        /// To another address of the name than the connection's.
+        elsewhere: bool,
+    },
+    /// End an attempt at once.
+    Abandon(u32),
+    /// End the connection at once, with a reset.
+    Abort,
+    /// An attempt that was answered becomes the connection.
+    Adopt(u32),
+    /// Ask the kernel how the connection stands.
+    Look,
+    /// Look the name up again, in the background.
+    Resolve,
+}
+
+/// What came of an [`Act`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// It is done, or the link has no such thing.
+    Done,
+    /// An attempt could not begin because there is nowhere to go.
+    Nowhere,
+    /// How the connection stands.
+    Looked(Look),
+    /// The new connection.
+    Up(Connection),
+}
+
+/// What the kernel tells of a connection that is silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Look {
+    /// Segments sent again so far.
+    pub copies: Option<u32>,
+    /// Time since the peer's kernel acknowledged anything.
+    pub acknowledged_before: Option<Duration>,
+    /// It misses nothing that was sent: no segment is being sent again.
+    pub nothing_missing: bool,
+}
+
+/// A connection that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// When its handshake had ended.
+    pub at: Mono,
+    /// This side's address and port.
+    pub local: Option<SocketAddr>,
+    /// The other side's.
+    pub remote: SocketAddr,
+    /// How long its handshake took.
+    pub connect: Duration,
+}
+
+/// How an attempt fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reopened {
-    /// Connected.
-    Up {
-        /// When the handshake had ended.
-        at: Mono,
-        /// Where to.
-        address: SocketAddr,
-        /// How long the handshake took.
-        connect: Duration,
-    },
-    /// The attempt failed.
-    Failed {
-        /// When.
-        at: Mono,
-        /// Where to.
-        address: SocketAddr,
-        /// Why.
-        why: String,
-    },
-    /// Still under way.
-    Pending {
-        /// When the wait ended.
-        at: Mono,
-    },
+pub enum Progress {
+    /// Its handshake has ended.
+    Connected,
+    /// Its packet came back.
+    Answered,
+    /// The local port cannot be used, by this host's own fault.
+    PortTaken(String),
+    /// It has ended without an answer.
+    Failed(String),
+}
+
+/// News of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempted {
+    /// Which.
+    pub id: u32,
+    /// This side's address and port.
+    pub local: Option<SocketAddr>,
+    /// Where to.
+    pub remote: SocketAddr,
+    /// How it fares.
+    pub progress: Progress,
 }
 
 /// What the kernel knows over all connections of a run.
@@ -122,11 +185,12 @@ pub trait Link {
     /// The run over this link has ended: nothing of it is waited for any more.
     fn finish(&mut self) {}
 
-    /// Waits without listening, at most until `until`.
-    fn pause(&mut self, until: Mono) -> Mono;
-
-    /// Begins to connect again, or goes on with it, at most until `until`.
-    fn reopen(&mut self, until: Mono) -> Reopened;
+    /// Does something with connections. A link without a connection that all
+    /// probes share does nothing.
+    fn act(&mut self, act: Act) -> Done {
+        let _ = act;
+        Done::Done
+    }
 
     /// Both clocks, read together.
     fn anchor(&mut self) -> Anchor;

@@ -4,6 +4,7 @@
 mod count;
 pub mod detail;
 pub mod directions;
+pub mod event;
 pub mod finding;
 pub mod gaps;
 pub mod independent;
@@ -11,6 +12,7 @@ pub mod lanes;
 pub mod link;
 pub mod outlet;
 pub mod recorder;
+mod rescue;
 pub mod run;
 pub mod sample;
 pub mod schedule;
@@ -21,9 +23,12 @@ pub mod tracker;
 pub use count::Losses;
 pub use detail::{Detail, Failure, KernelTimes, PingDetail, TwampDetail};
 pub use directions::{Direction, Directions};
+pub use event::{Blame, DropsBy, Event, EventKind, Events, Fate};
 pub use finding::{Finding, findings};
 pub use independent::Independent;
-pub use link::{Arrival, Ended, Link, Reopened, Single, What};
+pub use link::{
+    Act, Arrival, Attempted, Connection, Done, Ended, Link, Look, Progress, Single, What,
+};
 pub use outlet::{Delivery, Inlet, Outlet, Output, Standing, outlet};
 pub use recorder::Recorder;
 pub use run::{Control, Machine, Order, run};

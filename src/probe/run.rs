@@ -1,6 +1,6 @@
 //! The loop itself: ask the machine, do it, tell the machine.
 
-use super::link::{Arrival, Link, Reopened};
+use super::link::{Act, Arrival, Done, Link};
 use super::outlet::{Outlet, Output, Standing};
 use super::tracker::Step;
 use crate::clock::Mono;
@@ -41,9 +41,9 @@ pub trait Machine {
     /// it took much longer, this host stood still.
     fn on_wait_over(&mut self, began: Mono, until: Mono);
 
-    /// An attempt to connect again stands so.
-    fn on_reopened(&mut self, reopened: Reopened) {
-        let _ = reopened;
+    /// What was to be done with connections is done.
+    fn on_done(&mut self, act: Act, done: Done) {
+        let _ = (act, done);
     }
 }
 
@@ -92,15 +92,7 @@ pub fn run(
                 machine.on_arrival(link.receive(until));
                 machine.on_wait_over(began, until);
             }
-            Step::Pause(until) => {
-                let (began, until) = before_wait(machine, outlet, until);
-                machine.on_time(link.pause(until));
-                machine.on_wait_over(began, until);
-            }
-            Step::Reopen(until) => {
-                let (_, until) = before_wait(machine, outlet, until);
-                machine.on_reopened(link.reopen(until));
-            }
+            Step::Act(act) => machine.on_done(act, link.act(act)),
             Step::Report => {}
             Step::Finish => break,
         }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::detail::Detail;
+use super::event::Event;
+use super::link::{Attempted, Connection};
 use crate::clock::{Mono, nanos};
 
 /// What became of one probe.
@@ -94,13 +96,20 @@ pub enum DropCause {
     Reset,
     /// The kernel gave up sending the same bytes again.
     KernelTimeout,
-    /// Not one byte came for three time-outs while replies were due.
-    Silent {
-        /// How long it was silent.
+    /// A reply was not there in time, and this protocol waits no longer.
+    NoReply {
+        /// How long it was waited for.
         span: Duration,
-        /// Probes that waited for their reply.
-        outstanding: usize,
     },
+    /// Other connections were answered, and this one stayed silent.
+    GivenUp {
+        /// How long it was silent in all.
+        silent: Duration,
+        /// The kernel had sent again meanwhile, over a path that worked.
+        sent_again: bool,
+    },
+    /// Only connections to another address of the name are answered.
+    OtherAddress,
     /// A reply was not what had been sent.
     Corrupt {
         /// The probe in whose place it came.
@@ -110,8 +119,6 @@ pub enum DropCause {
     Unasked,
     /// The peer ended the session in its protocol's own words.
     Refused(String),
-    /// More probes waited for replies than this program keeps in mind.
-    TooManyOutstanding,
     /// Something else, in the system's words.
     Other(String),
 }
@@ -134,15 +141,27 @@ impl fmt::Display for DropCause {
             Self::Closed => f.write_str("closed by the peer"),
             Self::Reset => f.write_str("reset by the peer or something on the path"),
             Self::KernelTimeout => f.write_str("kernel time-out: nothing was acknowledged"),
-            Self::Silent { span, outstanding } => {
-                write!(f, "no byte for {} s with {outstanding} unanswered", span.as_secs_f64())
+            Self::NoReply { span } => {
+                write!(f, "no whole reply within {} s", span.as_secs_f64())
             }
+            Self::GivenUp { silent, sent_again } => {
+                let silent = silent.as_secs_f64();
+                let why = if *sent_again {
+                    "what the kernel sent again stayed unanswered"
+                } else {
+                    "the kernel did not send again for 30 s"
+                };
+                write!(
+                    f,
+                    "given up after {silent:.1} s: other connections are answered, on this one {why}"
+                )
+            }
+            Self::OtherAddress => f.write_str("given up: only another address of the name answers"),
             Self::Corrupt { number } => {
                 write!(f, "the reply to packet {number} is not what was sent")
             }
             Self::Unasked => f.write_str("bytes came that were never asked for"),
             Self::Refused(text) => write!(f, "the peer answered {text:?}"),
-            Self::TooManyOutstanding => f.write_str("too many packets unanswered"),
             Self::Other(text) => f.write_str(text),
         }
     }
@@ -198,43 +217,51 @@ pub enum Notice {
     Down {
         /// When that was seen.
         at: Mono,
-        /// Since when nothing got through: the first unanswered send, or `at`.
-        since: Mono,
         /// How long the connection had stood.
         lived: Duration,
+        /// Its own address and port.
+        local: Option<SocketAddr>,
         /// Why.
         cause: DropCause,
     },
-    /// An attempt to connect again failed.
+    /// News of an attempt to connect: a scout, or a new connection.
     Attempt {
-        /// When it failed.
+        /// When.
         at: Mono,
-        /// Counts from 1 in each outage.
-        number: u32,
-        /// Where to.
-        address: SocketAddr,
-        /// Why it failed.
-        why: String,
-        /// Time until the next attempt.
-        next: Duration,
+        /// What came of it.
+        attempted: Attempted,
     },
-    /// Connected again.
+    /// There is a connection again.
     Up {
         /// When.
         at: Mono,
-        /// Where to.
-        address: SocketAddr,
-        /// Time without a working connection.
-        outage: Duration,
-        /// How long the handshake took.
-        connect: Duration,
+        /// The connection.
+        connection: Connection,
     },
-    /// The run ended while there was no connection.
-    EndedDown {
+    /// A stall or an outage has begun, or a stall has become an outage.
+    Begun(Box<Event>),
+    /// Another connection is answered, and this one is silent still.
+    PathBack {
         /// When.
         at: Mono,
-        /// Time without a working connection so far.
-        outage: Duration,
+        /// How long nothing was answered.
+        after: Duration,
+    },
+    /// Something has ended: all of an event is known.
+    Event(Box<Event>),
+    /// A local port cannot be used again yet, by this host's own fault.
+    PortTaken {
+        /// When that was seen.
+        at: Mono,
+        /// Which, and where to.
+        attempted: Attempted,
+    },
+    /// So many packets wait for a reply that no more are sent until some come.
+    TooManyOutstanding {
+        /// When.
+        at: Mono,
+        /// How many.
+        outstanding: usize,
     },
     /// This host stood still: a wait ended this long after it should have.
     Pause {
@@ -263,6 +290,7 @@ impl Notice {
     /// When it happened, or was seen.
     pub fn at(&self) -> Mono {
         match self {
+            Self::Begun(event) | Self::Event(event) => event.end,
             Self::Overdue { at, .. }
             | Self::Duplicate { at, .. }
             | Self::Reordered { at, .. }
@@ -271,7 +299,9 @@ impl Notice {
             | Self::Down { at, .. }
             | Self::Attempt { at, .. }
             | Self::Up { at, .. }
-            | Self::EndedDown { at, .. }
+            | Self::PathBack { at, .. }
+            | Self::PortTaken { at, .. }
+            | Self::TooManyOutstanding { at, .. }
             | Self::Pause { at, .. }
             | Self::NotRecorded { at, .. }
             | Self::ClockStep { at, .. } => *at,

@@ -18,12 +18,34 @@ pub struct Plan {
     pub timeout: Duration,
     /// Whether a dropped connection is made again.
     pub reconnect: bool,
+    /// Whether other connections are tried while this one is silent.
+    pub scouts: bool,
+    /// Whether a connection is made again from its own local port.
+    pub keep_port: bool,
+    /// The age at which an unanswered probe ends the connection, where the
+    /// protocol waits no longer.
+    pub give_up: Option<Duration>,
+    /// How often the name is looked up again, beside at each reconnect.
+    pub re_resolve: Option<Duration>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            frequency: Duration::from_secs(1),
+            count: 0,
+            duration: None,
+            timeout: Duration::from_secs(5),
+            reconnect: true,
+            scouts: true,
+            keep_port: false,
+            give_up: None,
+            re_resolve: None,
+        }
+    }
 }
 
 impl Plan {
-    /// Silence with probes outstanding that counts as a drop, in time-outs.
-    const SILENT_TIMEOUTS: u32 = 3;
-
     /// Whether each probe waits for the reply to the one before.
     pub fn is_ping_pong(&self) -> bool {
         self.frequency.is_zero()
@@ -38,11 +60,6 @@ impl Plan {
     /// From when on nothing is sent.
     pub fn end(&self, start: Mono) -> Mono {
         self.duration.map_or(Mono::NEVER, |duration| start + duration)
-    }
-
-    /// How long a connection may be silent with probes outstanding.
-    pub fn silence(&self) -> Duration {
-        self.timeout.saturating_mul(Self::SILENT_TIMEOUTS)
     }
 }
 
@@ -81,7 +98,7 @@ mod tests {
             count: 0,
             duration: None,
             timeout: Duration::from_secs(5),
-            reconnect: true,
+            ..Plan::default()
         };
         assert_eq!(plan.due(Mono(7), 1), Mono(7));
         assert_eq!(plan.due(Mono(7), 5000), Mono(4_999_000_007));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::detail::{Detail, KernelTimes};
 use super::directions::Directions;
+use super::event::{Blame, DropsBy, Event, EventKind, Events};
 use super::link::TcpTotals;
 use super::sample::{Notice, Outcome, Sample};
 use crate::clock::{Mono, nanos};
@@ -64,6 +65,10 @@ pub struct Tally {
     pub outage: Duration,
     /// How long connecting took, in nanoseconds.
     pub connect: Summary,
+    /// Stalls, outages and whatever else happened.
+    pub events: Events,
+    /// Drops by who ended the connection.
+    pub drops_by: DropsBy,
     /// Standstills of this host: how many, how long in all, and the longest.
     pub pauses: Pauses,
     /// Packets that are in no figure or in no row: this host did not keep up.
@@ -190,15 +195,33 @@ impl Tally {
     /// Takes in what happened.
     pub fn notice(&mut self, notice: &Notice) {
         match notice {
-            Notice::Down { .. } => self.drops += 1,
-            Notice::Up { outage, connect, .. } => {
+            Notice::Down { cause, .. } => {
+                self.drops += 1;
+                self.drops_by.add(cause);
+            }
+            Notice::Up { connection, .. } => {
                 self.established += 1;
-                self.outage += *outage;
-                self.connect.record(nanos(*connect));
+                self.connect.record(nanos(connection.connect));
                 self.jitter.gap();
             }
-            Notice::EndedDown { outage, .. } => self.outage += *outage,
-            Notice::Pause { span, .. } => self.pauses.add(*span),
+            Notice::Event(event) => {
+                if event.kind == EventKind::Outage {
+                    self.outage += event.span();
+                }
+                self.events.add(event);
+            }
+            Notice::Pause { at, span } => {
+                self.pauses.add(*span);
+                let mut event = Event::new(EventKind::Pause, *at - *span, *at);
+                event.blame = Blame::Here;
+                self.events.add(&event);
+            }
+            Notice::ClockStep { at, by } => {
+                let mut event = Event::new(EventKind::ClockStep, *at, *at);
+                event.clock_step = *by;
+                event.blame = Blame::Here;
+                self.events.add(&event);
+            }
             Notice::Duplicate { sequence, .. } => {
                 self.duplicates += 1;
                 if let (Some(directions), Some(sequence)) = (&mut self.directions, sequence) {
@@ -218,7 +241,12 @@ impl Tally {
                 }
             }
             Notice::NotRecorded { count, .. } => self.not_recorded += count,
-            Notice::Overdue { .. } | Notice::Attempt { .. } | Notice::ClockStep { .. } => {}
+            Notice::Overdue { .. }
+            | Notice::Attempt { .. }
+            | Notice::Begun(_)
+            | Notice::PathBack { .. }
+            | Notice::PortTaken { .. }
+            | Notice::TooManyOutstanding { .. } => {}
         }
     }
 

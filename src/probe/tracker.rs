@@ -3,14 +3,17 @@
 //! decided here, without a clock or a socket.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::detail::Detail;
-use super::link::{Arrival, Reopened, What};
+use super::event::{Event, EventKind};
+use super::link::{Act, Arrival, Connection, Done, What};
 use super::outlet::Output;
+use super::rescue::{Order, Policy, Rescue};
 use super::run::Machine;
 use super::sample::{DropCause, Notice, Outcome, Sample};
-use super::schedule::{BackOff, Plan};
+use super::schedule::Plan;
 use crate::clock::Mono;
 
 /// Unanswered probes kept in mind, 16 bytes each. 1 kHz over a dead path with
@@ -28,10 +31,8 @@ pub enum Step {
     Send(u64),
     /// Wait for a reply until then.
     Receive(Mono),
-    /// Wait without a connection until then.
-    Pause(Mono),
-    /// Connect again, or go on with it until then.
-    Reopen(Mono),
+    /// Do this with connections.
+    Act(Act),
     /// Look at [`Machine::outputs`] and ask again.
     Report,
     /// The run is over.
@@ -47,7 +48,7 @@ struct Outstanding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Up { since: Mono },
-    Down { since: Mono, retry: Mono },
+    Down,
     Over,
 }
 
@@ -81,19 +82,37 @@ pub struct Tracker {
     /// When the last outage ended, if there was one.
     outage_end: Option<Mono>,
     stopping: bool,
-    back_off: BackOff,
-    attempt: u32,
-    dialing: bool,
+    rescue: Rescue,
+    /// When this host went on after it stood still: until then silence is its own.
+    stood_until: Mono,
+    /// When the name is to be looked up again.
+    resolve_at: Mono,
+    /// The bound on what is outstanding was told.
+    full: bool,
     /// What was found out and not yet handed on.
     outputs: Vec<Output>,
     /// The plan's own, kept because they are asked for in every turn.
     end: Mono,
-    silence: Duration,
 }
+
+/// A blocking read comes back at least this often; a wait that ends sooner is
+/// made another way, which costs a system call more.
+const BLOCKED: Duration = Duration::from_millis(600);
 
 impl Tracker {
     /// A run that begins at `start`, its connection made.
     pub fn new(plan: Plan, start: Mono) -> Self {
+        Self::over(plan, start, None)
+    }
+
+    /// The same over this connection.
+    pub fn over(plan: Plan, start: Mono, connection: Option<Connection>) -> Self {
+        let policy = Policy {
+            scouts: plan.scouts,
+            keep_port: plan.keep_port,
+            timeout: plan.timeout,
+            interval: plan.frequency,
+        };
         Self {
             plan,
             start,
@@ -108,12 +127,12 @@ impl Tracker {
             look_first: false,
             outage_end: None,
             stopping: false,
-            back_off: BackOff::default(),
-            attempt: 0,
-            dialing: false,
+            rescue: Rescue::new(policy, connection),
+            stood_until: start,
+            resolve_at: plan.re_resolve.map_or(Mono::NEVER, |span| start + span),
+            full: false,
             outputs: Vec::with_capacity(4),
             end: plan.end(start),
-            silence: plan.silence(),
         }
     }
 
@@ -123,12 +142,12 @@ impl Tracker {
             self.finish_run();
             return self.step();
         }
-        if self.now >= self.silent_at() {
-            self.go_down(DropCause::Silent {
-                span: self.silence,
-                outstanding: self.outstanding.len(),
-            });
+        if self.now >= self.give_up_at() {
+            self.go_down(DropCause::NoReply { span: self.plan.give_up.unwrap_or_default() });
             return self.step();
+        }
+        if let Some(step) = self.step_rescue() {
+            return step;
         }
         if let Some(overdue) = self.outstanding.get(self.overdue)
             && self.now >= overdue.sent + self.plan.timeout
@@ -154,7 +173,53 @@ impl Tracker {
         Step::Receive(self.wake(due, over))
     }
 
-    fn step_down(&mut self, retry: Mono) -> Step {
+    /// What is to be done about silence, if anything.
+    #[inline]
+    fn step_rescue(&mut self) -> Option<Step> {
+        if self.now >= self.resolve_at {
+            self.resolve_at = self.now + self.plan.re_resolve.unwrap_or_default();
+            return Some(Step::Act(Act::Resolve));
+        }
+        if self.rescue.is_idle() && self.now < self.stall_at() {
+            return None;
+        }
+        if let (State::Up { .. }, Some(since)) = (self.state, self.silent_since()) {
+            self.rescue.watch(self.now, since, since.max(self.stood_until));
+        }
+        let order = self.rescue.step(self.now);
+        let told = self.tell_rescue();
+        match order {
+            Some(Order::Act(act)) => Some(Step::Act(act)),
+            Some(Order::GiveUp(cause)) => {
+                self.go_down(cause);
+                Some(self.step())
+            }
+            None => told.then_some(Step::Report),
+        }
+    }
+
+    fn tell_rescue(&mut self) -> bool {
+        let notices = self.rescue.notices();
+        let any = !notices.is_empty();
+        self.outputs.extend(notices.drain(..).map(Output::Notice));
+        any
+    }
+
+    /// Since when nothing came though something is due.
+    #[inline]
+    fn silent_since(&self) -> Option<Mono> {
+        self.outstanding.front().map(|oldest| oldest.sent.max(self.heard))
+    }
+
+    /// When silence becomes a stall.
+    #[inline]
+    fn stall_at(&self) -> Mono {
+        let since = self.silent_since().filter(|_| self.rescue.connection().is_some());
+        let since = since.map(|since| since.max(self.stood_until));
+        since.map_or(Mono::NEVER, |since| since + self.rescue.stall_after())
+    }
+
+    fn step_down(&mut self) -> Step {
         if self.sending_is_over() {
             self.finish_run();
             return self.step();
@@ -164,13 +229,10 @@ impl Tracker {
             self.never_sent(due);
             return Step::Report;
         }
-        let until = due.min(self.end);
-        if self.dialing || retry <= self.now {
-            self.dialing = true;
-            Step::Reopen(until)
-        } else {
-            Step::Pause(until.min(retry))
+        if let Some(step) = self.step_rescue() {
+            return step;
         }
+        Step::Receive(due.min(self.end).min(self.rescue.wake()))
     }
 
     /// The next probe fell due while there was no connection.
@@ -194,12 +256,21 @@ impl Tracker {
         let last = if over { self.last_sent + self.plan.timeout } else { Mono::NEVER };
         let end = self.end;
         let end = if end > self.now { end } else { Mono::NEVER };
-        due.min(overdue).min(self.silent_at()).min(last).min(end)
+        // A stall is noticed soon enough when a blocking read comes back.
+        let stall = if self.rescue.is_idle() {
+            self.stall_at().max(self.now + BLOCKED)
+        } else {
+            self.rescue.wake()
+        };
+        let others = last.min(end).min(self.give_up_at()).min(self.resolve_at);
+        due.min(overdue).min(stall).min(others)
     }
 
     /// When the next probe is due; never, while a ping-pong reply is out.
     fn due(&self) -> Mono {
-        if !self.plan.is_ping_pong() {
+        if self.outstanding.len() >= MAX_OUTSTANDING {
+            Mono::NEVER
+        } else if !self.plan.is_ping_pong() {
             self.plan.due(self.start, self.next)
         } else if self.outstanding.is_empty() {
             self.free_since
@@ -214,11 +285,12 @@ impl Tracker {
         self.stopping || all_sent || next >= self.end
     }
 
-    /// When silence becomes a drop.
-    fn silent_at(&self) -> Mono {
-        self.outstanding
-            .front()
-            .map_or(Mono::NEVER, |oldest| oldest.sent.max(self.heard) + self.silence)
+    /// When an unanswered probe ends the connection.
+    fn give_up_at(&self) -> Mono {
+        match (self.plan.give_up, self.outstanding.front()) {
+            (Some(span), Some(oldest)) => oldest.sent + span,
+            _ => Mono::NEVER,
+        }
     }
 
     /// The oldest outstanding probe's number.
@@ -238,23 +310,22 @@ impl Tracker {
     }
 
     fn on_reply(&mut self, at: Mono, detail: Detail) {
-        self.heard = at;
         let Some(oldest) = self.outstanding.front() else {
+            self.heard = at;
             return self.go_down(DropCause::Unasked);
         };
-        let late = at.since(oldest.sent) > self.plan.timeout;
+        let rtt = at.since(oldest.sent);
+        let since = oldest.sent.max(self.heard);
+        if self.rescue.is_idle() && at >= self.stall_at() {
+            self.rescue.unnoticed(since, at);
+        } else {
+            self.rescue.on_reply(at, rtt);
+        }
+        self.tell_rescue();
+        self.heard = at;
+        let late = rtt > self.plan.timeout;
         self.conclude(Outcome::Received { at, late }, detail);
         self.free_since = at;
-        // Only a reply proves that a connection is worth having: a full server
-        // accepts and closes at once.
-        self.back_off = BackOff::default();
-    }
-
-    fn retry_at(&mut self, at: Mono) {
-        self.dialing = false;
-        if let State::Down { retry, .. } = &mut self.state {
-            *retry = at;
-        }
     }
 
     /// The connection is no more. Nothing has got through since the oldest
@@ -263,20 +334,29 @@ impl Tracker {
         let State::Up { since: connected } = self.state else {
             return;
         };
-        let oldest = self.outstanding.front();
-        let since = oldest.map_or(self.now, |oldest| oldest.sent.max(self.heard));
+        let since = self.silent_since().unwrap_or(self.now);
         let at = self.now;
         let lived = at.since(connected);
-        self.tell(Notice::Down { at, since, lived, cause });
-        self.state = State::Down { since, retry: at + self.back_off.pause() };
+        let local = self.rescue.connection().and_then(|connection| connection.local);
+        self.rescue.on_down(at, since, &cause, self.plan.reconnect);
+        self.tell(Notice::Down { at, lived, local, cause });
+        self.tell_rescue();
+        self.state = State::Down;
         self.stopping |= !self.plan.reconnect;
     }
 
+    /// The name leads elsewhere now.
+    fn on_addresses(&mut self, at: Mono, addresses: &[SocketAddr]) {
+        let former = self.rescue.connection().map(|connection| connection.remote);
+        let mut event = Event::new(EventKind::AddressChange, at, at);
+        event.former = former;
+        event.remote = addresses.first().copied();
+        self.tell(Notice::Event(Box::new(event)));
+    }
+
     fn finish_run(&mut self) {
-        if let State::Down { since, .. } = self.state {
-            let at = self.now;
-            self.tell(Notice::EndedDown { at, outage: at.since(since) });
-        }
+        self.rescue.finish(self.now);
+        self.tell_rescue();
         self.state = State::Over;
     }
 
@@ -309,11 +389,11 @@ impl Machine for Tracker {
     fn step(&mut self) -> Step {
         match self.state {
             State::Up { .. } => self.step_up(),
-            State::Down { .. } | State::Over if !self.outstanding.is_empty() => {
+            State::Down | State::Over if !self.outstanding.is_empty() => {
                 self.conclude(Outcome::Lost, Detail::None);
                 Step::Report
             }
-            State::Down { retry, .. } => self.step_down(retry),
+            State::Down => self.step_down(),
             State::Over => Step::Finish,
         }
     }
@@ -324,8 +404,9 @@ impl Machine for Tracker {
         self.next += 1;
         self.last_sent = at;
         self.on_time(at);
-        if self.outstanding.len() >= MAX_OUTSTANDING {
-            self.go_down(DropCause::TooManyOutstanding);
+        let outstanding = self.outstanding.len();
+        if outstanding >= MAX_OUTSTANDING && !std::mem::replace(&mut self.full, true) {
+            self.tell(Notice::TooManyOutstanding { at: self.now, outstanding });
         }
     }
 
@@ -338,9 +419,14 @@ impl Machine for Tracker {
                 self.conclude(Outcome::Corrupt, Detail::None);
                 self.go_down(DropCause::Corrupt { number });
             }
-            What::Progress => self.heard = arrival.at,
+            What::Progress => {
+                self.rescue.on_progress(arrival.at);
+                self.heard = arrival.at;
+            }
             What::Nothing | What::Single(_) => {}
             What::Down(cause) => self.go_down(cause),
+            What::Attempt(attempted) => self.rescue.on_attempt(arrival.at, *attempted),
+            What::Addresses(addresses) => self.on_addresses(arrival.at, &addresses),
         }
     }
 
@@ -350,35 +436,19 @@ impl Machine for Tracker {
 
     fn on_wait_over(&mut self, began: Mono, until: Mono) {
         if let Some(notice) = standstill(self.now, began, until) {
+            self.stood_until = self.now;
             self.tell(notice);
         }
     }
 
-    fn on_reopened(&mut self, reopened: Reopened) {
-        match reopened {
-            Reopened::Pending { at } => self.on_time(at),
-            Reopened::Failed { at, address, why } => {
-                self.on_time(at);
-                self.attempt += 1;
-                let next = self.back_off.pause();
-                self.retry_at(at + next);
-                let number = self.attempt;
-                self.tell(Notice::Attempt { at, number, address, why, next });
-            }
-            Reopened::Up { at, address, connect } => {
-                self.on_time(at);
-                let State::Down { since, .. } = self.state else {
-                    return;
-                };
-                self.state = State::Up { since: at };
-                self.outage_end = Some(at);
-                self.heard = at;
-                self.free_since = at;
-                self.dialing = false;
-                self.attempt = 0;
-                self.tell(Notice::Up { at, address, outage: at.since(since), connect });
-            }
-        }
+    fn on_done(&mut self, act: Act, done: Done) {
+        let Some(connection) = self.rescue.on_done(self.now, act, done) else { return };
+        let at = self.now;
+        self.state = State::Up { since: connection.at };
+        self.outage_end = Some(at);
+        self.heard = at;
+        self.free_since = at;
+        self.tell_rescue();
     }
 }
 

@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::detail::Detail;
-use super::super::link::{Arrival, Link, Reopened, TcpTotals, What};
+use super::super::event::{Event, EventKind};
+use super::super::link::{
+    Act, Arrival, Attempted, Connection, Done, Link, Progress, TcpTotals, What,
+};
 use super::super::outlet::{Delivery, outlet};
 use super::super::recorder::Recorder;
 use super::super::run::{Control, Order, run};
@@ -80,21 +83,29 @@ impl Link for Script {
         Arrival { at: Mono(self.now), what }
     }
 
-    fn pause(&mut self, until: Mono) -> Mono {
-        self.now = self.now.max(until.0);
-        Mono(self.now)
-    }
-
-    fn reopen(&mut self, until: Mono) -> Reopened {
-        let address = "10.0.0.1:7".parse().unwrap();
-        self.under_way.clear();
-        if self.now >= self.back_at {
-            self.now += self.unnoticed * MS;
-            return Reopened::Up { at: Mono(self.now), address, connect: Duration::from_millis(2) };
+    fn act(&mut self, act: Act) -> Done {
+        let remote = "10.0.0.1:7".parse().unwrap();
+        match act {
+            Act::Attempt { elsewhere: true, .. } => return Done::Nowhere,
+            Act::Attempt { id, .. } => {
+                // An attempt that is refused after a millisecond.
+                let (at, progress) = if self.now >= self.back_at {
+                    (self.now + 2 * MS + self.unnoticed * MS, Progress::Answered)
+                } else {
+                    (self.now + MS, Progress::Failed("refused".to_owned()))
+                };
+                let attempted = Attempted { id, local: None, remote, progress };
+                self.under_way.push_back((at, What::Attempt(Box::new(attempted))));
+            }
+            Act::Adopt(_) => {
+                let connect = Duration::from_millis(2);
+                let at = Mono(self.now);
+                return Done::Up(Connection { at, local: None, remote, connect });
+            }
+            Act::Abort => self.under_way.clear(),
+            _ => {}
         }
-        // An attempt that is refused after a millisecond.
-        self.now = (self.now + MS).min(until.0.max(self.now));
-        Reopened::Failed { at: Mono(self.now), address, why: "refused".to_owned() }
+        Done::Done
     }
 
     fn anchor(&mut self) -> Anchor {
@@ -177,8 +188,16 @@ fn plan(frequency_ms: u64, count: u64) -> Plan {
         count,
         duration: None,
         timeout: Duration::from_millis(500),
-        reconnect: true,
+        ..Plan::default()
     }
+}
+
+fn events(notices: &[Notice]) -> Vec<Event> {
+    let event = |notice: &Notice| match notice {
+        Notice::Event(event) => Some((**event).clone()),
+        _ => None,
+    };
+    notices.iter().filter_map(event).collect()
 }
 
 fn rtts(samples: &[Sample]) -> Vec<Option<u64>> {
@@ -220,15 +239,15 @@ fn packets_due_in_an_outage_are_lost_on_time_and_never_sent() {
     script.back_at = 620 * MS;
     let played = play(plan(100, 12), script);
     let sent: Vec<u64> = played.sent.iter().map(|(number, _)| *number).collect();
-    assert_eq!(sent, [1, 2, 3, 11, 12], "back-off ends after 100+200+400 ms and a little");
+    assert_eq!(sent, [1, 2, 3, 9, 10, 11, 12], "the third attempt, after 500 ms, is answered");
     let numbers: Vec<u64> = played.samples.iter().map(|sample| sample.number).collect();
     assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
     let lost = &played.samples[3];
     assert_eq!((lost.sent, lost.outcome), (Mono(300 * MS), Outcome::Lost));
-    assert_eq!((played.tally.sent, played.tally.lost, played.tally.drops), (12, 7, 1));
+    assert_eq!((played.tally.sent, played.tally.lost, played.tally.drops), (12, 5, 1));
     assert_eq!(played.tally.established, 2);
     let outage = played.tally.outage.as_millis();
-    assert!((700..710).contains(&outage), "{outage}");
+    assert!((500..510).contains(&outage), "{outage}");
 }
 
 #[test]
@@ -237,10 +256,10 @@ fn packets_due_before_the_handshakes_end_was_noticed_are_lost_too() {
     script.break_at = Some((250 * MS, DropCause::Reset));
     script.unnoticed = 1000;
     let played = play(plan(100, 20), script);
-    // Down at 250 ms, the first attempt at 350, noticed at 1,350.
+    // Down at 250 ms, the first attempt at once, noticed at 1,252.
     let sent: Vec<u64> = played.sent.iter().map(|(number, _)| *number).collect();
-    assert_eq!(sent, [1, 2, 3].into_iter().chain(15..=20).collect::<Vec<_>>());
-    assert_eq!((played.samples.len(), played.tally.lost), (20, 11));
+    assert_eq!(sent, [1, 2, 3].into_iter().chain(14..=20).collect::<Vec<_>>());
+    assert_eq!((played.samples.len(), played.tally.lost), (20, 10));
     assert!(played.tally.lateness.max() < Some(MS), "{:?}", played.tally.lateness.max());
 }
 
@@ -250,21 +269,23 @@ fn an_outage_begins_with_the_last_sign_of_life() {
     let mut script = Script::new(|_| Some(300));
     script.break_at = Some((1_010 * MS, DropCause::Reset));
     let played = play(plan(100, 30), script);
-    assert!(matches!(played.notices[0], Notice::Down { since: Mono(1_000_000_000), .. }));
+    let outage = &events(&played.notices)[0];
+    assert_eq!((outage.kind, outage.begin), (EventKind::Outage, Mono(1_000_000_000)));
 }
 
 #[test]
-fn silence_for_three_timeouts_is_a_drop_that_began_with_the_first_unanswered_packet() {
-    let played = play(plan(100, 30), Script::new(|number| (number < 4).then_some(10)));
-    let Some(Notice::Down { at, since, cause, .. }) =
-        played.notices.iter().find(|notice| matches!(notice, Notice::Down { .. }))
-    else {
+fn silence_ends_no_connection_unless_the_protocol_waits_no_longer() {
+    let answers = |number| (number < 4).then_some(10);
+    let played = play(plan(100, 30), Script::new(answers));
+    assert_eq!((played.tally.drops, played.tally.sent, played.tally.lost), (0, 30, 27));
+    let give_up = Some(Duration::from_millis(1500));
+    let played = play(Plan { give_up, ..plan(100, 30) }, Script::new(answers));
+    let down = |notice: &&Notice| matches!(notice, Notice::Down { .. });
+    let Some(Notice::Down { at, cause, .. }) = played.notices.iter().find(down) else {
         panic!("{:?}", played.notices)
     };
-    assert_eq!((*since, *at), (Mono(300 * MS), Mono(1800 * MS)));
-    assert!(matches!(cause, DropCause::Silent { .. }), "{cause:?}");
-    assert_eq!(played.samples.len(), 30);
-    assert_eq!(played.tally.received, 3);
+    assert_eq!(*at, Mono(1800 * MS));
+    assert!(matches!(cause, DropCause::NoReply { .. }), "{cause:?}");
 }
 
 #[test]
@@ -354,12 +375,6 @@ fn a_burst_after_a_standstill_looks_for_replies_between_sends() {
                 self.0.now += 100 * MS;
             }
             self.0.receive(until)
-        }
-        fn pause(&mut self, until: Mono) -> Mono {
-            self.0.pause(until)
-        }
-        fn reopen(&mut self, until: Mono) -> Reopened {
-            self.0.reopen(until)
         }
         fn anchor(&mut self) -> Anchor {
             self.0.anchor()

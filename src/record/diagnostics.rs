@@ -2,7 +2,7 @@
 
 use super::text;
 use crate::clock::Anchor;
-use crate::probe::{Gone, Notice, Sample, Sink, Tally};
+use crate::probe::{EventKind, Gone, Notice, Sample, Sink, Tally};
 
 /// Logs a run's notices; every packet too at debug level.
 pub struct DiagnosticsSink {
@@ -27,7 +27,9 @@ impl Sink for DiagnosticsSink {
     fn notice(&mut self, notice: &Notice, _anchor: &Anchor) -> Result<(), Gone> {
         let level = match notice {
             Notice::Down { .. } => log::Level::Error,
-            Notice::Up { .. } => log::Level::Info,
+            Notice::Up { .. } | Notice::PathBack { .. } => log::Level::Info,
+            Notice::Attempt { .. } => log::Level::Debug,
+            Notice::Begun(event) if event.kind == EventKind::Stall => log::Level::Debug,
             Notice::Overdue { .. }
             | Notice::Duplicate { .. }
             | Notice::Counted { .. }

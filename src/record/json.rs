@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::Run;
+use super::{Run, events};
 use crate::clock::Anchor;
 use crate::probe::{Finding, Gone, Sample, Sink, Tally, findings};
 use crate::stats::Summary;
@@ -53,6 +53,8 @@ pub fn object(run: &Run, tally: &Tally) -> Object {
         .object("send_lateness_us", lateness(&tally.lateness))
         .object("connections", connections(tally))
         .object("tcp", tcp(tally))
+        .array("events", tally.events.kept.iter().map(|event| events::object(run, tally, event)))
+        .object("drops_by", events::drops_by(tally))
         .raw("kernel", &kernel(tally))
         .raw("floor_us", &floor(run))
         .object("files", files(run))

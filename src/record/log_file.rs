@@ -48,7 +48,8 @@ impl LogFileSink {
 fn level(notice: &Notice) -> &'static str {
     match notice {
         Notice::Down { .. } => "ERROR",
-        Notice::Up { .. } => "INFO",
+        Notice::Up { .. } | Notice::PathBack { .. } => "INFO",
+        Notice::Attempt { .. } => "DEBUG",
         _ => "WARN",
     }
 }

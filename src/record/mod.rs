@@ -2,6 +2,7 @@
 
 pub mod csv;
 pub mod diagnostics;
+mod events;
 pub mod files;
 pub mod idle;
 pub mod json;

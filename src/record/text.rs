@@ -1,6 +1,6 @@
 //! The sentences that terminal and log share.
 
-use super::Run;
+use super::{Run, events};
 use crate::clock::nanos;
 use crate::probe::{Detail, Notice, Outcome, Sample, Tally, findings};
 use crate::stats::Summary;
@@ -56,18 +56,21 @@ pub fn notice(notice: &Notice) -> String {
         Notice::Overdue { number, age, .. } => {
             format!("packet {number}: no reply after {}, still waiting", seconds(*age))
         }
-        Notice::Down { lived, cause, .. } => {
-            format!("TCP CONNECTION DROP: {cause}; the connection had stood {}", seconds(*lived))
+        Notice::Down { lived, cause, local, .. } => events::down(cause, *local, *lived),
+        Notice::Attempt { attempted, .. } => events::attempt(attempted),
+        Notice::PortTaken { attempted, .. } => {
+            format!("{}; trying for a minute", events::attempt(attempted))
         }
-        Notice::Attempt { number, address, why, next, .. } => format!(
-            "reconnect attempt {number} to {address} failed: {why}; next in {}",
-            short_seconds(*next)
+        Notice::Up { connection, .. } => events::up(connection),
+        Notice::Begun(event) => events::begun(event),
+        Notice::Event(event) => events::event(event),
+        Notice::PathBack { after, .. } => format!(
+            "the path is back after {}: another connection is answered; this one is silent still",
+            seconds(*after)
         ),
-        Notice::Up { address, outage, connect, .. } => format!(
-            "reconnected to {address} after an outage of {}, connect {}",
-            seconds(*outage),
-            duration(nanos(*connect))
-        ),
+        Notice::TooManyOutstanding { outstanding, .. } => {
+            format!("{outstanding} packets are unanswered: none is sent until replies come")
+        }
         Notice::Duplicate { number, .. } => format!("packet {number}: its reply came twice"),
         Notice::Reordered { number, .. } => {
             format!("packet {number}: its reply came after that to a later packet")
@@ -89,9 +92,6 @@ pub fn notice(notice: &Notice) -> String {
             "{} not recorded: this host has too little processor time left",
             packets_were(*packets)
         ),
-        Notice::EndedDown { outage, .. } => {
-            format!("the run ends without a connection, outage so far {}", seconds(*outage))
-        }
         #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
         Notice::ClockStep { by, .. } => format!(
             "the wall clock was set by {:+.6} s; round-trip times do not depend on it, \
@@ -135,6 +135,7 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
     if tally.established > 0 || tally.directions.is_none() {
         text.push_str(&connections(tally));
     }
+    text.push_str(&events::summary(tally));
     if run.protocol == "ping" {
         text.push_str(&connecting(tally));
     }

@@ -22,6 +22,14 @@ pub struct TcpInfo {
     /// The options that both ends agreed on, a bit each: 1 time stamps, 2 SACK,
     /// 4 window scaling, 8 ECN.
     pub options: Option<u8>,
+    /// Time-outs in a row without an acknowledgement.
+    pub time_outs: Option<u8>,
+    /// Segments that the peer has though one before them is missing.
+    pub sacked: Option<u32>,
+    /// Segments that the kernel takes for lost.
+    pub lost: Option<u32>,
+    /// Milliseconds since the peer's last acknowledgement.
+    pub acknowledged_ms: Option<u32>,
 }
 
 /// Bytes of `struct tcp_info` that are read: up to and with `tcpi_min_rtt`.
@@ -29,8 +37,12 @@ pub const LENGTH: usize = 152;
 
 /// Where the fields lie in `struct tcp_info` (`linux/tcp.h`).
 mod field {
+    pub(super) const RETRANSMITS: usize = 2;
     pub(super) const OPTIONS: usize = 5;
     pub(super) const SND_MSS: usize = 16;
+    pub(super) const SACKED: usize = 28;
+    pub(super) const LOST: usize = 32;
+    pub(super) const LAST_ACK_RECV: usize = 56;
     pub(super) const RTT: usize = 68;
     pub(super) const RTTVAR: usize = 72;
     pub(super) const SND_CWND: usize = 80;
@@ -53,6 +65,10 @@ impl TcpInfo {
             cwnd: number(field::SND_CWND),
             mss: number(field::SND_MSS),
             options: filled.get(field::OPTIONS).copied(),
+            time_outs: filled.get(field::RETRANSMITS).copied(),
+            sacked: number(field::SACKED),
+            lost: number(field::LOST),
+            acknowledged_ms: number(field::LAST_ACK_RECV),
         }
     }
 }

@@ -1,0 +1,270 @@
+//! Events: what happened to a run between its packets, each with a beginning,
+//! an end and what is known of why.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::sample::DropCause;
+use crate::clock::Mono;
+
+/// What kind of thing happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventKind {
+    /// Packets went unanswered for much longer than a round trip, and at most a
+    /// second.
+    Stall,
+    /// The same for longer, or the connection ended.
+    Outage,
+    /// This host stood still.
+    Pause,
+    /// The wall clock was set.
+    ClockStep,
+    /// The name leads to another address, or the connection was made to one.
+    AddressChange,
+    /// Large packets are lost and small ones pass.
+    MtuBlackHole,
+    /// Other local ports are answered, this one is not.
+    DeadPort,
+}
+
+impl EventKind {
+    /// Its name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stall => "stall",
+            Self::Outage => "outage",
+            Self::Pause => "pause",
+            Self::ClockStep => "clock_step",
+            Self::AddressChange => "address_change",
+            Self::MtuBlackHole => "mtu_black_hole",
+            Self::DeadPort => "dead_port",
+        }
+    }
+}
+
+/// What became of a connection that was silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// It went on.
+    Survived,
+    /// Its own local port was answered when the connection was made anew:
+    /// something on the way had lost its state.
+    Forgotten,
+    /// Its local port stays without an answer while others have one.
+    DeadPorts,
+    /// It was reset.
+    Reset,
+    /// The peer closed it.
+    Closed,
+    /// This host's kernel gave it up.
+    TimedOut,
+    /// That cannot be told.
+    Unknown,
+}
+
+impl Fate {
+    /// Its name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Survived => "survived",
+            Self::Forgotten => "forgotten",
+            Self::DeadPorts => "dead_ports",
+            Self::Reset => "reset",
+            Self::Closed => "closed",
+            Self::TimedOut => "timed_out",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// How a connection fared that ended so.
+    pub(crate) fn of(cause: &DropCause) -> Self {
+        match cause {
+            DropCause::Closed | DropCause::Refused(_) => Self::Closed,
+            DropCause::Reset => Self::Reset,
+            DropCause::KernelTimeout => Self::TimedOut,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Where an event's cause lies, as far as there is evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Blame {
+    /// The peer's kernel acknowledged, or took connections, and its program
+    /// answered nobody.
+    Peer,
+    /// Nothing got through, or what was sent was sent again.
+    Path,
+    /// This host.
+    Here,
+    /// There is no evidence.
+    Unknown,
+}
+
+impl Blame {
+    /// Its name for programs, in the verdict's words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Path => "path",
+            Self::Here => "here",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Something that happened, from its beginning to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What it was.
+    pub kind: EventKind,
+    /// When it began.
+    pub begin: Mono,
+    /// When it ended; the latest time known, where it goes on.
+    pub end: Mono,
+    /// How far the span may be off.
+    pub resolution: Duration,
+    /// Where its cause lies.
+    pub blame: Blame,
+    /// What became of the connection, once that is known.
+    pub fate: Option<Fate>,
+    /// How long after the path was back the connection went on, or was made
+    /// anew, where that was later.
+    pub resumed_after: Option<Duration>,
+    /// The connection's own address and port.
+    pub local: Option<SocketAddr>,
+    /// Where to; of a change of address the new one.
+    pub remote: Option<SocketAddr>,
+    /// The address before a change.
+    pub former: Option<SocketAddr>,
+    /// What the wall clock was set by, in nanoseconds.
+    pub clock_step: i64,
+}
+
+impl Event {
+    /// An event of which nothing more is known yet.
+    pub fn new(kind: EventKind, begin: Mono, end: Mono) -> Self {
+        Self {
+            kind,
+            begin,
+            end,
+            resolution: Duration::ZERO,
+            blame: Blame::Unknown,
+            fate: None,
+            resumed_after: None,
+            local: None,
+            remote: None,
+            former: None,
+            clock_step: 0,
+        }
+    }
+
+    /// How long it lasted.
+    pub fn span(&self) -> Duration {
+        self.end.since(self.begin)
+    }
+}
+
+/// Events of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spans {
+    /// How many.
+    pub count: u64,
+    /// How long in all.
+    pub total: Duration,
+    /// The longest.
+    pub longest: Duration,
+}
+
+impl Spans {
+    fn add(&mut self, span: Duration) {
+        self.count += 1;
+        self.total += span;
+        self.longest = self.longest.max(span);
+    }
+}
+
+/// Events that are kept one by one, about 150 bytes each; of a run of weeks over a
+/// bad path the others are in the counts alone.
+const MOST_KEPT: usize = 2_000;
+
+/// All events of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Events {
+    /// Those that have ended, in the order of their ends; not more than two
+    /// thousand.
+    pub kept: Vec<Event>,
+    /// All of them by kind.
+    pub by_kind: BTreeMap<EventKind, Spans>,
+    /// Stalls and outages by the connection's fate.
+    pub fates: BTreeMap<Fate, u64>,
+}
+
+impl Events {
+    /// Takes in an event that has ended.
+    pub fn add(&mut self, event: &Event) {
+        self.by_kind.entry(event.kind).or_default().add(event.span());
+        if let Some(fate) = event.fate {
+            *self.fates.entry(fate).or_default() += 1;
+        }
+        if self.kept.len() < MOST_KEPT {
+            self.kept.push(event.clone());
+        }
+    }
+
+    /// How many of a kind, and how long.
+    pub fn of(&self, kind: EventKind) -> Spans {
+        self.by_kind.get(&kind).copied().unwrap_or_default()
+    }
+}
+
+/// Who ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ender {
+    /// It was closed or reset from the other end.
+    Peer,
+    /// It was given up because the path had lost it.
+    Path,
+    /// This host's kernel gave it up.
+    Kernel,
+    /// This program, because what came back was wrong.
+    Us,
+}
+
+impl Ender {
+    /// Who ended a connection that ended so.
+    pub fn of(cause: &DropCause) -> Self {
+        match cause {
+            DropCause::Closed | DropCause::Reset | DropCause::Refused(_) => Self::Peer,
+            DropCause::GivenUp { .. } | DropCause::OtherAddress => Self::Path,
+            DropCause::KernelTimeout | DropCause::Other(_) => Self::Kernel,
+            DropCause::Corrupt { .. } | DropCause::Unasked | DropCause::NoReply { .. } => Self::Us,
+        }
+    }
+}
+
+/// Drops by who ended the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DropsBy {
+    /// The peer.
+    pub peer: u64,
+    /// The path.
+    pub path: u64,
+    /// This host's kernel.
+    pub kernel: u64,
+    /// This program.
+    pub us: u64,
+}
+
+impl DropsBy {
+    /// Takes in one more.
+    pub fn add(&mut self, cause: &DropCause) {
+        *match Ender::of(cause) {
+            Ender::Peer => &mut self.peer,
+            Ender::Path => &mut self.path,
+            Ender::Kernel => &mut self.kernel,
+            Ender::Us => &mut self.us,
+        } += 1;
+    }
+}
