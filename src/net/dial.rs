@@ -90,30 +90,6 @@ impl Dial {
         Ok(Self { socket, address, began, deadline: began + dialer.timeout, ended })
     }
 
-    /// Waits for the handshake's end, at most until `until`. `Ok(Err(dial))`:
-    /// still under way (or a signal came).
-    ///
-    /// # Errors
-    ///
-    /// Why no connection was made, [`Reported`] where an ICMP error said it;
-    /// `TimedOut` at the attempt's own deadline.
-    pub fn wait(mut self, until: Mono) -> io::Result<Result<Connected, Self>> {
-        if self.ended.is_none() {
-            let mut interests = [self.interest()];
-            poll::wait(&mut interests, until.min(self.deadline))?;
-            let now = clock::now();
-            if interests.iter().any(|found| found.writable) {
-                self.ended = Some(now);
-            } else if now >= self.deadline {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
-            }
-        }
-        match self.ended {
-            Some(at) => self.finish(at).map(Ok),
-            None => Ok(Err(self)),
-        }
-    }
-
     /// Its socket.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -152,7 +128,7 @@ impl Dial {
     ///
     /// # Errors
     ///
-    /// As for [`Dial::wait`].
+    /// Why no connection was made, [`Reported`] where an ICMP error said it.
     pub fn finish(self, at: Mono) -> io::Result<Connected> {
         let at = self.ended.unwrap_or(at);
         let failed = self.socket.take_error()?;
@@ -175,42 +151,115 @@ impl Dial {
 }
 
 impl Dialer {
-    /// Tries every address in turn, each for the whole time-out. On success the
-    /// address that answered comes first from now on.
+    /// Tries every address, the next a quarter of a second after the one before
+    /// (RFC 8305), each for the whole time-out. On success the address that
+    /// answered comes first from now on, and those that it passed over are named.
     ///
     /// # Errors
     ///
-    /// The address tried last and why it failed. `Interrupted` when Ctrl-C or a
+    /// The address that failed last and why. `Interrupted` when Ctrl-C or a
     /// request to end came meanwhile.
     pub fn connect(&mut self) -> Result<Connected, (SocketAddr, io::Error)> {
-        let mut last = None;
-        for (index, &address) in self.addresses.iter().enumerate() {
-            match self.connect_to(address) {
-                Ok(connected) => {
-                    self.addresses.rotate_left(index);
-                    return Ok(connected);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    return Err((address, error));
-                }
-                Err(error) => last = Some((address, error)),
+        let mut race = Race::default();
+        let began = clock::now();
+        loop {
+            race.start_next(self);
+            if race.under_way.is_empty() && race.started == self.addresses.len() {
+                let none = SocketAddr::from(([0, 0, 0, 0], 0));
+                let unknown = || (none, io::ErrorKind::AddrNotAvailable.into());
+                return Err(race.failed.pop().unwrap_or_else(unknown));
+            }
+            if let Some(connected) = race.wait() {
+                race.tell_passed_over(&self.addresses, &connected, began);
+                let place = self.addresses.iter().position(|one| *one == connected.address);
+                self.addresses.rotate_left(place.unwrap_or(0));
+                return Ok(connected);
+            }
+            if signals::stop_requests() > 0 {
+                let address = race.under_way.first().map(Dial::address);
+                let address = address.or(self.addresses.first().copied());
+                let none = SocketAddr::from(([0, 0, 0, 0], 0));
+                return Err((address.unwrap_or(none), io::ErrorKind::Interrupted.into()));
             }
         }
-        Err(last.unwrap_or_else(|| {
-            (SocketAddr::from(([0, 0, 0, 0], 0)), io::ErrorKind::AddrNotAvailable.into())
-        }))
+    }
+}
+
+/// Head start of an address before the next (RFC 8305, section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// A name's addresses, tried one after another and side by side.
+#[derive(Default)]
+struct Race {
+    under_way: Vec<Dial>,
+    failed: Vec<(SocketAddr, io::Error)>,
+    started: usize,
+    next_at: Mono,
+}
+
+impl Race {
+    /// Starts the next address where it is its turn, or nothing else is under way.
+    fn start_next(&mut self, dialer: &Dialer) {
+        while let Some(&address) = dialer.addresses.get(self.started) {
+            let now = clock::now();
+            if now < self.next_at && !self.under_way.is_empty() {
+                return;
+            }
+            self.started += 1;
+            self.next_at = now + HEAD_START;
+            match Dial::start(dialer, address) {
+                Ok(dial) => self.under_way.push(dial),
+                Err(error) => self.failed.push((address, error)),
+            }
+        }
+        self.next_at = Mono::NEVER;
     }
 
-    fn connect_to(&self, address: SocketAddr) -> io::Result<Connected> {
-        let mut dial = Dial::start(self, address)?;
-        loop {
-            dial = match dial.wait(clock::now() + super::stream::LONGEST_WAIT)? {
-                Ok(connected) => return Ok(connected),
-                Err(dial) => dial,
-            };
-            if signals::stop_requests() > 0 {
-                return Err(io::ErrorKind::Interrupted.into());
+    /// Waits for the first of them, at most until the next is to start.
+    fn wait(&mut self) -> Option<Connected> {
+        let deadline = self.under_way.iter().map(|dial| dial.deadline).min()?;
+        let longest = clock::now() + super::stream::LONGEST_WAIT;
+        let until = deadline.min(self.next_at).min(longest);
+        if !self.under_way.iter().any(Dial::has_ended) {
+            let mut interests: Vec<Interest<'_>> =
+                self.under_way.iter().map(Dial::interest).collect();
+            // What cannot be waited for is seen at its deadline.
+            let _ = poll::wait(&mut interests, until);
+            let now = clock::now();
+            let ready: Vec<bool> = interests.iter().map(|found| found.writable).collect();
+            for (dial, _) in self.under_way.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
+                dial.ended = Some(now);
             }
+        }
+        let now = clock::now();
+        for dial in std::mem::take(&mut self.under_way) {
+            let address = dial.address;
+            if let Some(at) = dial.ended {
+                match dial.finish(at) {
+                    Ok(connected) => return Some(connected),
+                    Err(error) => self.failed.push((address, error)),
+                }
+            } else if now >= dial.deadline {
+                let late = io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
+                self.failed.push((address, late));
+            } else {
+                self.under_way.push(dial);
+            }
+        }
+        None
+    }
+
+    /// Says what is not measured: who compares paths must know.
+    fn tell_passed_over(&self, addresses: &[SocketAddr], connected: &Connected, began: Mono) {
+        let winner = connected.address;
+        for address in addresses.iter().take_while(|address| **address != winner) {
+            let span = clock::now().since(began).as_millis();
+            let failed = self.failed.iter().find(|(failed, _)| failed == address);
+            let why = failed.map_or_else(
+                || format!("no answer within {span} ms"),
+                |(_, error)| error.to_string(),
+            );
+            log::warn!("{address}: {why}; connected to {winner} instead, which is measured alone");
         }
     }
 }
