@@ -418,3 +418,6 @@ impl Running {
         connected.is_some_and(|at| now >= at + PATIENCE)
     }
 }
+
+#[cfg(test)]
+mod tests;

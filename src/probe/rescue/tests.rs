@@ -1,0 +1,177 @@
+//! The machine alone: silence and attempts written down, no link.
+
+use super::*;
+
+const MS: u64 = 1_000_000;
+const RTT: u64 = 20;
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 2], port))
+}
+
+fn connection(port: u16, at: u64) -> Connection {
+    let remote = "10.0.0.1:7".parse().unwrap();
+    let connect = Duration::from_millis(RTT);
+    Connection { at: Mono(at * MS), local: Some(local(port)), remote, connect }
+}
+
+/// A world in which a rescue acts, a millisecond after another.
+struct World {
+    rescue: Rescue,
+    now: u64,
+    /// From when on scouts are answered.
+    answers_from: u64,
+    /// Whether the connection's own port is answered too.
+    own_port: bool,
+    /// Segments that the silent connection has sent again, by time.
+    copies: fn(u64) -> u32,
+    acknowledged: bool,
+    notices: Vec<Notice>,
+    attempts: u32,
+    down: Option<(u64, DropCause)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let policy = Policy {
+            scouts: true,
+            keep_port: false,
+            timeout: Duration::from_secs(5),
+            interval: Duration::from_millis(50),
+        };
+        Self {
+            rescue: Rescue::new(policy, Some(connection(4000, 0))),
+            now: 0,
+            answers_from: u64::MAX,
+            own_port: true,
+            copies: |_| 0,
+            acknowledged: false,
+            notices: Vec::new(),
+            attempts: 0,
+            down: None,
+        }
+    }
+
+    fn answer(&mut self, id: u32, from: Option<SocketAddr>) {
+        self.attempts += 1;
+        if self.now < self.answers_from || (from.is_some() && !self.own_port) {
+            return;
+        }
+        let remote = "10.0.0.1:7".parse().unwrap();
+        let attempted = Attempted { id, local: from, remote, progress: Progress::Answered };
+        self.rescue.on_attempt(Mono((self.now + 2 * RTT) * MS), attempted);
+    }
+
+    fn act(&mut self, act: Act) {
+        let done = match act {
+            Act::Attempt { elsewhere: true, .. } => Done::Nowhere,
+            Act::Attempt { id, from, .. } => {
+                self.answer(id, from);
+                Done::Done
+            }
+            Act::Adopt(_) => Done::Up(connection(5000, self.now)),
+            Act::Look => Done::Looked(Look {
+                copies: Some((self.copies)(self.now)),
+                acknowledged_before: self.acknowledged.then_some(Duration::ZERO),
+                nothing_missing: self.acknowledged,
+            }),
+            _ => Done::Done,
+        };
+        self.rescue.on_done(Mono(self.now * MS), act, done);
+    }
+
+    /// Silence since 0, watched until `until`.
+    fn watch(mut self, until: u64) -> Self {
+        while self.now <= until {
+            let now = Mono(self.now * MS);
+            if self.down.is_none() {
+                self.rescue.watch(now, Mono(0), Mono(0));
+            }
+            while let Some(order) = self.rescue.step(now) {
+                match order {
+                    Order::Act(act) => self.act(act),
+                    Order::GiveUp(cause) => {
+                        self.rescue.on_down(now, Mono(0), &cause, true);
+                        self.down = Some((self.now, cause));
+                    }
+                }
+            }
+            self.notices.append(self.rescue.notices());
+            self.now += 1;
+        }
+        self
+    }
+
+    fn event(&self) -> Event {
+        let event = |notice: &Notice| match notice {
+            Notice::Event(event) => Some((**event).clone()),
+            _ => None,
+        };
+        let found = self.notices.iter().find_map(event);
+        found.unwrap_or_else(|| panic!("{:?}", self.notices))
+    }
+}
+
+#[test]
+fn the_path_is_back_within_a_quarter_second_and_two_round_trips() {
+    for cut in [2_000, 8_010, 30_120, 90_240] {
+        let world = World { answers_from: cut, ..World::new() };
+        let mut world = world.watch(cut + 600);
+        let at = Mono(world.now * MS);
+        world.rescue.on_reply(at, Duration::from_millis(RTT));
+        world.notices.append(world.rescue.notices());
+        let event = world.event();
+        let off = event.span().as_millis() - u128::from(cut);
+        assert!(off <= 250 + 2 * u128::from(RTT), "{off} ms late for a cut of {cut} ms");
+        assert_eq!((event.kind, event.fate), (EventKind::Outage, Some(Fate::Survived)));
+        assert_eq!(event.blame, Blame::Path);
+        assert!(event.resumed_after.is_some());
+    }
+}
+
+#[test]
+fn a_short_silence_is_a_stall_and_sends_no_scout() {
+    let mut world = World::new().watch(900);
+    world.rescue.on_progress(Mono(900 * MS));
+    world.notices.append(world.rescue.notices());
+    assert_eq!((world.event().kind, world.attempts), (EventKind::Stall, 0));
+}
+
+#[test]
+fn a_forgotten_connection_is_made_anew_from_its_own_port() {
+    let copies = |now| if now < 1_400 { 2 } else { 3 };
+    let world = World { answers_from: 0, copies, ..World::new() }.watch(4_000);
+    let event = world.event();
+    assert_eq!(event.fate, Some(Fate::Forgotten), "{event:?}");
+    assert!(matches!(
+        world.down,
+        Some((2_400..2_800, DropCause::GivenUp { sent_again: true, .. }))
+    ));
+}
+
+#[test]
+fn a_port_that_stays_silent_while_others_are_answered_is_dead() {
+    let copies = |now| if now < 1_400 { 2 } else { 3 };
+    let world = World { answers_from: 0, copies, own_port: false, ..World::new() }.watch(9_000);
+    let event = world.event();
+    assert_eq!((event.fate, event.blame), (Some(Fate::DeadPorts), Blame::Path), "{event:?}");
+    assert!(event.span() > Duration::from_secs(5), "until the change-over");
+}
+
+#[test]
+fn without_a_copy_of_the_kernel_the_fate_is_unknown() {
+    let world = World { answers_from: 0, ..World::new() }.watch(33_000);
+    assert_eq!(world.event().fate, Some(Fate::Unknown));
+    assert!(matches!(world.down, Some((31_000.., DropCause::GivenUp { sent_again: false, .. }))));
+}
+
+#[test]
+fn a_peer_whose_kernel_acknowledges_is_never_given_up() {
+    let copies = |now| if now < 1_400 { 2 } else { 3 };
+    let world = World { answers_from: 0, acknowledged: true, copies, ..World::new() };
+    let mut world = world.watch(60_000);
+    assert!(world.down.is_none(), "{:?}", world.down);
+    world.rescue.on_reply(Mono(world.now * MS), Duration::from_millis(RTT));
+    world.notices.append(world.rescue.notices());
+    assert_eq!((world.event().blame, world.event().fate), (Blame::Peer, Some(Fate::Survived)));
+}
