@@ -101,13 +101,13 @@ fn a_cut_is_told_as_long_as_it_was_and_the_connection_survives_it() {
     assert!(run.log.contains("the path is back after"), "{}", run.log);
 }
 
-#[test]
-fn a_dead_port_is_told_from_a_dead_path_and_another_takes_its_place() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+/// A run during which the far host begins to drop what `rules` say of the
+/// connection's port, and that port.
+fn filtered(rules: impl Fn(&str) -> String) -> Option<(Run, String)> {
     if !(common::have("nft") && common::have("ss")) {
-        return;
+        return None;
     }
-    let Some(path) = Impaired::new(&["--delay", "5ms"]) else { return };
+    let path = Impaired::new(&["--delay", "5ms"])?;
     let server = path.server();
     let scratch = Scratch::new();
     let client = path.client(&server, &scratch, &["-w", "11", "-i", "0.05", "--json"]);
@@ -122,12 +122,34 @@ fn a_dead_port_is_told_from_a_dead_path_and_another_takes_its_place() {
     let sockets = within(&path.near, &["ss", "-tnH"]);
     let local = sockets.split_whitespace().nth(3).unwrap_or_default();
     let port = local.rsplit(':').next().unwrap_or_default();
-    let rules = format!(
-        "add table ip lab; add chain ip lab in {{ type filter hook input priority 0; }}; \
-         add rule ip lab in tcp sport {port} drop"
-    );
-    within(&path.far, &["nft", &rules]);
-    let run = left(client.finish(), &scratch);
+    let chain = "add table ip lab; add chain ip lab in { type filter hook input priority 0; }; ";
+    within(&path.far, &["nft", &format!("{chain}{}", rules(port))]);
+    Some((left(client.finish(), &scratch), port.to_owned()))
+}
+
+#[test]
+fn a_forgotten_connection_is_made_anew_from_its_own_port() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // A firewall that restarted: nothing passes that did not begin with a SYN.
+    let rules = |_: &str| {
+        "add set ip lab known { type inet_service; flags dynamic; size 1024; }; \
+         add rule ip lab in tcp flags == syn add @known { tcp sport } accept; \
+         add rule ip lab in tcp sport != @known tcp sport >= 1024 drop"
+            .to_owned()
+    };
+    let Some((run, port)) = filtered(rules) else { return };
+    let json = &run.ended.stdout;
+    assert!(json.contains(r#""fate":"forgotten""#), "{json}");
+    assert!(run.log.contains(&format!("from 10.201.0.1:{port}, connect")), "{}", run.log);
+    assert_eq!(figure(json, "drops_by.path"), Some(1.0), "{json}");
+    assert!(run.rows.last().is_some_and(|row| row.rtt_us().is_some()), "{json}");
+}
+
+#[test]
+fn a_dead_port_is_told_from_a_dead_path_and_another_takes_its_place() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let rules = |port: &str| format!("add rule ip lab in tcp sport {port} drop");
+    let Some((run, port)) = filtered(rules) else { return };
     let json = &run.ended.stdout;
     assert!(json.contains(r#""fate":"dead_ports""#), "{json}");
     assert!(json.contains(&format!(r#""local_port":{port}"#)), "{json}");
