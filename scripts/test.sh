@@ -54,6 +54,7 @@ tools=(
   'zsh|zsh|tests of its completions'
   'fish|fish|tests of its completions'
   'ip|iproute2|tests across network namespaces'
+  'ss|iproute2|tests that look at local ports'
   'nft|nftables|tests with lost and refused packets'
   'setpriv|util-linux|tests as another user'
   'unshare|util-linux|tests in namespaces of their own'
