@@ -17,6 +17,7 @@
 //! | 5 | [`analyze`] | captures: connections, steps, round trips on the wire |
 //! | 5 | [`client`] | the links that the loop drives |
 //! | 5 | [`server`] | accepting, seats, a session a protocol |
+//! | 5 | [`idle`] | how long a silence a connection survives |
 //! | 5 | [`report`] | CSV files to figures, plots, comparisons, a page |
 //! | 6 | [`cli`] | option tables, parsing, and each command |
 //!
@@ -30,6 +31,7 @@ pub mod analyze;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod idle;
 pub mod net;
 pub mod os;
 pub mod probe;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// Each room's floor; a room imports only from floors below its own, or from
 /// itself.
-const FLOORS: [(&str, u32); 13] = [
+const FLOORS: [(&str, u32); 14] = [
     ("clock", 0),
     ("stats", 0),
     ("text", 1),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u32); 13] = [
     ("probe", 3),
     ("record", 4),
     ("client", 5),
+    ("idle", 5),
     ("server", 5),
     ("analyze", 5),
     ("report", 5),

@@ -233,7 +233,7 @@ fn bad_arguments_are_refused() {
         ["--size", "65M"],
         ["--probes", "0"],
         ["--probes", "1000001"],
-        ["--server-delay", "61"],
+        ["--server-delay", "3.1h"],
         ["--server-delay", "-1"],
     ] {
         let ended = run([&["measure", "h"], &arguments[..]].concat());

@@ -197,15 +197,18 @@ pub(crate) const COMMANDS: [Command; 9] = [
         notes: "Any TCP echo service will do. A connection for each gap shows that it works,\n\
                 says nothing for the gap (keep-alive is off), and is asked\n\
                 again; all at once, so that a round takes as long as its longest gap. Once a\n\
-                gap has ended a connection, longer ones are not waited for. Ctrl-C ends it with\n\
-                what is known by then.\n\
+                gap has ended a connection, longer ones are not waited for. A death counts if a\n\
+                fresh connection is answered just then. Last, the keep-alive interval that\n\
+                follows is tried for two periods of the limit. Ctrl-C asks the connections that\n\
+                are silent so far and ends with what is known.\n\
                 \n\
                 Exit status: 0 a gap was tried to its end; 1 no connection or no reply;\n\
-                2 anything else.\n\
+                2 anything else, also if the service went away meanwhile.\n\
                 \n\
                 Examples:\n  \
                 echotest idle 10.0.0.1\n  \
-                echotest idle nat.example 7007 --from 60 --to 20m --precision 5\n",
+                echotest idle nat.example 7007 --from 60 --to 20m --precision 5\n  \
+                echotest idle nat.example --from-server --to 10m\n",
         understand: understand::<idle::Options>,
     },
     Command {

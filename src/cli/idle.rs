@@ -1,5 +1,6 @@
 //! `echotest idle`: the silence after which a connection is ended.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -9,11 +10,16 @@ use super::matches::Matches;
 use super::measuring;
 use super::options::Gaps;
 use super::target::{Target, Way, dialer};
-use crate::client::idle::IdleLink;
+use crate::clock::Mono;
+use crate::idle::connection::Ended;
+use crate::idle::words::{self, IdleRun};
+use crate::idle::{IdleLink, Manner, Outcome, Proof, Range, Search, Speaker, json};
 use crate::net::dial::Connected;
 use crate::os::{clock, signals};
-use crate::probe::gaps::{Fate, Range, Search};
-use crate::record::idle::{self, IdleRun};
+use crate::server::service::MEASURE;
+
+/// The shortest keep-alive interval that the kernel takes.
+const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// Why no further gap is waited for.
 enum Halt {
@@ -23,29 +29,59 @@ enum Halt {
     Unread,
 }
 
+/// The service went away while it was asked.
+#[derive(Debug)]
+struct Gone(String);
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Gone {}
+
 /// `echotest idle` with its arguments.
 #[derive(Debug)]
 pub(super) struct Options {
     target: Target,
     way: Way,
     range: Range,
+    speaker: Speaker,
     timeout: Duration,
     json: bool,
 }
 
 impl super::command::Options for Options {
     fn of(matches: &Matches) -> Result<Self, UsageError> {
-        let Gaps { from, to, precision, parallel, timeout, json } = Gaps::of(matches);
+        let gaps = Gaps::of(matches);
+        let Gaps { from, to, precision, parallel, timeout, json, .. } = gaps;
         if from > to {
             return Err(matches.usage("--from is longer than --to".to_owned()));
         }
-        let range = Range { from, to, precision, width: parallel };
-        let (target, way) = (Target::of(matches)?, Way::of(matches)?);
-        Ok(Self { target, way, range, timeout, json })
+        if gaps.keepalive.is_some_and(|every| every < SHORTEST_KEEP_ALIVE) {
+            return Err(matches.usage("--keepalive: the kernel takes 1 s or more".to_owned()));
+        }
+        if gaps.keepalive.is_some() && gaps.from_server {
+            return Err(
+                matches.usage("--keepalive and --from-server exclude each other".to_owned())
+            );
+        }
+        let manner = gaps.keepalive.map_or(Manner::Silent, |every| {
+            Manner::KeepAlive(Duration::from_secs(every.as_secs()))
+        });
+        let verify = !gaps.no_verify && !gaps.from_server;
+        let range = Range { from, to, precision, width: parallel, manner, verify };
+        let (mut target, way) = (Target::of(matches)?, Way::of(matches)?);
+        if gaps.from_server && matches.positional_at(1).is_none() {
+            target.port = MEASURE.port;
+        }
+        let speaker = if gaps.from_server { Speaker::Server } else { Speaker::Client };
+        Ok(Self { target, way, range, speaker, timeout, json })
     }
 
     fn run(self) -> Result<Status, Failure> {
-        let Self { mut target, way, range, timeout, json: as_json } = self;
+        let Self { mut target, way, range, speaker, timeout, json: as_json } = self;
         let mut dialer = dialer(&way, &mut target, timeout)?;
         measuring::watch_signals()?;
         let connected = measuring::connect(&target, &mut dialer, None)?;
@@ -55,25 +91,35 @@ impl super::command::Options for Options {
             address: connected.address,
             start: clock::wall(),
             range,
+            speaker,
             timeout,
         };
-        let mut idle =
-            Idle { link: IdleLink::new(dialer), search: Search::new(range), quiet: as_json };
-        let halt = idle.say(&idle::header(&run)).err();
+        let link = IdleLink::new(dialer, speaker);
+        let mut idle = Idle { link, search: Search::new(range), start, quiet: as_json };
+        let halt = idle.say(&words::header(&run)).err();
         let halt = match halt {
             None => idle.search(connected)?,
             unread => unread,
         };
         if !matches!(halt, Some(Halt::Unread)) {
             let text = if as_json {
-                idle::object(&run, &idle.search, clock::now().since(start)).finish() + "\n"
+                json::object(&run, &idle.search, clock::now().since(start)).finish() + "\n"
             } else {
                 idle.summary(&run)
             };
-            // A reader that has gone has read enough.
-            let _ = io::stdout().write_all(text.as_bytes());
+            print(&text)?;
         }
-        idle.status(halt.is_some())
+        idle.status(&run, halt.is_some())
+    }
+}
+
+/// Prints the result; a reader that has gone has read enough.
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -81,6 +127,7 @@ impl super::command::Options for Options {
 struct Idle {
     link: IdleLink,
     search: Search,
+    start: Mono,
     /// Nothing is printed on the way.
     quiet: bool,
 }
@@ -100,17 +147,18 @@ impl Idle {
     fn search(&mut self, connected: Connected) -> io::Result<Option<Halt>> {
         let mut first = Some(connected);
         loop {
-            let gaps = self.search.next_round();
-            if gaps.is_empty() {
+            let trials = self.search.next_round();
+            if trials.is_empty() {
                 return Ok(None);
             }
-            if let Err(halt) = self.say(&idle::round(self.search.round(), &gaps)) {
+            let line = words::round(self.search.round(), &trials, self.search.proves());
+            if let Err(halt) = self.say(&line) {
                 return Ok(Some(halt));
             }
-            for gap in gaps {
+            for trial in trials {
                 match first.take() {
-                    Some(connected) => self.link.adopt(connected, gap),
-                    None => self.link.open(gap),
+                    Some(connected) => self.link.adopt(connected, trial),
+                    None => self.link.open(trial),
                 }
             }
             if let Some(halt) = self.wait()? {
@@ -119,45 +167,72 @@ impl Idle {
         }
     }
 
-    /// One round, to its end.
-    fn wait(&mut self) -> io::Result<Option<Halt>> {
+    /// One round, to its end; a request to end makes it one at once.
+    fn wait(&mut self) -> Result<Option<Halt>, io::Error> {
+        let mut asked = false;
         while !self.link.is_empty() {
-            if signals::stop_requests() > 0 {
+            if signals::stop_requests() > 1 {
                 return Ok(Some(Halt::Asked));
             }
-            let Some(ended) = self.link.next_ended()? else { continue };
-            let line = idle::line(self.search.learn(ended.silent, ended.fate));
-            if let Err(halt) = self.say(&line) {
+            if signals::stop_requests() == 1 && !asked {
+                asked = true;
+                if let Err(halt) = self.ask_all() {
+                    return Ok(Some(halt));
+                }
+            }
+            let Some((ended, proof)) = self.link.next_ended()? else { continue };
+            if let Err(halt) = self.learn(ended, proof) {
                 return Ok(Some(halt));
             }
-            if let Some(died) = self.search.answer().died {
-                let gap = died.gap;
-                let left = self.link.abandon_above(gap);
-                log::debug!("{left} longer gaps are not waited for");
+            if let Some(enough) = self.search.enough() {
+                let asked = self.link.ask_above(Some(enough));
+                log::debug!("{asked} longer gaps are asked at once");
+            }
+            if self.search.answer().gone.is_some() {
+                return Ok(None);
             }
         }
-        Ok(None)
+        Ok(asked.then_some(Halt::Asked))
+    }
+
+    fn ask_all(&mut self) -> Result<(), Halt> {
+        let open = self.link.ask_above(None);
+        self.say(&format!(
+            "asking the connections that are silent so far ({open}); Ctrl-C again leaves at once"
+        ))
+    }
+
+    fn learn(&mut self, ended: Ended, proof: Option<Proof>) -> Result<(), Halt> {
+        let moment = clock::now().since(self.start);
+        let Ended { trial, silent, outcome } = ended;
+        let tried = self.search.learn(trial.manner, silent, outcome, moment, proof);
+        let line = words::line(tried);
+        self.say(&line)
     }
 
     fn summary(&self, run: &IdleRun) -> String {
         let answer = self.search.answer();
-        format!(
-            "--- {} idle limit ---\n{}\n{}",
-            run.address,
-            idle::sentence(&answer),
-            idle::advice(&answer)
-        )
+        let mut text = format!("--- {} idle limit ---\n", run.address);
+        text += &format!("{}\n", words::sentence(&answer, run));
+        for remark in words::remarks(&answer, run) {
+            text += &format!("{remark}\n");
+        }
+        text + &words::advice(&answer, run)
     }
 
     /// Good if a gap was tried to its end.
-    fn status(&self, halted: bool) -> Result<Status, Failure> {
-        let tested = |fate: &Fate| !matches!(fate, Fate::Untested(_));
+    fn status(&self, run: &IdleRun, halted: bool) -> Result<Status, Failure> {
+        let answer = self.search.answer();
+        if answer.gone.is_some() {
+            return Err(Gone(words::sentence(&answer, run)).into());
+        }
+        let tested = |outcome: &Outcome| !matches!(outcome, Outcome::Untested(_));
         let tried = self.search.tried();
-        if tried.iter().any(|tried| tested(&tried.fate)) {
+        if tried.iter().any(|tried| tested(&tried.outcome)) {
             return Ok(Status::Good);
         }
         match tried.first() {
-            Some(tried) if !halted => Err(Failure::NoReply(idle::line(tried))),
+            Some(tried) if !halted => Err(Failure::NoReply(words::line(tried))),
             _ => Ok(Status::Bad),
         }
     }

@@ -183,7 +183,7 @@ options! {
         server_delay: Duration = seconds_up_to(
             "server-delay",
             MAX_DELAY,
-            "what the server waits before each echo, up to 60",
+            "what the server waits before each echo, up to 3h",
         )
         .default("0");
         timeout: Duration = seconds(
@@ -278,6 +278,16 @@ options! {
         )
         .short('W')
         .default("5.0");
+        from_server: bool = flag(
+            "from-server",
+            "after each gap the server speaks first: PORT is our own server measure's (9900)",
+        );
+        keepalive: Option<Duration> = seconds(
+            "keepalive",
+            "whether TCP keep-alive this often holds a connection that says nothing else",
+        );
+        no_verify: bool =
+            flag("no-verify", "advise the keep-alive interval without trying it first");
         json: bool = flag("json", "print one JSON object instead of lines and summary");
     }
 }

@@ -5,7 +5,6 @@ mod attempts;
 pub mod codec;
 pub mod echo;
 pub(crate) mod gate;
-pub mod idle;
 pub mod kernel_stamps;
 pub mod lookup;
 pub mod measurement;

@@ -275,9 +275,7 @@ pub struct KeepAlive {
     pub idle: Duration,
     /// Time from one question to the next.
     pub interval: Duration,
-    /// Questions without an answer before the connection is given up, and
-    /// (times the interval, after `idle`) the longest that sent bytes may
-    /// stay unacknowledged.
+    /// Questions without an answer before the connection is given up.
     pub probes: u32,
 }
 
@@ -290,14 +288,11 @@ pub fn set_keep_alive(socket: BorrowedFd<'_>, keep: &KeepAlive) -> io::Result<()
     let seconds =
         |span: Duration| libc::c_int::try_from(span.as_secs()).unwrap_or(libc::c_int::MAX);
     let probes = libc::c_int::try_from(keep.probes).unwrap_or(libc::c_int::MAX);
-    let bound = (keep.idle + keep.interval * keep.probes).as_millis();
-    let bound = libc::c_uint::try_from(bound).unwrap_or(libc::c_uint::MAX);
     let on: libc::c_int = 1;
     set_option(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &on)?;
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, &seconds(keep.idle))?;
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, &seconds(keep.interval))?;
-    set_option(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, &probes)?;
-    set_option(socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, &bound)
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, &probes)
 }
 
 #[cfg(test)]

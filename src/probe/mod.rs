@@ -6,7 +6,6 @@ pub mod detail;
 pub mod directions;
 pub mod event;
 pub mod finding;
-pub mod gaps;
 pub mod independent;
 pub mod lanes;
 pub mod link;

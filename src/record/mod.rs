@@ -4,7 +4,6 @@ pub mod csv;
 pub mod diagnostics;
 mod events;
 pub mod files;
-pub mod idle;
 pub mod json;
 pub mod live;
 pub mod log_file;

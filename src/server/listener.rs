@@ -32,9 +32,11 @@ pub struct Limits {
 
 /// A session needs little stack: its buffers are on the heap.
 const STACK: usize = 64 * 1024;
-/// A vanished peer is asked for after a minute, and given up a minute later.
+/// A vanished peer is asked for after two hours, as Linux does it by itself, and
+/// given up a minute later. Not sooner: a question is a word, and would break the
+/// silence that somebody measures.
 const KEEP_ALIVE: KeepAlive =
-    KeepAlive { idle: Duration::from_mins(1), interval: Duration::from_secs(10), probes: 6 };
+    KeepAlive { idle: Duration::from_hours(2), interval: Duration::from_secs(10), probes: 6 };
 /// A peer that takes nothing for this long is closed.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long, and how many reads of 512 bytes, a closing session waits for the peer

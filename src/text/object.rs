@@ -63,10 +63,10 @@ impl Object {
         self.raw(key, value.into().map_or("null", |value| if value { "true" } else { "false" }))
     }
 
-    /// An object within.
+    /// An object within, or `null`.
     #[must_use]
-    pub fn object(self, key: &str, value: Self) -> Self {
-        self.raw(key, &value.finish())
+    pub fn object(self, key: &str, value: impl Into<Option<Self>>) -> Self {
+        self.raw(key, &value.into().map_or("null".to_owned(), Self::finish))
     }
 
     /// A list of objects within.

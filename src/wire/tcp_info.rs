@@ -30,6 +30,8 @@ pub struct TcpInfo {
     pub lost: Option<u32>,
     /// Milliseconds since the peer's last acknowledgement.
     pub acknowledged_ms: Option<u32>,
+    /// Segments that came, empty ones and keep-alives included.
+    pub segments_in: Option<u32>,
 }
 
 /// Bytes of `struct tcp_info` that are read: up to and with `tcpi_min_rtt`.
@@ -47,6 +49,7 @@ mod field {
     pub(super) const RTTVAR: usize = 72;
     pub(super) const SND_CWND: usize = 80;
     pub(super) const TOTAL_RETRANS: usize = 100;
+    pub(super) const SEGS_IN: usize = 140;
     pub(super) const MIN_RTT: usize = 148;
 }
 
@@ -69,6 +72,7 @@ impl TcpInfo {
             sacked: number(field::SACKED),
             lost: number(field::LOST),
             acknowledged_ms: number(field::LAST_ACK_RECV),
+            segments_in: number(field::SEGS_IN),
         }
     }
 }

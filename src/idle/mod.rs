@@ -1,0 +1,18 @@
+//! The longest silence that a connection survives, and who may speak after it.
+//!
+//! [`connection`] is one connection that is left alone, [`link`] watches many of
+//! them and asks beside each death whether the service is still there,
+//! [`search`] decides what to try next and what is known, without a clock or a
+//! socket, and [`words`] and [`json`] say it.
+
+pub mod connection;
+pub mod json;
+pub mod link;
+pub mod outcome;
+pub mod search;
+pub mod words;
+
+pub use connection::{Manner, Speaker, Trial};
+pub use link::{IdleLink, MAX_IDLE};
+pub use outcome::{Outcome, Proof, Tried};
+pub use search::{Answer, Range, Search};

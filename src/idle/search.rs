@@ -1,0 +1,478 @@
+//! The search for the longest silence that a connection survives: what to try
+//! next, and what is known. It waits for nothing and asks nobody.
+//!
+//! A gap that a connection lived through is proof for that connection alone: its
+//! ports choose one of several equal paths, or one of a pool of NATs. A death
+//! counts where a fresh connection was answered just then. One death far below a
+//! gap that was lived through is tried again, and is an accident if it does not
+//! come again; several are a mixture of paths, and then the lowest counts.
+
+use std::time::Duration;
+
+use super::connection::{Manner, Trial};
+use super::outcome::{Outcome, Proof, Tried};
+
+/// Rounds after which the search ends, whatever it knows: a path that answers
+/// differently every time has no limit to find.
+const MAX_ROUNDS: u32 = 24;
+/// Rounds that are spent on the lowest limit of a mixture.
+const MIXED_ROUNDS: u32 = 6;
+/// Connections for a gap that decides something, where the width allows it.
+const COPIES: usize = 4;
+/// The same for the longest gap of the first round, which costs no time.
+const COPIES_OF_THE_LONGEST: usize = 3;
+/// Where no precision is asked for: a hundredth of the limit, and
+const USUAL_SHARE: u32 = 100;
+/// no finer than this.
+const USUAL_PRECISION: Duration = Duration::from_secs(1);
+/// Deaths so close together have one reason, such as a server that restarts.
+const ONE_MOMENT: Duration = Duration::from_millis(500);
+/// An end that was seen is this late at the most.
+const SEEN_LATE: Duration = Duration::from_millis(100);
+/// How far above the lowest death another one may lie to be its repetition: the
+/// first round's step.
+const REPEATED_WITHIN: u32 = 2;
+/// A peer that speaks by itself is tried so far below its own interval.
+const BEFORE_THE_PEER: Duration = Duration::from_secs(1);
+/// Connections of the proof of an interval, for each way of keeping alive.
+const PROOFS: usize = 2;
+/// The proof lasts so many times the limit.
+pub const PERIODS: u32 = 2;
+
+/// What to search.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    /// The shortest gap of the first round.
+    pub from: Duration,
+    /// The longest gap.
+    pub to: Duration,
+    /// How close the gaps on both sides of the limit shall come.
+    pub precision: Option<Duration>,
+    /// Connections at once.
+    pub width: usize,
+    /// How each connection is left alone: silent, or kept alive.
+    pub manner: Manner,
+    /// Whether the interval is proven before it is advised.
+    pub verify: bool,
+}
+
+/// Deaths among lives: the paths differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mixture {
+    /// Gaps of at least the lowest death and at most the longest life that died,
+    pub died: usize,
+    /// of so many.
+    pub of: usize,
+    /// The shortest of them,
+    pub from: Duration,
+    /// and the longest.
+    pub to: Duration,
+}
+
+/// What the proof of an interval showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// The interval.
+    pub interval: Duration,
+    /// How long it was to hold.
+    pub held_for: Duration,
+    /// Whether TCP keep-alive held every connection; `None` if that is unknown.
+    pub keep_alive: Option<bool>,
+    /// The same for an application that speaks.
+    pub speaking: Option<bool>,
+}
+
+/// What is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer<'tried> {
+    /// The longest gap below every death that counts that was lived through.
+    pub lived: Option<Duration>,
+    /// The lowest death that counts.
+    pub died: Option<&'tried Tried>,
+    /// Connections that lived and died at the same gaps.
+    pub mixture: Option<Mixture>,
+    /// Deaths that did not come again.
+    pub accidents: Vec<&'tried Tried>,
+    /// The peer speaks by itself this long after the last word: longer silences
+    /// cannot be had.
+    pub peer_speaks: Option<Duration>,
+    /// The service went away: why, and when.
+    pub gone: Option<(&'tried str, Duration)>,
+    /// What the proof of the interval showed.
+    pub verified: Option<Verified>,
+    /// Nothing is left to try.
+    pub complete: bool,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Search {
+    range: Range,
+    round: u32,
+    tried: Vec<Tried>,
+    /// The interval under proof, or proven.
+    proof: Option<Duration>,
+    ended: bool,
+}
+
+impl Search {
+    /// Nothing is known yet.
+    pub fn new(range: Range) -> Self {
+        Self { range, round: 0, tried: Vec::new(), proof: None, ended: false }
+    }
+
+    /// The round under way, counted from 1.
+    pub fn round(&self) -> u32 {
+        self.round
+    }
+
+    /// Everything that was tried.
+    pub fn tried(&self) -> &[Tried] {
+        &self.tried
+    }
+
+    /// The interval that this round proves, if it is that one.
+    pub fn proves(&self) -> Option<Duration> {
+        self.proof
+    }
+
+    /// Takes what became of a connection of this round, which ended `moment`
+    /// after the search began.
+    pub fn learn(
+        &mut self,
+        manner: Manner,
+        gap: Duration,
+        outcome: Outcome,
+        moment: Duration,
+        proof: Option<Proof>,
+    ) -> &Tried {
+        let place = self.tried.len();
+        self.tried.push(Tried { round: self.round, manner, gap, outcome, moment, proof });
+        &self.tried[place]
+    }
+
+    /// Everything that is known by now.
+    pub fn answer(&self) -> Answer<'_> {
+        Answer {
+            lived: self.lived_below_deaths(),
+            died: self.lowest_death(),
+            mixture: self.mixture(),
+            accidents: self.accidents(),
+            peer_speaks: self.peer_speaks(),
+            gone: self.gone(),
+            verified: self.verified(),
+            complete: self.ended,
+        }
+    }
+
+    /// The shortest death of this round: longer gaps need not be waited for, and
+    /// tell more if they are asked at once.
+    pub fn enough(&self) -> Option<Duration> {
+        if self.proof.is_some() {
+            return None;
+        }
+        let this_round = self.proven_deaths().filter(|tried| tried.round == self.round);
+        this_round.map(|tried| tried.gap).min()
+    }
+
+    /// What the next round tries, by rising gaps; nothing when there is nothing
+    /// to find.
+    pub fn next_round(&mut self) -> Vec<Trial> {
+        if self.round > 0 && self.proof.is_none() {
+            self.narrow();
+        }
+        if self.range.width == 0 || self.gone().is_some() {
+            return Vec::new();
+        }
+        let mut trials = self.wanted();
+        trials.truncate(self.range.width);
+        if trials.is_empty() {
+            trials = self.proof_of_interval();
+        }
+        self.ended = trials.is_empty();
+        if self.round >= MAX_ROUNDS {
+            trials.clear();
+        }
+        if !trials.is_empty() {
+            self.round += 1;
+        }
+        trials
+    }
+
+    /// A peer that takes fewer connections is asked for fewer.
+    fn narrow(&mut self) {
+        let this_round = || self.tried.iter().filter(|tried| tried.round == self.round);
+        let refused = this_round().filter(|tried| is_untested(tried)).count();
+        if refused > 0 {
+            self.range.width = this_round().count() - refused;
+        }
+    }
+
+    /// What was tried in the manner that the search is about.
+    fn searched(&self) -> impl Iterator<Item = &Tried> {
+        self.tried.iter().filter(|tried| tried.manner == self.range.manner)
+    }
+
+    fn lives(&self) -> impl Iterator<Item = Duration> {
+        let alive = |tried: &&Tried| matches!(tried.outcome, Outcome::Alive(_));
+        self.searched().filter(alive).map(|tried| tried.gap)
+    }
+
+    fn proven_deaths(&self) -> impl Iterator<Item = &Tried> {
+        self.searched().filter(|tried| tried.is_proven_death())
+    }
+
+    /// Deaths clearly below a gap that was lived through.
+    fn contradicted(&self) -> impl Iterator<Item = &Tried> {
+        let top = self.lives().max().unwrap_or_default();
+        let margin = |tried: &Tried| {
+            if tried.outcome.is_seen() { SEEN_LATE } else { self.precision(tried.gap) }
+        };
+        self.proven_deaths().filter(move |tried| tried.gap + margin(tried) < top)
+    }
+
+    /// Whether deaths and lives lie among each other for more than one reason.
+    fn is_mixed(&self) -> bool {
+        let mut moments: Vec<Duration> = self.contradicted().map(|tried| tried.moment).collect();
+        moments.sort_unstable();
+        moments.dedup_by(|later, earlier| *later < *earlier + ONE_MOMENT);
+        moments.len() > 1
+    }
+
+    /// Contradicted deaths that have not come again.
+    fn accidents(&self) -> Vec<&Tried> {
+        if self.is_mixed() { Vec::new() } else { self.contradicted().collect() }
+    }
+
+    fn deaths(&self) -> Vec<&Tried> {
+        let accidents = self.accidents();
+        let counts = |tried: &&Tried| !accidents.iter().any(|other| std::ptr::eq(*other, *tried));
+        let mut deaths: Vec<&Tried> = self.proven_deaths().filter(counts).collect();
+        deaths.sort_by_key(|tried| tried.gap);
+        deaths
+    }
+
+    /// In a mixture the lowest death that came again, else the lowest.
+    fn lowest_death(&self) -> Option<&Tried> {
+        let deaths = self.deaths();
+        let repeated = |place: &usize| {
+            let next = deaths.get(place + 1);
+            next.is_some_and(|next| next.gap <= deaths[*place].gap * REPEATED_WITHIN)
+        };
+        let lowest = if self.is_mixed() { (0..deaths.len()).find(repeated) } else { None };
+        deaths.get(lowest.unwrap_or(0)).copied()
+    }
+
+    fn lived_below_deaths(&self) -> Option<Duration> {
+        let died = self.lowest_death().map_or(Duration::MAX, |died| died.gap);
+        self.lives().filter(|gap| *gap < died).max()
+    }
+
+    fn mixture(&self) -> Option<Mixture> {
+        if !self.is_mixed() {
+            return None;
+        }
+        let from = self.lowest_death()?.gap;
+        let to = self.lives().max()?;
+        let within = |gap: Duration| gap >= from && gap <= to;
+        let died = self.proven_deaths().filter(|tried| within(tried.gap)).count();
+        let of = died + self.lives().filter(|gap| within(*gap)).count();
+        Some(Mixture { died, of, from, to })
+    }
+
+    fn peer_speaks(&self) -> Option<Duration> {
+        let heard = self.searched().filter_map(|tried| match &tried.outcome {
+            Outcome::Disturbed(speech) => Some(speech.every().min(speech.first)),
+            _ => None,
+        });
+        heard.min()
+    }
+
+    fn gone(&self) -> Option<(&str, Duration)> {
+        self.tried.iter().find_map(|tried| match &tried.proof {
+            Some(Proof::Gone(reason)) => Some((reason.as_str(), tried.moment)),
+            _ => None,
+        })
+    }
+
+    fn verified(&self) -> Option<Verified> {
+        let interval = self.proof?;
+        let all = |manner: Manner| {
+            let mut outcomes = self.tried.iter().filter(|tried| tried.manner == manner).peekable();
+            outcomes.peek()?;
+            let mut known = outcomes.filter(|tried| !is_untested(tried)).peekable();
+            known.peek()?;
+            Some(known.all(|tried| matches!(tried.outcome, Outcome::Alive(_))))
+        };
+        let held_for = self
+            .tried
+            .iter()
+            .find(|tried| matches!(tried.manner, Manner::KeepAlive(every) if every == interval))?;
+        Some(Verified {
+            interval,
+            held_for: held_for.gap,
+            keep_alive: all(Manner::KeepAlive(interval)),
+            speaking: all(Manner::Speaking(interval)),
+        })
+    }
+
+    /// The longest gap that makes sense.
+    fn longest(&self) -> Duration {
+        let Some(speaks) = self.peer_speaks() else { return self.range.to };
+        let before = speaks.saturating_sub(BEFORE_THE_PEER.min(speaks / 10));
+        before.min(self.range.to)
+    }
+
+    fn wanted(&self) -> Vec<Trial> {
+        if self.proof.is_some() {
+            return Vec::new();
+        }
+        let gaps = if self.is_mixed() {
+            self.below_the_mixture()
+        } else if let [once, ..] = self.accidents()[..] {
+            self.again(once)
+        } else {
+            match self.lowest_death() {
+                None => self.ladder(),
+                Some(died) => self.between(died, 1),
+            }
+        };
+        let manner = self.range.manner;
+        gaps.into_iter().map(|gap| Trial { gap, manner }).collect()
+    }
+
+    /// Doubling, up to the longest.
+    fn ladder(&self) -> Vec<Duration> {
+        let to = self.longest();
+        let lived = self.lives().max();
+        if lived.is_some_and(|lived| lived >= to) || to.is_zero() {
+            return Vec::new();
+        }
+        let mut gap = lived.map_or(self.range.from, |lived| lived * 2);
+        let mut gaps = Vec::new();
+        while gap < to {
+            gaps.push(gap);
+            gap *= 2;
+        }
+        let spare = self.range.width.saturating_sub(gaps.len());
+        gaps.extend(std::iter::repeat_n(to, spare.clamp(1, COPIES_OF_THE_LONGEST)));
+        gaps
+    }
+
+    /// A death that longer lives contradict, several times at once; only while
+    /// it has not been tried again.
+    fn again(&self, once: &Tried) -> Vec<Duration> {
+        let near = |gap: Duration| gap.abs_diff(once.gap) <= self.precision(once.gap);
+        let after = self.searched().filter(|tried| tried.round > once.round && near(tried.gap));
+        if after.count() > 0 {
+            // It did not come again: the search goes on above it.
+            return match self.lowest_death() {
+                None => self.ladder(),
+                Some(died) => self.between(died, 1),
+            };
+        }
+        vec![rounded(once.gap); COPIES.min(self.range.width)]
+    }
+
+    /// Several connections a gap: one life says nothing about the other paths.
+    fn below_the_mixture(&self) -> Vec<Duration> {
+        let rounds = self.searched().map(|tried| tried.round).max().unwrap_or_default();
+        let began = self.contradicted().map(|tried| tried.round).min().unwrap_or_default();
+        if rounds.saturating_sub(began) >= MIXED_ROUNDS {
+            return Vec::new();
+        }
+        self.lowest_death().map_or(Vec::new(), |died| self.between(died, COPIES))
+    }
+
+    /// As many parts as one round can try, and the death once more, which
+    /// costs no further round.
+    fn between(&self, died: &Tried, copies: usize) -> Vec<Duration> {
+        let lived = self.lived_below_deaths().unwrap_or_default();
+        let precision = self.precision(died.gap);
+        let open = died.gap.saturating_sub(lived);
+        let steps = open.as_nanos().div_ceil(precision.as_nanos().max(1));
+        let within = usize::try_from(steps.saturating_sub(1)).unwrap_or(usize::MAX);
+        let room = ((self.range.width - 1) / copies).max(1);
+        let count = if died.outcome.is_seen() { 0 } else { within.min(room) };
+        let parts = u32::try_from(count + 1).unwrap_or(u32::MAX);
+        let mut gaps: Vec<Duration> =
+            (1..parts).map(|part| rounded(lived + open * part / parts)).collect();
+        gaps.retain(|gap| *gap > lived && *gap < died.gap);
+        let mut gaps: Vec<Duration> =
+            gaps.into_iter().flat_map(|gap| std::iter::repeat_n(gap, copies)).collect();
+        if !gaps.is_empty() || !self.is_confirmed(died) {
+            // A little later, so that an end which was seen can be seen again.
+            gaps.push(rounded(died.gap + precision));
+        }
+        gaps
+    }
+
+    fn precision(&self, limit: Duration) -> Duration {
+        self.range.precision.unwrap_or_else(|| USUAL_PRECISION.max(limit / USUAL_SHARE))
+    }
+
+    /// Another round agrees.
+    fn is_confirmed(&self, died: &Tried) -> bool {
+        self.deaths().iter().any(|other| other.round != died.round)
+    }
+
+    /// The last round: what is going to be advised, and the longest silence once
+    /// more by other connections.
+    fn proof_of_interval(&mut self) -> Vec<Trial> {
+        if !self.range.verify || self.proof.is_some() || self.range.manner != Manner::Silent {
+            return Vec::new();
+        }
+        let Some(seconds) = interval(&self.answer()) else { return Vec::new() };
+        let Some(limit) = self.lowest_death().map(|died| died.gap) else { return Vec::new() };
+        let interval = Duration::from_secs(seconds);
+        self.proof = Some(interval);
+        let hold = Trial { gap: limit * PERIODS, manner: Manner::KeepAlive(interval) };
+        let speak = Trial { manner: Manner::Speaking(interval), ..hold };
+        let spare = self.range.width.saturating_sub(2).clamp(1, COPIES);
+        let mut trials = Vec::new();
+        if let Some(lived) = self.lived_below_deaths() {
+            let gap = rounded(lived);
+            trials.extend(std::iter::repeat_n(Trial { gap, manner: Manner::Silent }, spare));
+        }
+        let each = if self.range.width >= spare + 2 * PROOFS { PROOFS } else { 1 };
+        trials.extend(std::iter::repeat_n(hold, each));
+        trials.extend(std::iter::repeat_n(speak, each));
+        trials.truncate(self.range.width.max(2));
+        trials
+    }
+}
+
+/// The keep-alive interval that stands on what is known, in whole seconds: half
+/// of what was lived through, or of an end that was seen, which is as exact as a
+/// limit can be. `None` where none is needed or known, where it would be below a
+/// second, or where it was tried and TCP keep-alive did not hold a connection.
+pub fn keep_alive(answer: &Answer<'_>) -> Option<u64> {
+    let refuted = answer.verified.is_some_and(|proof| proof.keep_alive == Some(false));
+    interval(answer).filter(|_| !refuted)
+}
+
+/// The same, before anybody has tried it.
+fn interval(answer: &Answer<'_>) -> Option<u64> {
+    let died = answer.died?;
+    if answer.gone.is_some() {
+        return None;
+    }
+    let limit = if died.outcome.is_seen() { died.gap } else { answer.lived? };
+    Some((limit / 2).as_secs()).filter(|seconds| *seconds > 0)
+}
+
+fn is_untested(tried: &Tried) -> bool {
+    matches!(tried.outcome, Outcome::Untested(_))
+}
+
+/// To whole milliseconds where that loses nothing that matters.
+fn rounded(gap: Duration) -> Duration {
+    if gap < Duration::from_secs(1) {
+        return gap;
+    }
+    Duration::from_millis(u64::try_from(gap.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+#[path = "search_tests.rs"]
+mod tests;
