@@ -42,6 +42,7 @@ tools=(
   'python3|python3|the step Python syntax, tests with foreign clients and servers'
   'xinetd|xinetd|tests against its internal echo, and of our server under it'
   'ncat|ncat|tests against a foreign echo server'
+  'haproxy|haproxy|tests behind a proxy'
   'nc|netcat-openbsd|tests with a foreign client (the OpenBSD nc)'
   'mandoc|mandoc|tests of the manual, beside man and groff'
   'promtool|prometheus|tests of the metrics and of the alert rules'

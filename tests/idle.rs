@@ -8,6 +8,8 @@
 )]
 
 mod common;
+#[path = "idle/paths.rs"]
+mod paths;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

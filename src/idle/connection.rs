@@ -215,7 +215,9 @@ impl Connection {
         let Stage::Idle { stream, since } = &self.stage else { return };
         let silent = now.since(*since);
         let settling = (SETTLING + self.smallest * 2).min(self.trial.gap / 2);
-        if self.trial.manner != Manner::Silent || silent < settling {
+        // The server's own answer, just in time, is no disturbance.
+        let over = self.terms.speaker == Speaker::Server && silent + SETTLING >= self.trial.gap;
+        if self.trial.manner != Manner::Silent || silent < settling || over {
             return;
         }
         let Some(segments) = stream.tcp_info().and_then(|info| info.segments_in) else { return };

@@ -149,8 +149,11 @@ impl IdleLink {
         self.hear_routers();
         let mut ready = ready.into_iter();
         for mut connection in std::mem::take(&mut self.connections) {
-            connection.listen(now);
-            let next = advance(connection, ready.next() == Some(true), now);
+            let ready = ready.next() == Some(true);
+            if !ready {
+                connection.listen(now);
+            }
+            let next = advance(connection, ready, now);
             self.take(next);
         }
         if let Some(connection) = self.fresh.connection.take() {
