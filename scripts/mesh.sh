@@ -99,6 +99,10 @@ read_hosts() {
   local line number=0 words known
   while IFS= read -r line || [[ -n $line ]]; do
     number=$((number + 1))
+    [[ $line != $'\xef\xbb\xbf'* ]] ||
+      die 2 "$hosts:$number: begins with a byte order mark; save it as UTF-8 without one"
+    [[ $line != *$'\r' ]] ||
+      die 2 "$hosts:$number: ends as Windows ends lines (CRLF); mend it with: sed -i 's/\\r\$//' $hosts"
     read -ra words <<<"${line%%#*}"
     ((${#words[@]})) || continue
     ((${#words[@]} == 2 || ${#words[@]} == 3)) ||
@@ -246,6 +250,16 @@ echo \$! >\$d.pid; wait \$!; s=\$?; cat \$d/*_timings.csv 2>/dev/null; rm -rf \$
     awk 'found; /^\{"version"/ { found = 1 }' "$base.out" >"$file.csv"
   fi
   rm -f -- "$base.out"
+}
+
+# An earlier run's figures must not stand for a pair that fails now.
+forget_pairs() {
+  local from to
+  for from in "${names[@]}"; do
+    for to in "${names[@]}"; do
+      rm -f -- "$out/$from-to-$to".{json,csv,html}
+    done
+  done
 }
 
 # The pairs that are left, as "from to"; host by host in turns, so that the
@@ -427,6 +441,7 @@ pair_pages() {
   local local_binary=${binary:-$top/dist/echotest-$(uname -m)} csv
   "$local_binary" help report 2>/dev/null | grep -q -- --html || return 1
   for csv in "$out"/*-to-*.csv; do
+    [[ -f $csv ]] || continue
     "$local_binary" report "$csv" --html "${csv%.csv}.html" >/dev/null 2>&1 || return 1
   done
 }
@@ -441,6 +456,7 @@ for ((host = 0; host < count; host++)); do
   await_server "$host"
 done
 make_pairs
+forget_pairs
 measure_all
 figures >"$scratch/figures"
 tables text no <"$scratch/figures" | tee "$out/matrix.txt"

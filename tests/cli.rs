@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Ended, Process, Scratch, Server, echotest, run};
+use common::{Ended, Process, Scratch, Server, echotest, have, root, run};
 
 /// Runs in an empty directory, which must be empty afterwards.
 fn leaves_nothing(arguments: &[&str]) -> Ended {
@@ -122,7 +122,7 @@ fn a_port_that_is_taken_is_exit_2_and_says_what_to_do() {
 
 #[test]
 fn without_the_right_to_bind_port_7_the_hint_names_the_ways() {
-    if !(common::root() && common::have("setpriv")) {
+    if !(root() && have("setpriv")) {
         return;
     }
     let mut command = Command::new("setpriv");
@@ -230,4 +230,48 @@ fn a_reader_that_goes_away_ends_the_client_quietly() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert!(!common::rows(&common::file(scratch.path(), "_timings.csv")).is_empty());
+}
+
+/// A name server that answers for IPv4 alone and drops the question for IPv6.
+const NAME_SERVER: &str = "
+import socket, struct
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(('127.0.0.1', 53))
+print('ready', flush=True)
+while True:
+    query, asker = server.recvfrom(900)
+    end = 12
+    while query[end]:
+        end += query[end] + 1
+    kind = struct.unpack('>H', query[end + 1:end + 3])[0]
+    print(kind, flush=True)
+    if kind == 1:
+        head = query[:2] + struct.pack('>HHHHH', 0x8180, 1, 1, 0, 0) + query[12:end + 5]
+        server.sendto(head + b'\\xc0\\x0c' + struct.pack('>HHIH', 1, 1, 9, 4) + bytes([127, 0, 0, 1]), asker)
+";
+
+#[test]
+fn a_name_server_that_drops_a_family_costs_the_other_little() {
+    if !(root() && have("ip") && have("python3") && have("unshare")) {
+        return;
+    }
+    let script = format!(
+        "mount -t tmpfs none /mnt && echo nameserver 127.0.0.1 >/mnt/r && mount --bind /mnt/r /etc/resolv.conf
+         ip link set lo up
+         python3 -c \"$1\" >/mnt/log & sleep 0.1
+         until grep -q ready /mnt/log; do sleep 0.05; done
+         {binary} server --port 7007 2>/dev/null & sleep 0.3
+         {binary} client $2 v4.test 7007 -c 1 --no-files -q; s=$?
+         cat /mnt/log; kill %1 %2; exit $s",
+        binary = env!("CARGO_BIN_EXE_echotest")
+    );
+    for (family, asked_for_both) in [("-4", false), ("-c1", true)] {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--mount", "bash", "-c", &script, "bash", NAME_SERVER, family]);
+        let ended = Process::start(&mut command).finish();
+        assert_eq!(ended.status, 0, "{ended:?}");
+        assert_eq!(ended.stdout.lines().any(|line| line == "28"), asked_for_both, "{ended:?}");
+        // glibc's own patience with a question is 5 s, twice.
+        assert!(ended.took < Duration::from_secs(8), "{ended:?}");
+    }
 }

@@ -2,7 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::os::resolver::{self, Question};
+
+/// A resolver that has not answered for both families by then is asked for IPv4
+/// alone as well: some name servers drop the question for IPv6.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Which addresses of a name will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,11 +81,13 @@ impl std::error::Error for ResolveError {
 /// When the name is unknown or has no address of the family.
 pub fn resolve(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>, ResolveError> {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    let found = (bare, port)
-        .to_socket_addrs()
-        .map_err(|source| ResolveError::Failed { host: host.to_owned(), source })?;
+    let found = match bare.parse::<IpAddr>() {
+        Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
+        Err(_) => look_up(bare, port, family),
+    };
+    let found = found.map_err(|source| ResolveError::Failed { host: host.to_owned(), source })?;
     let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in found.filter(|address| family.admits(address.ip())) {
+    for address in found.into_iter().filter(|address| family.admits(address.ip())) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -86,6 +97,36 @@ pub fn resolve(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>,
         return Err(ResolveError::NoneOfFamily { host: host.to_owned(), family });
     }
     Ok(addresses)
+}
+
+fn look_up(name: &str, port: u16, family: Family) -> io::Result<Vec<SocketAddr>> {
+    match family {
+        Family::V4 => resolver::look_up(name, port, Question::V4),
+        Family::V6 => resolver::look_up(name, port, Question::V6),
+        Family::Any => look_up_both(name, port),
+    }
+}
+
+/// Both families; IPv4 alone where that fails or takes long. What is still under
+/// way then ends by itself, in a thread that nobody waits for.
+fn look_up_both(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let (answers, answered) = mpsc::channel();
+    let ask = |question| {
+        let (answers, name) = (answers.clone(), name.to_owned());
+        thread::Builder::new().spawn(move || {
+            // The receiver has what it wants when it is gone.
+            let _ = answers.send(resolver::look_up(&name, port, question));
+        })
+    };
+    ask(Question::Both)?;
+    if let Ok(answer) = answered.recv_timeout(PATIENCE) {
+        return answer
+            .or_else(|error| resolver::look_up(name, port, Question::V4).map_err(|_| error));
+    }
+    log::debug!("no addresses of {name} within {} s: IPv4 is asked for alone", PATIENCE.as_secs());
+    ask(Question::V4)?;
+    let first = answered.recv().map_err(io::Error::other)?;
+    first.or_else(|_| answered.recv().map_err(io::Error::other)?)
 }
 
 #[cfg(test)]

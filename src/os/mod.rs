@@ -15,6 +15,7 @@ pub mod inherit;
 pub mod limits;
 pub mod message;
 pub mod poll;
+pub mod resolver;
 pub mod signals;
 pub mod socket;
 pub mod stamps;

@@ -15,7 +15,7 @@ struct Lab {
 }
 
 /// Makes namespaces $1 (client), $2 and $3 (routers), $4 (server). $5 and $6 are
-/// the routers' time-outs in seconds, $7 is nf_conntrack_tcp_loose, $8 what the
+/// the routers' time-outs in seconds, $7 is `nf_conntrack_tcp_loose`, $8 what the
 /// routers do with what they do not know, $9 an nft rule for what is forwarded.
 const SET_UP: &str = r#"
 set -euo pipefail
@@ -166,9 +166,11 @@ fn one_of_two_paths_forgets() {
     assert!(!ended.stdout.contains("No limit was found"), "{ended:?}");
     contains(&ended, " died, others lived: the paths differ");
     // Whatever is advised lies below the lower limit.
-    let advised = ended.stdout.split("Keep-alive interval to set: ").nth(1).map(|rest| {
-        rest.split(' ').next().and_then(|seconds| seconds.parse::<u64>().ok())
-    });
+    let advised = ended
+        .stdout
+        .split("Keep-alive interval to set: ")
+        .nth(1)
+        .map(|rest| rest.split(' ').next().and_then(|seconds| seconds.parse::<u64>().ok()));
     assert!(advised.is_none_or(|seconds| seconds.is_some_and(|seconds| seconds <= 2)), "{ended:?}");
 }
 
@@ -249,12 +251,25 @@ fn a_proxys_time_out_is_seen() {
         server.address
     );
     std::fs::write(&configuration, text).expect("a file");
-    let mut proxy = Command::new("haproxy").arg("-q").arg("-db").arg("-f").arg(&configuration)
+    let mut proxy = Command::new("haproxy")
+        .arg("-q")
+        .arg("-db")
+        .arg("-f")
+        .arg(&configuration)
         .spawn()
         .expect("haproxy");
-    super::common::eventually("haproxy", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    super::common::eventually("haproxy", || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
     let ended = super::run([
-        "idle", "127.0.0.1", &port.to_string(), "--json", "--from", "0.8", "--to", "14",
+        "idle",
+        "127.0.0.1",
+        &port.to_string(),
+        "--json",
+        "--from",
+        "0.8",
+        "--to",
+        "14",
     ]);
     let _ = proxy.kill();
     let _ = proxy.wait();
