@@ -1,21 +1,23 @@
 //! Parse, dispatch, exit status.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use echotest::cli::error::Failure;
 use echotest::cli::{self, Status};
+use echotest::record::journal;
 
 fn main() -> ExitCode {
-    match cli::run(std::env::args_os().skip(1).collect()) {
+    let result = cli::run(std::env::args_os().skip(1).collect());
+    if let Err(failure) = &result
+        && !matches!(failure, Failure::Told)
+    {
+        journal::show(&format!("echotest: {failure}\n"));
+    }
+    journal::close();
+    match result {
         Ok(Status::Good) => ExitCode::SUCCESS,
         Ok(Status::Bad) => ExitCode::from(1),
-        Err(failure) => {
-            if !matches!(failure, Failure::Told) {
-                // Where standard error is closed there is nobody to tell.
-                let _ = writeln!(std::io::stderr(), "echotest: {failure}");
-            }
-            ExitCode::from(failure.exit_status())
-        }
+        Ok(Status::Incomplete) => ExitCode::from(2),
+        Err(failure) => ExitCode::from(failure.exit_status()),
     }
 }

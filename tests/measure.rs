@@ -209,7 +209,7 @@ fn a_client_that_stops_in_the_middle_of_a_phase_is_closed() {
         assert!(answer.is_empty() || answer == "200 OK: Ready\n", "{beginning:?}: {answer}");
     }
     let help = run(["server", "--help"]).stdout;
-    assert!(help.contains("measure and ping 60"), "{help}");
+    assert!(help.contains("measure 60, ping 60"), "{help}");
 }
 
 #[test]

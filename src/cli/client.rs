@@ -1,7 +1,5 @@
 //! `echotest client`, from options to exit status.
 
-use std::io::{self, Write};
-
 use super::Status;
 use super::error::{Failure, UsageError};
 use super::floor;
@@ -15,9 +13,9 @@ use crate::net::Dialer;
 use crate::net::dial::Connected;
 use crate::os::clock;
 use crate::probe::{Plan, Tally, Tracker, run as run_loop};
-use crate::record::Run;
 use crate::record::files::RunFiles;
 use crate::record::recording::record;
+use crate::record::{Run, screen};
 
 /// What a run of the echo client is to be, wherever it connects.
 #[derive(Debug)]
@@ -99,7 +97,7 @@ impl Measurement {
             )
         };
         let metrics = measuring::metrics(&self.output.results, &run, files.as_ref())?;
-        let mut sinks = measuring::sinks(&self.output, extras, &run, files, metrics);
+        let mut sinks = measuring::sinks(&self.output, extras, &run, files, metrics)?;
         let connect = connected.took;
         let connection = connected.connection();
         // A numeric address leads to itself.
@@ -146,8 +144,7 @@ fn exchange(connected: &Connected, text: &str, plan: &Plan) -> Result<Status, Fa
     let mut line = b"Received: ".to_vec();
     line.extend_from_slice(&received);
     line.push(b'\n');
-    // A reader that has gone has read enough.
-    let _ = io::stdout().write_all(&line);
+    screen::result(&String::from_utf8_lossy(&line));
     if received != text.as_bytes() {
         log::warn!("{} of {} bytes came back as sent", same(&received, text), text.len());
     }

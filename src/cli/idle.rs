@@ -1,7 +1,7 @@
 //! `echotest idle`: the silence after which a connection is ended.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use super::Status;
@@ -16,6 +16,7 @@ use crate::idle::words::{self, IdleRun};
 use crate::idle::{IdleLink, Manner, Outcome, Proof, Range, Search, Speaker, json};
 use crate::net::dial::Connected;
 use crate::os::{clock, signals};
+use crate::record::screen;
 use crate::server::service::MEASURE;
 
 /// The shortest keep-alive interval that the kernel takes.
@@ -107,19 +108,9 @@ impl super::command::Options for Options {
             } else {
                 idle.summary(&run)
             };
-            print(&text)?;
+            screen::result(&text);
         }
         idle.status(&run, halt.is_some())
-    }
-}
-
-/// Prints the result; a reader that has gone has read enough.
-fn print(text: &str) -> io::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -137,10 +128,7 @@ impl Idle {
         if self.quiet {
             return Ok(());
         }
-        match writeln!(io::stdout(), "{line}") {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Halt::Unread),
-            _ => Ok(()),
-        }
+        screen::say(&format!("{line}\n")).map_err(|_| Halt::Unread)
     }
 
     /// Every round; the first has a connection already.

@@ -14,6 +14,7 @@ use super::options::General;
 use crate::net::syslog::{self, Severity, Syslog};
 use crate::os::clock;
 use crate::os::signals::{Signal, seen};
+use crate::record::journal;
 use crate::text::timestamp::rfc3339;
 
 /// A log file that cannot be written.
@@ -105,14 +106,30 @@ pub(super) fn start(general: &General, destination: &Destination) -> Result<(), 
     }
     builder.filter_level(level).parse_env("RUST_LOG");
     if let Some(path) = &destination.file {
-        let file = FileAndStderr::open(path)
-            .map_err(|source| LogFileError { path: path.clone(), source })?;
-        builder.target(Target::Pipe(Box::new(file))).format(timed_line);
+        // Absolute, because a daemon leaves its directory.
+        let path = std::path::absolute(path)?;
+        let failed = |source| LogFileError { path: path.clone(), source };
+        FileAndStderr::open(&path).map_err(failed)?;
+        builder.format(timed_line);
+        journal::open(move || {
+            let mut file = FileAndStderr::open(&path)?;
+            Ok(Box::new(move |lines: &[u8]| file.write_all(lines)))
+        });
     } else if destination.without_terminal {
-        builder.target(Target::Pipe(Box::new(Syslog::default()))).format(syslog_line);
+        builder.format(syslog_line);
+        journal::open(|| {
+            let mut syslog = Syslog::default();
+            Ok(Box::new(move |lines: &[u8]| {
+                lines
+                    .split_inclusive(|&byte| byte == b'\n')
+                    .try_for_each(|line| syslog.write_all(line))
+            }))
+        });
     } else {
         builder.format(timed_line);
+        journal::open(journal::standard_error);
     }
+    builder.target(Target::Pipe(Box::new(journal::Lines)));
     if builder.try_init().is_ok() {
         log_panics();
     }

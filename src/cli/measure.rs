@@ -1,6 +1,6 @@
 //! `echotest measure`: a session of the measurement protocol for each series.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::record::files::RunFiles;
 use crate::record::log_file::LogFileSink;
 use crate::record::measurement::{self, SeriesSink, TABLE_HEAD};
 use crate::record::recording::record;
+use crate::record::screen;
 use crate::record::{Run, held, json};
 use crate::text::object::Object;
 use crate::wire::measurement::{Kind, Reply, Setup};
@@ -59,11 +60,16 @@ impl super::command::Options for Options {
         let files = self.files.create("echo_measure")?;
         clock::tighten_timers();
         let connected = measuring::connect(&self.target, &mut dialer, files.as_ref())?;
-        let mut measuring = Measuring::new(&self, &connected, files);
+        let mut measuring = Measuring::new(&self, &connected, files)?;
         let ended = measuring.all(&self.setups, &mut dialer, connected);
-        measuring.finish(&self.setups);
+        let lost = measuring.finish(&self.setups);
         ended?;
-        Ok(if held(&measuring.total).received > 0 { Status::Good } else { Status::Bad })
+        let received = held(&measuring.total).received;
+        Ok(match (lost, received) {
+            (1.., _) => Status::Incomplete,
+            (0, 1..) => Status::Good,
+            (0, 0) => Status::Bad,
+        })
     }
 }
 
@@ -101,7 +107,11 @@ struct Measuring<'a> {
 const TIMEOUTS: u32 = 3;
 
 impl<'a> Measuring<'a> {
-    fn new(options: &'a Options, connected: &Connected, files: Option<RunFiles>) -> Self {
+    fn new(
+        options: &'a Options,
+        connected: &Connected,
+        files: Option<RunFiles>,
+    ) -> io::Result<Self> {
         let Options { target, timeout, json, .. } = options;
         let timeout = *timeout;
         let first = options.setups.first();
@@ -124,12 +134,13 @@ impl<'a> Measuring<'a> {
         );
         let (log, csv) = files.map(|files| (files.log, files.csv)).unzip();
         let columns = ["type", "size"];
-        let csv = csv.map(|file| Arc::new(Mutex::new(CsvSink::with_series(file, None, &columns))));
+        let csv = csv.map(|file| CsvSink::with_series(file, None, &columns)).transpose()?;
+        let csv = csv.map(|csv| Arc::new(Mutex::new(csv)));
         let header = format!("measuring {} ({})", target.host, run.address);
-        let log = log.map(|log| LogFileSink::new(log, run.clone(), &header, false));
+        let log = log.map(|log| LogFileSink::new(log, run.clone(), &header, false)).transpose()?;
         let peer_delay = first.map(|setup| setup.delay).unwrap_or_default();
         let start = Tally { start: clock::now(), peer_delay, ..Tally::default() };
-        Self {
+        Ok(Self {
             target,
             as_json: *json,
             timeout,
@@ -138,7 +149,7 @@ impl<'a> Measuring<'a> {
             log,
             total: Arc::new(Mutex::new(start)),
             series: Vec::new(),
-        }
+        })
     }
 
     fn all(
@@ -239,21 +250,27 @@ impl<'a> Measuring<'a> {
         }
         if !self.as_json {
             // A reader that has gone has read enough.
-            let _ = writeln!(io::stdout(), "{line}");
+            let _ = screen::say(&format!("{line}\n"));
         }
     }
 
-    fn finish(&mut self, setups: &[Setup]) {
+    /// Gives how many rows and lines of the log were lost.
+    fn finish(&mut self, setups: &[Setup]) -> u64 {
         held(&self.total).end = clock::now();
+        let rows = self.csv.as_ref().map_or(0, |csv| held(csv).settle());
+        held(&self.total).not_recorded += rows;
+        let lines = self.log.as_mut().map_or(0, LogFileSink::close);
+        let lost = held(&self.total).not_recorded + lines;
         if !self.as_json {
-            return;
+            return lost;
         }
         let total = held(&self.total);
         let delay = setups.first().map(|setup| setup.delay.as_secs_f64());
         let object: Object = json::object(&self.run, &total)
             .number("server_delay_s", delay, 9)
             .array("series", self.series.iter().map(measurement::Series::object));
-        let _ = writeln!(io::stdout(), "{}", object.finish());
+        screen::result(&(object.finish() + "\n"));
+        lost
     }
 }
 

@@ -177,8 +177,10 @@ pub(super) fn connect(
     })
 }
 
-/// From now on signals end a run with its summary instead of the process.
+/// From now on signals end a run with its summary instead of the process; a
+/// second one ends that too.
 pub(super) fn watch_signals() -> io::Result<()> {
+    signals::leave_at_second_request();
     [Signal::Interrupt, Signal::Terminate, Signal::HangUp, Signal::Quit]
         .into_iter()
         .try_for_each(signals::watch)
@@ -192,16 +194,16 @@ pub(super) fn sinks(
     run: &Run,
     files: Option<RunFiles>,
     metrics: Option<MetricsSink>,
-) -> Vec<Box<dyn Sink>> {
+) -> io::Result<Vec<Box<dyn Sink>>> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     if let Some(RunFiles { log, csv, .. }) = files {
-        sinks.push(Box::new(CsvSink::new(csv, extra_columns(extras, run))));
+        sinks.push(Box::new(CsvSink::new(csv, extra_columns(extras, run))?));
         sinks.push(Box::new(LogFileSink::new(
             log,
             run.clone(),
             &text::header(run),
             output.verbose,
-        )));
+        )?));
     }
     if let Some(metrics) = metrics {
         sinks.push(Box::new(metrics));
@@ -216,7 +218,7 @@ pub(super) fn sinks(
         sinks.push(Box::new(TerminalSink::new(run.clone())));
     }
     sinks.push(Box::new(DiagnosticsSink::new(run.size, run.frequency >= LINES_FROM)));
-    sinks
+    Ok(sinks)
 }
 
 /// What the CSV holds beyond the columns of every run.
@@ -270,6 +272,9 @@ pub(super) fn status(results: &Results, tally: &Tally) -> Status {
     {
         log::error!("p99 round-trip time of {} us is above --max-rtt", p99 as f64 / 1e3);
         status = Status::Bad;
+    }
+    if tally.not_recorded > 0 || tally.not_logged > 0 {
+        status = Status::Incomplete;
     }
     status
 }

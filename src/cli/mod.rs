@@ -37,7 +37,9 @@ use options::General;
 use service_options::INETD;
 
 use crate::net::syslog::{self, Severity, Syslog};
-use crate::os::inherit;
+use crate::os::{inherit, signals};
+use crate::record::outflow::Account;
+use crate::record::screen;
 
 /// How a command ended, short of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub enum Status {
     Good,
     /// No reply came, or a threshold was exceeded.
     Bad,
+    /// Rows or lines of the log could not be stored; it has been said.
+    Incomplete,
 }
 
 /// Runs the command line `arguments` (without the program's name).
@@ -54,6 +58,7 @@ pub enum Status {
 ///
 /// What is wrong with the arguments, or why the command could not be done.
 pub fn run(arguments: Vec<OsString>) -> Result<Status, Failure> {
+    signals::survive_file_size_limit();
     let mut arguments = arguments.into_iter();
     let Some(first) = arguments.next() else {
         return Err(UsageError::new(None, "a command is needed".to_owned()).into());
@@ -140,7 +145,23 @@ fn perform(command: &Command, matches: &Matches) -> Result<Status, Failure> {
     if General::of(matches).help {
         return print(&help::of(command));
     }
-    (command.understand)(matches)?()
+    let status = (command.understand)(matches)?();
+    let printed = printed(screen::close());
+    status.and_then(|status| printed.map(|()| status))
+}
+
+/// Whether everything that was to be shown was; a reader that has gone has read
+/// enough.
+fn printed(account: Account) -> Result<(), Failure> {
+    match account {
+        Account { gone: true, .. } => Ok(()),
+        Account { failed: Some(source), .. } => Err(NotPrinted { source }.into()),
+        Account { lost: 0, .. } => Ok(()),
+        Account { lost, .. } => {
+            let told = format!("{lost} lines wait, and nobody reads them");
+            Err(NotPrinted { source: io::Error::other(told) }.into())
+        }
+    }
 }
 
 /// Prints a text; a reader that has gone has read enough.

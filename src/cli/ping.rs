@@ -47,7 +47,7 @@ impl super::command::Options for Options {
         let start = anchor.wall;
         let run = measuring::describe(&target, "ping", address, &plan, start, files.as_ref());
         let metrics = measuring::metrics(&output.results, &run, files.as_ref())?;
-        let mut sinks = measuring::sinks(&output, Extras::default(), &run, files, metrics);
+        let mut sinks = measuring::sinks(&output, Extras::default(), &run, files, metrics)?;
         let look_up =
             pings.re_resolve.map(|after| LookUp::new(target.host, target.port, way.family, after));
         let options =

@@ -202,7 +202,7 @@ fn measure(options: &Options, ready: Ready, files: Option<RunFiles>) -> Result<S
         ..measuring::describe(target, "twamp", address, &plan, start, files.as_ref())
     };
     let metrics = measuring::metrics(&output.results, &run, files.as_ref())?;
-    let mut sinks = measuring::sinks(output, Extras::default(), &run, files, metrics);
+    let mut sinks = measuring::sinks(output, Extras::default(), &run, files, metrics)?;
     let mut link = TwampLink::new(ready.socket, ready.padding, anchor);
     let start = clock::now();
     let mut machine = Independent::new(plan, start, MAX_UNDER_WAY, true).reflected();

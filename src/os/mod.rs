@@ -10,6 +10,7 @@ pub mod clock;
 pub mod datagram;
 pub mod detach;
 pub(crate) mod epoll;
+pub mod file;
 pub mod icmp;
 pub mod inherit;
 pub mod limits;

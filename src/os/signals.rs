@@ -1,7 +1,7 @@
 //! Signals, counted where they arrive and acted on where it is safe.
 
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::check;
 
@@ -32,11 +32,57 @@ impl Signal {
 /// One counter a signal number; Linux's classic signals are 1 to 31.
 static SEEN: [AtomicU32; 32] = [const { AtomicU32::new(0) }; 32];
 
-/// Counts only: an atomic increment is all that is safe in every context.
+/// Whether a second request to end is obeyed on the spot.
+static IMPATIENT: AtomicBool = AtomicBool::new(false);
+/// The exit status of a run that was cut off: its results are not whole.
+const CUT_OFF: libc::c_int = 2;
+/// What a second request leaves for the summary, in microseconds: a person calls
+/// that at once.
+const LAST_MOMENT: libc::suseconds_t = 300_000;
+
+/// Counts. At a second request the process has a last moment, at a third none:
+/// atomics, `setitimer` and `_exit` are safe in every context.
 extern "C" fn count(number: libc::c_int) {
+    let request = number == libc::SIGINT || number == libc::SIGTERM;
+    if request && IMPATIENT.load(Ordering::Relaxed) {
+        match stop_requests() {
+            0 => {}
+            1 => leave_soon(),
+            _ => leave(number),
+        }
+    }
     if let Some(seen) = usize::try_from(number).ok().and_then(|number| SEEN.get(number)) {
         seen.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+extern "C" fn leave(_: libc::c_int) {
+    // SAFETY: ends the process at once; POSIX allows it in a handler.
+    unsafe { libc::_exit(CUT_OFF) };
+}
+
+fn leave_soon() {
+    let handler: extern "C" fn(libc::c_int) = leave;
+    // SAFETY: the handler only ends the process.
+    unsafe { libc::signal(libc::SIGALRM, handler as libc::sighandler_t) };
+    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let once = libc::timeval { tv_sec: 0, tv_usec: LAST_MOMENT };
+    let timer = libc::itimerval { it_interval: never, it_value: once };
+    // SAFETY: `timer` is valid, and a null old value is allowed.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+}
+
+/// From now on a second Ctrl-C or request to end ends this process at once,
+/// whatever it hangs in.
+pub fn leave_at_second_request() {
+    IMPATIENT.store(true, Ordering::Relaxed);
+}
+
+/// A file that reaches the limit of its size (`ulimit -f`) is an error of that
+/// write alone, as on a full disk, instead of this program's death.
+pub fn survive_file_size_limit() {
+    // SAFETY: ignoring a signal runs no code.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 /// From now on counts this signal instead of dying of it, and lets it

@@ -64,6 +64,9 @@ pub struct Outlet {
     began: Mono,
     to: SyncSender<Batch>,
     empties: Receiver<Batch>,
+    /// Empty ones at hand; the one that came back last is used first, so that as
+    /// little memory is touched as the recorder's pace asks for.
+    at_hand: Vec<Batch>,
     gone: Arc<AtomicBool>,
     /// Samples that found every batch full, and were not told of yet.
     missed: u64,
@@ -94,12 +97,9 @@ pub fn outlet() -> (Outlet, Inlet) {
     let (back, empties) = sync_channel(BATCHES);
     let gone = Arc::new(AtomicBool::new(false));
     let empty = || Batch::with_capacity(BATCH + SPARE);
-    for _ in 1..BATCHES {
-        // There is room for all of them, and both ends are here.
-        let _ = back.try_send(empty());
-    }
+    let at_hand = (1..BATCHES).map(|_| empty()).collect();
     let inlet = Inlet { from, empties: back, gone: Arc::clone(&gone) };
-    (Outlet { batch: empty(), began: Mono::NEVER, to, empties, gone, missed: 0 }, inlet)
+    (Outlet { batch: empty(), began: Mono::NEVER, to, empties, at_hand, gone, missed: 0 }, inlet)
 }
 
 impl Outlet {
@@ -145,7 +145,9 @@ impl Outlet {
 
     /// Sends the batch on its way, if there is an empty one to go on with.
     fn hand_over(&mut self, now: Mono) {
-        let Ok(empty) = self.empties.try_recv() else { return };
+        // At most as many as it was made with.
+        self.at_hand.extend(self.empties.try_iter());
+        let Some(empty) = self.at_hand.pop() else { return };
         // Never full: there are no more batches than it has room for. Without a
         // recorder they are lost, and so are all that follow.
         let _ = self.to.try_send(std::mem::replace(&mut self.batch, empty));
@@ -173,8 +175,9 @@ impl Outlet {
     pub fn end(mut self, standing: Standing) {
         let at = standing.at;
         while self.missed > 0 || self.batch.len() >= BATCH {
-            // An error means that there is no recorder any more.
-            let Ok(empty) = self.empties.recv() else { return };
+            // None means that there is no recorder any more.
+            let empty = self.at_hand.pop().or_else(|| self.empties.recv().ok());
+            let Some(empty) = empty else { return };
             let _ = self.to.send(std::mem::replace(&mut self.batch, empty));
             if self.missed > 0 {
                 let count = std::mem::take(&mut self.missed);

@@ -88,10 +88,13 @@ impl<'sinks> Recorder<'sinks> {
     }
 
     /// The run is over: gives its figures.
-    pub fn finish(self) -> Tally {
+    pub fn finish(mut self) -> Tally {
+        // Rows first: how many were lost belongs to the figures.
+        self.tally.not_recorded += self.sinks.iter_mut().map(|sink| sink.settle()).sum::<u64>();
         for sink in self.sinks.iter_mut() {
             sink.finish(&self.tally, &self.anchor);
         }
+        self.tally.not_logged = self.sinks.iter_mut().map(|sink| sink.close()).sum();
         self.tally
     }
 }

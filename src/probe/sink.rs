@@ -43,6 +43,18 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// Nothing more is measured: what was taken is written now, or counted. Gives
+    /// how many rows were lost.
+    fn settle(&mut self) -> u64 {
+        0
+    }
+
     /// The run is over.
     fn finish(&mut self, tally: &Tally, anchor: &Anchor);
+
+    /// After [`Sink::finish`], when every other destination has finished too:
+    /// gives how many lines never reached this one.
+    fn close(&mut self) -> u64 {
+        0
+    }
 }

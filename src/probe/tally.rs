@@ -73,6 +73,8 @@ pub struct Tally {
     pub pauses: Pauses,
     /// Packets that are in no figure or in no row: this host did not keep up.
     pub not_recorded: u64,
+    /// Lines that the log did not take.
+    pub not_logged: u64,
     /// What the kernel counted.
     pub tcp: Option<TcpTotals>,
     /// When the first probe was due.

@@ -1,11 +1,13 @@
 //! One row a probe, in probe order.
 
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use csv::{QuoteStyle, Writer, WriterBuilder};
 
 use super::held;
+use super::outflow::Outflow;
 use super::row_file::RowFile;
 use crate::clock::{Anchor, Mono, Wall};
 use crate::probe::{Detail, Gone, Sample, Sink, Tally};
@@ -50,10 +52,30 @@ const LONGEST_SERIES: usize = 48;
 /// How old a gathered row may grow.
 const OLDEST_ROW: Duration = Duration::from_millis(250);
 
+/// Bytes of rows that wait while a disk is slow: a minute at 1,000 packets a
+/// second.
+const MAX_WAITING: usize = 4 << 20;
+/// A disk that takes nothing for so long at the end of a run is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the rows go.
+struct Rows(Outflow);
+
+impl Write for Rows {
+    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
+        self.0.push(rows);
+        Ok(rows.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes a run's CSV. Rows reach the file whole, when they are old enough or
 /// many enough.
 pub struct CsvSink {
-    writer: Writer<RowFile>,
+    writer: Writer<Rows>,
     stamper: Stamper,
     extra: Option<Box<dyn Extra>>,
     /// What stands before the columns of each row, with its comma.
@@ -67,18 +89,31 @@ pub struct CsvSink {
 
 impl CsvSink {
     /// Writes the header to a new file.
-    pub fn new(file: RowFile, extra: Option<Box<dyn Extra>>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// The kernel gives no thread.
+    pub fn new(file: RowFile, extra: Option<Box<dyn Extra>>) -> io::Result<Self> {
         Self::with_series(file, extra, &[])
     }
 
     /// The same, with columns before all others that [`CsvSink::set_series`]
     /// fills.
-    pub fn with_series(file: RowFile, extra: Option<Box<dyn Extra>>, series: &[&str]) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// The kernel gives no thread.
+    pub fn with_series(
+        file: RowFile,
+        extra: Option<Box<dyn Extra>>,
+        series: &[&str],
+    ) -> io::Result<Self> {
+        let rows = Rows(Outflow::start("csv", MAX_WAITING, file)?);
         // Numbers and times need no quotes; looking for reasons costs 100 ns a row.
         let writer = WriterBuilder::new()
             .quote_style(QuoteStyle::Never)
             .buffer_capacity(BUFFER)
-            .from_writer(file);
+            .from_writer(rows);
         let more = extra.as_ref().map(|extra| extra.header()).unwrap_or_default();
         let header: Vec<&str> = series.iter().chain(&COLUMNS).chain(&more).copied().collect();
         let mut sink = Self {
@@ -94,7 +129,7 @@ impl CsvSink {
         sink.row.text(header.join(",").as_bytes());
         sink.write();
         sink.flush();
-        sink
+        Ok(sink)
     }
 
     /// What stands in the first columns of the rows from now on, cut off at 48
@@ -195,9 +230,13 @@ impl Sink for CsvSink {
         Ok(())
     }
 
-    fn finish(&mut self, _tally: &Tally, _anchor: &Anchor) {
+    fn settle(&mut self) -> u64 {
         self.flush();
+        let account = self.writer.get_ref().0.close(PATIENCE);
+        account.refused + account.lost
     }
+
+    fn finish(&mut self, _tally: &Tally, _anchor: &Anchor) {}
 }
 
 /// A time of day as nanoseconds since 1970; before that nothing can be said.
@@ -223,7 +262,11 @@ impl Sink for Arc<Mutex<CsvSink>> {
         held(self).tick(now, tally)
     }
 
-    fn finish(&mut self, tally: &Tally, anchor: &Anchor) {
-        held(self).finish(tally, anchor);
+    /// The next run goes on in the same file; who holds it settles it in the end.
+    fn settle(&mut self) -> u64 {
+        held(self).flush();
+        0
     }
+
+    fn finish(&mut self, _tally: &Tally, _anchor: &Anchor) {}
 }

@@ -135,7 +135,7 @@ fn create_pair(directory: &Path, stem: &str) -> Result<(RowFile, RowFile), Files
 
 /// A new file, or `None` if the name is taken.
 fn create_new(path: PathBuf) -> Result<Option<RowFile>, FilesError> {
-    match File::options().write(true).create_new(true).open(&path) {
+    match File::options().append(true).create_new(true).open(&path) {
         Ok(file) => Ok(Some(RowFile::new(file, path))),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
         Err(source) => Err(FilesError::of_run(path, source)),

@@ -1,9 +1,8 @@
 //! A run's figures as one JSON object.
 
-use std::io::{self, Write};
 use std::path::Path;
 
-use super::{Run, events};
+use super::{Run, events, screen};
 use crate::clock::Anchor;
 use crate::probe::{Finding, Gone, Sample, Sink, Tally, findings};
 use crate::stats::Summary;
@@ -32,8 +31,7 @@ impl Sink for JsonSink {
     }
 
     fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
-        // A reader that has gone has read enough.
-        let _ = writeln!(io::stdout(), "{}", object(&self.run, tally).finish());
+        screen::result(&(object(&self.run, tally).finish() + "\n"));
     }
 }
 
@@ -57,6 +55,7 @@ pub fn object(run: &Run, tally: &Tally) -> Object {
         .object("drops_by", events::drops_by(tally))
         .raw("kernel", &kernel(tally))
         .raw("floor_us", &floor(run))
+        .whole("not_recorded", tally.not_recorded)
         .object("files", files(run))
         .object("manifest", run.manifest.object(run))
         .array("findings", findings(tally).iter().map(finding));

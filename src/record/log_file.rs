@@ -1,17 +1,24 @@
 //! The log beside the CSV: settings, connections, drops, findings, summary.
 
-use std::io::Write;
+use std::io;
+use std::time::Duration;
 
 use super::Run;
+use super::outflow::Outflow;
 use super::row_file::RowFile;
 use super::text;
 use crate::clock::{Anchor, Wall};
 use crate::probe::{Gone, Notice, Outcome, Sample, Sink, Tally};
 use crate::text::timestamp::Stamper;
 
+/// Bytes of lines that wait while a disk is slow.
+const MAX_WAITING: usize = 1 << 20;
+/// A disk that takes nothing for so long at the end of a run is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Writes a run's log; every packet too where `verbose`.
 pub struct LogFileSink {
-    file: RowFile,
+    file: Outflow,
     stamper: Stamper,
     run: Run,
     verbose: bool,
@@ -20,7 +27,12 @@ pub struct LogFileSink {
 impl LogFileSink {
     /// Writes the run's settings to a new file.
     /// `header` says what is about to be done.
-    pub fn new(file: RowFile, run: Run, header: &str, verbose: bool) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// The kernel gives no thread.
+    pub fn new(file: RowFile, run: Run, header: &str, verbose: bool) -> io::Result<Self> {
+        let file = Outflow::start("log", MAX_WAITING, file)?;
         let mut sink = Self { file, stamper: Stamper::new(), run, verbose };
         let start = sink.run.start;
         let version = env!("CARGO_PKG_VERSION");
@@ -33,14 +45,20 @@ impl LogFileSink {
             let connected = format!("connected from {local} to {}", sink.run.address);
             sink.line(start, "INFO", &connected);
         }
-        sink
+        Ok(sink)
     }
 
     /// Writes a line of its own.
     pub fn line(&mut self, at: Wall, level: &str, text: &str) {
         let line = format!("{} {level:5} {text}\n", self.stamper.stamp(at));
         // The file reports its own troubles.
-        let _ = self.file.write_all(line.as_bytes());
+        self.file.push(line.as_bytes());
+    }
+
+    /// Nothing more is logged: gives how many lines were lost.
+    pub fn close(&mut self) -> u64 {
+        let account = self.file.close(PATIENCE);
+        account.refused + account.lost
     }
 }
 
@@ -74,5 +92,9 @@ impl Sink for LogFileSink {
         for line in text::summary(&self.run, tally, 0).lines() {
             self.line(end, "INFO", line);
         }
+    }
+
+    fn close(&mut self) -> u64 {
+        Self::close(self)
     }
 }

@@ -3,14 +3,16 @@
 //! that no reader sees half of it.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Run;
 use super::files::FilesError;
+use super::outflow::{Drain, Outflow};
 use crate::clock::{Anchor, Mono};
+use crate::os::file::open_in_place;
 use crate::probe::{Gone, Sample, Sink, Tally};
 
 /// Time from one version of the file to the next; collectors read it every 15 s
@@ -41,14 +43,87 @@ const EDGES: [(u64, &str); 18] = [
     (5_000_000_000, "5"),
 ];
 
+/// How long the last version may take to reach a disk.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Writes the file.
 pub struct MetricsSink {
-    path: PathBuf,
-    /// Beside the file, so that renaming it replaces the file at once.
-    fresh: PathBuf,
+    file: Outflow,
     labels: String,
     renew_at: Mono,
+}
+
+/// How a new version gets to its place, in a thread of its own.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    /// Replaced as a whole by renaming; else written to: a device, a pipe or a
+    /// link that stands there is somebody's and stays.
+    replaced: bool,
     failing: bool,
+}
+
+impl Place {
+    fn new(path: &Path) -> Self {
+        let there = fs::symlink_metadata(path);
+        let replaced = there.is_ok_and(|there| there.is_file()) || !exists(path);
+        Self { path: path.to_owned(), replaced, failing: false }
+    }
+
+    fn put(&self, text: &[u8]) -> io::Result<()> {
+        if self.replaced { self.replace(text) } else { write_through(&self.path, text) }
+    }
+
+    /// Beside the file, so that renaming replaces it at once; the collector reads
+    /// only what ends in `.prom`. A name that is taken is somebody else's and may
+    /// lead anywhere: another one is taken.
+    fn replace(&self, text: &[u8]) -> io::Result<()> {
+        for number in 0..MAX_NAMES {
+            let mut fresh = self.path.as_os_str().to_owned();
+            fresh.push(format!(".{}.{number}.tmp", std::process::id()));
+            let fresh = PathBuf::from(fresh);
+            let mut file = match File::options().write(true).create_new(true).open(&fresh) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made?,
+            };
+            let written = file.write_all(text).and_then(|()| fs::rename(&fresh, &self.path));
+            return written.inspect_err(|_| {
+                // Nothing but this would ever take it away.
+                let _ = fs::remove_file(&fresh);
+            });
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+/// Names that others may have taken before this program gives up.
+const MAX_NAMES: u32 = 100;
+
+fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// A pipe that nobody reads, or that is full, takes nothing.
+fn write_through(path: &Path, text: &[u8]) -> io::Result<()> {
+    match open_in_place(path)?.map(|mut file| file.write_all(text)) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl Drain for Place {
+    /// Trouble is reported once and never ends a run.
+    fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        match self.put(text) {
+            Ok(()) => self.failing = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    log::error!("{}: {error}; measuring goes on", self.path.display());
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl MetricsSink {
@@ -58,9 +133,6 @@ impl MetricsSink {
     ///
     /// The file cannot be written.
     pub fn new(path: &Path, run: &Run, start: Mono) -> Result<Self, FilesError> {
-        let mut fresh = path.as_os_str().to_owned();
-        // The collector reads only what ends in `.prom`.
-        fresh.push(format!(".{}.tmp", std::process::id()));
         let labels = [
             ("protocol", run.protocol.to_owned()),
             ("host", run.host.clone()),
@@ -69,37 +141,17 @@ impl MetricsSink {
         ];
         let labels: Vec<String> =
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-        let sink = Self {
-            path: path.to_owned(),
-            fresh: fresh.into(),
-            labels: labels.join(","),
-            renew_at: start + RENEW,
-            failing: false,
-        };
-        sink.replace(&Tally::default())
-            .map_err(|source| FilesError::of_option(path.to_owned(), source))?;
-        Ok(sink)
+        let labels = labels.join(",");
+        let place = Place::new(path);
+        let started = place
+            .put(text(&labels, &Tally::default()).as_bytes())
+            .and_then(|()| Outflow::start("metrics", usize::MAX, place));
+        let file = started.map_err(|source| FilesError::of_option(path.to_owned(), source))?;
+        Ok(Self { file, labels, renew_at: start + RENEW })
     }
 
-    fn replace(&self, tally: &Tally) -> io::Result<()> {
-        let written = fs::write(&self.fresh, text(&self.labels, tally))
-            .and_then(|()| fs::rename(&self.fresh, &self.path));
-        written.inspect_err(|_| {
-            // Nothing but this would ever take it away.
-            let _ = fs::remove_file(&self.fresh);
-        })
-    }
-
-    /// Trouble is reported once and never ends a run.
     fn renew(&mut self, tally: &Tally) {
-        match self.replace(tally) {
-            Ok(()) => self.failing = false,
-            Err(error) => {
-                if !std::mem::replace(&mut self.failing, true) {
-                    log::error!("{}: {error}; measuring goes on", self.path.display());
-                }
-            }
-        }
+        self.file.replace(text(&self.labels, tally).as_bytes());
     }
 }
 
@@ -120,6 +172,11 @@ impl Sink for MetricsSink {
 
     fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
         self.renew(tally);
+    }
+
+    fn close(&mut self) -> u64 {
+        self.file.close(PATIENCE);
+        0
     }
 }
 

@@ -1,13 +1,10 @@
 //! TCP ping on the terminal, in the words of the exercise that it comes from,
 //! and its part of the CSV and the JSON.
 
-use std::io::{self, Write};
-
 use super::Run;
 use super::csv::Extra;
 use super::json::{micros, percentiles_of};
-use super::terminal::gone;
-use super::text;
+use super::{screen, terminal, text};
 use crate::clock::{Anchor, nanos};
 use crate::probe::{Detail, Failure, Gone, Outcome, PingDetail, Sample, Sink, Tally};
 use crate::text::object::Object;
@@ -25,7 +22,7 @@ impl PingTerminal {
     /// Prints the header.
     pub fn new(run: Run) -> Self {
         // A reader that has gone is noticed at the first ping.
-        let _ = writeln!(io::stdout(), "{}", text::header(&run));
+        let _ = screen::say(&(text::header(&run) + "\n"));
         Self { run }
     }
 }
@@ -89,11 +86,12 @@ pub fn closing(tally: &Tally) -> String {
 
 impl Sink for PingTerminal {
     fn sample(&mut self, sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
-        gone(writeln!(io::stdout(), "{}", lines(sample)))
+        screen::say(&(lines(sample) + "\n"))
     }
 
     fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
-        let _ = write!(io::stdout(), "{}{}", closing(tally), text::summary(&self.run, tally, 0));
+        let summary = text::summary(&self.run, tally, 0);
+        screen::result(&terminal::closing(&(closing(tally) + &summary)));
     }
 }
 

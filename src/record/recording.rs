@@ -1,10 +1,10 @@
 //! The thread that records while another measures.
 
-use std::io::{self, Write};
+use std::io;
 use std::thread;
 use std::time::Duration;
 
-use super::{Run, text};
+use super::{Run, journal, text};
 use crate::clock::Anchor;
 use crate::os::{clock, thread::step_back};
 use crate::probe::{Delivery, Inlet, Outlet, Recorder, Sink, Standing, Tally, outlet};
@@ -51,7 +51,7 @@ fn keep(mut recorder: Recorder<'_>, inlet: &Inlet, run: Option<&Run>) -> Tally {
             Delivery::Batch(batch) => {
                 for output in &batch {
                     if let (Some((tally, outstanding)), Some(run)) = (recorder.take(output), run) {
-                        show(run, tally, outstanding);
+                        journal::show(&text::summary(run, tally, outstanding));
                     }
                 }
                 inlet.recycle(batch);
@@ -60,9 +60,4 @@ fn keep(mut recorder: Recorder<'_>, inlet: &Inlet, run: Option<&Run>) -> Tally {
             Delivery::Ended => return recorder.finish(),
         }
     }
-}
-
-fn show(run: &Run, tally: &Tally, outstanding: usize) {
-    // Where standard error is closed there is nobody to show it to.
-    let _ = write!(io::stderr(), "{}", text::summary(run, tally, outstanding));
 }

@@ -3,21 +3,23 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// Rows kept in memory while the disk takes none; older ones stay, newer ones
-/// are counted as missing.
-const MAX_BACKLOG: usize = 64 * 1024;
+use super::outflow::Drain;
 
-/// Takes blocks of whole rows and writes each in one go. A block that only
-/// fits in part is taken back. Trouble is reported once and never ends a run.
+/// Bytes of rows kept while the disk fails; older ones stay, newer ones are
+/// counted as missing. An hour of one packet a second.
+const MAX_BACKLOG: usize = 256 * 1024;
+/// A disk that failed is tried again at least this often.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Takes blocks of whole rows and appends each in one go. Of a block that only
+/// fits in part whole rows stay. Trouble is reported once and never ends a run.
 #[derive(Debug)]
 pub struct RowFile {
     file: File,
     path: PathBuf,
-    /// Bytes of whole rows in the file.
-    length: u64,
     /// Rows that the file has not taken yet.
     backlog: Vec<u8>,
     missing: u64,
@@ -25,9 +27,9 @@ pub struct RowFile {
 }
 
 impl RowFile {
-    /// Writes to a file that was just created.
+    /// Writes to a file that was just created, and opened to append.
     pub fn new(file: File, path: PathBuf) -> Self {
-        Self { file, path, length: 0, backlog: Vec::new(), missing: 0, failing: false }
+        Self { file, path, backlog: Vec::new(), missing: 0, failing: false }
     }
 
     /// Where it is.
@@ -36,29 +38,45 @@ impl RowFile {
     }
 
     /// Tries to write everything that waits.
-    pub fn sync(&mut self) {
-        if self.backlog.is_empty() {
-            return;
-        }
-        match self.file.write_all_at(&self.backlog, self.length) {
-            Ok(()) => {
-                self.length += u64::try_from(self.backlog.len()).unwrap_or(0);
-                self.backlog.clear();
-                if std::mem::take(&mut self.failing) {
-                    log::warn!(
-                        "{}: writing again, {} rows are missing",
-                        self.path.display(),
-                        self.missing
-                    );
-                }
+    fn sync(&mut self) {
+        let mut written = 0;
+        let result = loop {
+            match self.backlog.get(written..) {
+                None | Some([]) => break Ok(()),
+                Some(rest) => match self.file.write(rest) {
+                    Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                    Ok(count) => written += count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => break Err(error),
+                },
             }
-            Err(error) => self.take_back(&error),
+        };
+        match result {
+            Ok(()) => self.recovered(),
+            Err(error) => self.take_back(written, &error),
         }
     }
 
-    fn take_back(&mut self, error: &io::Error) {
-        // Where even this fails, the next block overwrites the cut row.
-        let _ = self.file.set_len(self.length);
+    fn recovered(&mut self) {
+        self.backlog.clear();
+        if std::mem::take(&mut self.failing) {
+            let path = self.path.display();
+            log::warn!("{path}: writing again, {} rows are missing", self.missing);
+        }
+    }
+
+    /// Of `written` bytes the whole rows stay, and the cut one goes again.
+    fn take_back(&mut self, written: usize, error: &io::Error) {
+        let whole = self.backlog.get(..written).unwrap_or_default();
+        let whole = whole.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let cut = u64::try_from(written - whole).unwrap_or(0);
+        if cut > 0
+            && let Ok(now) = self.file.metadata()
+        {
+            // Where even this fails, the row is written whole after its piece.
+            let _ = self.file.set_len(now.len().saturating_sub(cut));
+        }
+        self.backlog.drain(..whole);
         if !std::mem::replace(&mut self.failing, true) {
             log::error!(
                 "{}: {error}; measuring goes on, rows are written again when there is room",
@@ -68,37 +86,38 @@ impl RowFile {
     }
 }
 
-impl Drop for RowFile {
-    /// Writes what is left, and says what never could be.
-    fn drop(&mut self) {
-        self.sync();
-        let missing = self.missing + lines(&self.backlog);
-        if missing > 0 {
-            log::error!("{}: {missing} rows could not be written", self.path.display());
-        }
-    }
-}
-
-impl Write for RowFile {
-    /// Takes a block of whole rows. Never fails.
-    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
-        if self.backlog.len() + rows.len() > 2 * MAX_BACKLOG {
+impl Drain for RowFile {
+    /// Takes a block of whole rows. Never fails: what is lost is counted.
+    fn write(&mut self, rows: &[u8]) -> io::Result<()> {
+        if self.backlog.len() + rows.len() > MAX_BACKLOG && self.failing {
             self.missing += lines(rows);
         } else {
             self.backlog.extend_from_slice(rows);
         }
         self.sync();
-        Ok(rows.len())
+        Ok(())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn idle(&mut self) {
         self.sync();
-        Ok(())
+    }
+
+    fn rest(&self) -> Option<Duration> {
+        self.failing.then_some(RETRY)
+    }
+
+    fn close(&mut self) -> u64 {
+        self.sync();
+        let missing = self.missing + lines(&self.backlog);
+        if missing > 0 {
+            log::error!("{}: {missing} rows could not be written", self.path.display());
+        }
+        missing
     }
 }
 
 fn lines(rows: &[u8]) -> u64 {
-    rows.split(|&byte| byte == b'\n').skip(1).map(|_| 1).sum()
+    rows.iter().map(|&byte| u64::from(byte == b'\n')).sum()
 }
 
 #[cfg(test)]
@@ -107,13 +126,13 @@ mod tests {
 
     #[test]
     fn a_disk_that_takes_nothing_costs_rows_and_nothing_else() {
-        let full = File::options().write(true).open("/dev/full").unwrap();
+        let full = File::options().append(true).open("/dev/full").unwrap();
         let mut rows = RowFile::new(full, PathBuf::from("/dev/full"));
         for _ in 0..40_000 {
-            rows.write_all(b"1,2,3,4,5\n").unwrap();
+            rows.write(b"1,2,3,4,5\n").unwrap();
         }
-        assert!(rows.backlog.len() <= 2 * MAX_BACKLOG, "{}", rows.backlog.len());
-        assert!(rows.missing > 20_000, "{}", rows.missing);
-        assert!(rows.failing);
+        assert!(rows.backlog.len() <= MAX_BACKLOG + 10, "{}", rows.backlog.len());
+        assert!(rows.missing > 10_000, "{}", rows.missing);
+        assert_eq!(rows.close(), 40_000);
     }
 }

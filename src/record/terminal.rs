@@ -1,11 +1,11 @@
 //! What a person at a terminal, or a pipe's reader, sees of a run.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::live::Live;
-use super::{Run, text};
+use super::{Run, screen, text};
 use crate::clock::{Anchor, Mono, nanos};
 use crate::os::terminal;
 use crate::probe::{Gone, Notice, Sample, Sink, Tally};
@@ -15,6 +15,8 @@ use crate::text::timestamp::Stamper;
 const SHORTEST_FOR_LINES: Duration = Duration::from_millis(100);
 /// The width of a terminal that does not tell it.
 const USUAL_COLUMNS: usize = 80;
+/// A terminal shows what it was sent long before.
+const MOMENT: Duration = Duration::from_millis(50);
 /// How often the status line of a fast run is drawn again.
 const REDRAW: Duration = Duration::from_secs(1);
 
@@ -38,7 +40,7 @@ impl TerminalSink {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let live = !every_packet && !plain && io::stdout().is_terminal();
         // A reader that has gone is noticed at the first packet.
-        let _ = writeln!(io::stdout(), "{}", text::header(&run));
+        let _ = screen::say(&(text::header(&run) + "\n"));
         let live = live.then(|| Live::new(speaks_unicode()));
         let redraw_at = if live.is_some() { Mono(0) } else { Mono::NEVER };
         Self { run, stamper: Stamper::new(), every_packet, live, redraw_at, drawn: false }
@@ -47,9 +49,9 @@ impl TerminalSink {
     /// Takes the status line away, so that something else can be printed.
     fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
-            // At once: what comes next may go to standard error.
-            let mut stdout = io::stdout();
-            let _ = stdout.write_all(b"\r\x1b[K").and_then(|()| stdout.flush());
+            let _ = screen::say("\r\x1b[K");
+            // What comes next may go to standard error of the same terminal.
+            screen::settle(MOMENT);
         }
     }
 }
@@ -62,12 +64,12 @@ pub fn speaks_unicode() -> bool {
     locale.contains("utf-8") || locale.contains("utf8")
 }
 
-/// A reader that has gone ends the run; nothing else that can befall standard
-/// output is worth losing measurements for.
-pub(super) fn gone(result: io::Result<()>) -> Result<(), Gone> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Gone),
-        _ => Ok(()),
+/// The lines that nobody read in time, where there are some, and the summary.
+pub(super) fn closing(summary: &str) -> String {
+    match screen::not_shown() {
+        0 => summary.to_owned(),
+        1 => format!("1 line was not shown: nobody read it\n{summary}"),
+        lines => format!("{lines} lines were not shown: nobody read them\n{summary}"),
     }
 }
 
@@ -80,7 +82,7 @@ impl Sink for TerminalSink {
             return Ok(());
         }
         let time = self.stamper.stamp(anchor.wall(sample.sent));
-        gone(writeln!(io::stdout(), "{time} {}", text::sample(sample, self.run.size)))
+        screen::say(&format!("{time} {}\n", text::sample(sample, self.run.size)))
     }
 
     fn notice(&mut self, _notice: &Notice, _anchor: &Anchor) -> Result<(), Gone> {
@@ -100,15 +102,14 @@ impl Sink for TerminalSink {
             live.turn();
         }
         self.drawn = true;
-        let mut stdout = io::stdout();
         // One column stays free: in the last one some terminals wrap.
-        let columns = terminal::columns(stdout.as_fd()).unwrap_or(USUAL_COLUMNS) - 1;
+        let columns = terminal::columns(io::stdout().as_fd()).unwrap_or(USUAL_COLUMNS) - 1;
         let status = format!("\r{}\x1b[K", live.line(tally, columns));
-        gone(stdout.write_all(status.as_bytes()).and_then(|()| stdout.flush()))
+        screen::say(&status)
     }
 
     fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
         self.clear();
-        let _ = write!(io::stdout(), "{}", text::summary(&self.run, tally, 0));
+        screen::result(&closing(&text::summary(&self.run, tally, 0)));
     }
 }

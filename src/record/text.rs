@@ -89,7 +89,7 @@ pub fn notice(notice: &Notice) -> String {
             format!("this host stood still for {}; its times then are its own", seconds(*span))
         }
         Notice::NotRecorded { count: packets, .. } => format!(
-            "{} not recorded: this host has too little processor time left",
+            "{} not recorded: the thread that records did not keep up",
             packets_were(*packets)
         ),
         #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
@@ -141,6 +141,9 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
     }
     if run.tcp_info {
         text.push_str(&kernel(tally));
+    }
+    if tally.not_recorded > 0 {
+        text += &format!("{} not recorded\n", packets_were(tally.not_recorded));
     }
     for finding in findings(tally) {
         text += &format!("note: {finding}\n");
