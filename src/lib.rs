@@ -21,11 +21,23 @@
 //! | 5 | [`report`] | CSV files to figures, plots, comparisons, a page |
 //! | 6 | [`cli`] | option tables, parsing, and each command |
 //!
-//! One probe travels so: [`cli`] reads the options, opens the sinks and has
-//! [`net`] connect; [`probe::run()`] asks the tracker for the next step and lets
-//! the [`probe::Link`] do it; what it finds out goes into the [`probe::Outlet`],
-//! in batches to the recorder's thread, and there once to each [`probe::Sink`]
-//! and to the tally. A sample never goes back.
+//! One packet of `echotest client 10.0.0.1 7 -i 0.5` travels so:
+//!
+//! 1. [`cli`] reads the arguments into the command's options: checked, nothing opened.
+//! 2. The files are created and the name is looked up; [`net`] connects.
+//! 3. Each destination gets its thread ([`record::outflow`]); the recorder gets its own.
+//! 4. [`probe::run()`] asks the lane's machine, [`probe::Tracker`], for the next step.
+//! 5. It says: wait until packet 7 is due. The [`probe::Link`] waits in [`net`].
+//! 6. It says: send it. The codec encodes, [`net::Stream`] writes and gives the time.
+//! 7. It says: receive. The link reads, stamps and decodes; the bytes are compared.
+//! 8. The tracker matches the reply to its packet and puts a sample into its outputs.
+//! 9. They go into the [`probe::Outlet`]'s batch, which travels when full, old or idle.
+//! 10. The [`probe::Recorder`]'s thread takes the batch: first into the [`probe::Tally`],
+//! 11. then once to each [`probe::Sink`]; the empty batch goes back.
+//! 12. The CSV's sink makes a row, the terminal's a line; both hand bytes to an outflow.
+//! 13. Its thread writes them. Where it stands still, bytes wait to a bound, then count.
+//! 14. At the end rows are settled, so that the summary and the JSON own to what was lost.
+//! 15. `main` gives the exit status: replies, thresholds, results stored in full.
 
 pub mod analyze;
 pub mod cli;

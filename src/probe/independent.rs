@@ -61,6 +61,9 @@ pub struct Independent {
     now: Mono,
     /// The probe to be sent next.
     next: u64,
+    /// Probes that this host was late for and did not send. Their numbers are left
+    /// out in what is told, and not on the wire.
+    skipped: u64,
     /// Rows come in probe order: what is done early waits for what is not.
     window: VecDeque<Slot>,
     /// How many at the window's head have an outcome.
@@ -91,6 +94,7 @@ impl Independent {
             start,
             now: start,
             next: 1,
+            skipped: 0,
             window: VecDeque::new(),
             settled: 0,
             past: VecDeque::new(),
@@ -119,15 +123,16 @@ impl Independent {
     }
 
     fn sending_is_over(&self) -> bool {
-        let all_sent = self.plan.count > 0 && self.next > self.plan.count;
+        let all_sent = self.plan.count > 0 && self.next + self.skipped > self.plan.count;
+        let end = self.plan.end(self.start);
         let next = if self.plan.is_ping_pong() { self.now } else { self.due() };
-        self.stopping || all_sent || next >= self.plan.end(self.start)
+        self.stopping || all_sent || next >= end || self.now >= end
     }
 
     /// When the next probe is due; never, while it has to wait for another.
     fn due(&self) -> Mono {
         if !self.plan.is_ping_pong() {
-            self.plan.due(self.start, self.next)
+            self.plan.due(self.start, self.next + self.skipped)
         } else if self.under_way == 0 {
             self.free_since
         } else {
@@ -142,8 +147,12 @@ impl Independent {
     /// The head of the window as a sample, if its outcome is known.
     fn row(&mut self) -> Option<Sample> {
         let Slot { due, sent, outcome, detail } = *self.window.front()?;
-        let sample =
-            Sample { number: self.oldest(), due, sent, went_out: true, outcome: outcome?, detail };
+        let number = match self.skipped {
+            0 => self.oldest(),
+            // The one that was due then.
+            _ => self.plan.last_due(self.start, due),
+        };
+        let sample = Sample { number, due, sent, went_out: true, outcome: outcome?, detail };
         self.window.pop_front();
         if self.past.len() == MAX_PAST {
             self.past.pop_front();
@@ -347,8 +356,11 @@ impl Machine for Independent {
     }
 
     fn on_wait_over(&mut self, began: Mono, until: Mono) {
-        if let Some(notice) = standstill(self.now, began, until) {
-            self.tell(notice);
+        if let Some(span) = standstill(self.now, began, until) {
+            let at = self.now;
+            let skipped = self.plan.missed(self.start, self.next + self.skipped, at);
+            self.skipped += skipped;
+            self.tell(Notice::Pause { at, span, skipped });
         }
     }
 }

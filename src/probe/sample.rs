@@ -269,6 +269,8 @@ pub enum Notice {
         at: Mono,
         /// How long.
         span: Duration,
+        /// Packets that fell due in it and are not sent.
+        skipped: u64,
     },
     /// Packets whose results found no room on their way to the recorder.
     NotRecorded {

@@ -57,6 +57,26 @@ impl Plan {
         Mono(start.0.saturating_add(nanos(self.frequency).saturating_mul(steps)))
     }
 
+    /// The last paced probe that is due at `at` or before; 0 if none is.
+    pub fn last_due(&self, start: Mono, at: Mono) -> u64 {
+        if at < start {
+            return 0;
+        }
+        at.nanos_since(start) / nanos(self.frequency).max(1) + 1
+    }
+
+    /// How many paced probes from `next` on are not worth sending after this host
+    /// stood still until `now`: all but the last that is due, which is late by less
+    /// than an interval.
+    pub fn missed(&self, start: Mono, next: u64, now: Mono) -> u64 {
+        if self.is_ping_pong() {
+            return 0;
+        }
+        let last = self.last_due(start, now.min(Mono(self.end(start).0.saturating_sub(1))));
+        let last = if self.count > 0 { last.min(self.count) } else { last };
+        last.saturating_sub(next)
+    }
+
     /// From when on nothing is sent.
     pub fn end(&self, start: Mono) -> Mono {
         self.duration.map_or(Mono::NEVER, |duration| start + duration)
@@ -103,6 +123,25 @@ mod tests {
         assert_eq!(plan.due(Mono(7), 1), Mono(7));
         assert_eq!(plan.due(Mono(7), 5000), Mono(4_999_000_007));
         assert_eq!(plan.end(Mono(7)), Mono::NEVER);
+    }
+
+    #[test]
+    fn what_fell_due_in_a_pause_is_missed_but_for_the_last() {
+        let plan = Plan {
+            frequency: Duration::from_millis(10),
+            count: 100,
+            duration: Some(Duration::from_millis(305)),
+            ..Plan::default()
+        };
+        let ms = |ms: u64| Mono(7 + ms * 1_000_000);
+        assert_eq!(plan.last_due(Mono(7), ms(10)), 2);
+        assert_eq!(plan.missed(Mono(7), 3, ms(19)), 0, "the next is not due");
+        assert_eq!(plan.missed(Mono(7), 3, ms(20)), 0, "only the next is due");
+        assert_eq!(plan.missed(Mono(7), 3, ms(59)), 3);
+        assert_eq!(plan.missed(Mono(7), 3, ms(999)), 28, "up to the end alone");
+        let plan = Plan { duration: None, count: 5, ..plan };
+        assert_eq!(plan.missed(Mono(7), 3, ms(999)), 2);
+        assert_eq!(plan.missed(Mono(7), 6, ms(999)), 0);
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct Tally {
     pub drops_by: DropsBy,
     /// Standstills of this host: how many, how long in all, and the longest.
     pub pauses: Pauses,
+    /// Packets that fell due while this host stood still, and were not sent.
+    pub skipped: u64,
     /// Packets that are in no figure or in no row: this host did not keep up.
     pub not_recorded: u64,
     /// Lines that the log did not take.
@@ -212,7 +214,8 @@ impl Tally {
                 }
                 self.events.add(event);
             }
-            Notice::Pause { at, span } => {
+            Notice::Pause { at, span, skipped } => {
+                self.skipped += skipped;
                 self.pauses.add(*span);
                 let mut event = Event::new(EventKind::Pause, *at - *span, *at);
                 event.blame = Blame::Here;

@@ -52,11 +52,11 @@ enum State {
     Over,
 }
 
-/// What is to be said of a wait that began at `began`, was to end at `until` and
-/// did so `now`: nothing, unless this host stood still.
-pub(super) fn standstill(now: Mono, began: Mono, until: Mono) -> Option<Notice> {
+/// How long this host stood still, if it did: of a wait that began at `began`, was
+/// to end at `until` and did so `now`.
+pub(super) fn standstill(now: Mono, began: Mono, until: Mono) -> Option<Duration> {
     let stood_still = until > began && now >= until + PAUSE;
-    stood_still.then(|| Notice::Pause { at: now, span: now.since(until) })
+    stood_still.then(|| now.since(until))
 }
 
 /// The state of one run. See the module's text.
@@ -68,6 +68,9 @@ pub struct Tracker {
     state: State,
     /// The probe to be sent next; those before it are outstanding or done.
     next: u64,
+    /// Probes that this host was late for and did not send. Their numbers are left
+    /// out in what is told, and not on the wire.
+    skipped: u64,
     outstanding: VecDeque<Outstanding>,
     /// How many of the oldest outstanding were reported as overdue.
     overdue: usize,
@@ -119,6 +122,7 @@ impl Tracker {
             now: start,
             state: State::Up { since: start },
             next: 1,
+            skipped: 0,
             outstanding: VecDeque::new(),
             overdue: 0,
             heard: start,
@@ -152,7 +156,7 @@ impl Tracker {
         if let Some(overdue) = self.outstanding.get(self.overdue)
             && self.now >= overdue.sent + self.plan.timeout
         {
-            let number = self.oldest() + self.overdue as u64;
+            let number = self.number_of(self.oldest() + self.overdue as u64, overdue.due);
             let at = self.now;
             let age = at.since(overdue.sent);
             self.overdue += 1;
@@ -237,7 +241,7 @@ impl Tracker {
 
     /// The next probe fell due while there was no connection.
     fn never_sent(&mut self, due: Mono) {
-        let number = self.next;
+        let number = self.next + self.skipped;
         self.next += 1;
         self.outputs.push(Output::Sample(Sample {
             number,
@@ -271,7 +275,7 @@ impl Tracker {
         if self.outstanding.len() >= MAX_OUTSTANDING {
             Mono::NEVER
         } else if !self.plan.is_ping_pong() {
-            self.plan.due(self.start, self.next)
+            self.plan.due(self.start, self.next + self.skipped)
         } else if self.outstanding.is_empty() {
             self.free_since
         } else {
@@ -280,9 +284,21 @@ impl Tracker {
     }
 
     fn sending_is_over(&self) -> bool {
-        let all_sent = self.plan.count > 0 && self.next > self.plan.count;
-        let next = if self.plan.is_ping_pong() { self.now } else { self.due() };
+        let all_sent = self.plan.count > 0 && self.next + self.skipped > self.plan.count;
+        let next =
+            if self.plan.is_ping_pong() { self.now } else { self.due().max(self.late_end()) };
         self.stopping || all_sent || next >= self.end
+    }
+
+    /// Now, where a schedule that cannot be held has not got to its end in time:
+    /// the duration is a bound and no number of packets.
+    fn late_end(&self) -> Mono {
+        if self.now >= self.end { self.now } else { Mono(0) }
+    }
+
+    /// A probe's number as it is told: the one that was due then.
+    fn number_of(&self, place: u64, due: Mono) -> u64 {
+        if self.skipped == 0 { place } else { self.plan.last_due(self.start, due) }
     }
 
     /// When an unanswered probe ends the connection.
@@ -304,6 +320,7 @@ impl Tracker {
         let probe = self.outstanding.pop_front();
         let Outstanding { due, sent } =
             probe.unwrap_or(Outstanding { due: self.now, sent: self.now });
+        let number = self.number_of(number, due);
         self.overdue = self.overdue.saturating_sub(1);
         let sample = Sample { number, due, sent, went_out: true, outcome, detail };
         self.outputs.push(Output::Sample(sample));
@@ -415,7 +432,8 @@ impl Machine for Tracker {
         match arrival.what {
             What::Reply(detail) => self.on_reply(arrival.at, detail),
             What::Corrupt => {
-                let number = self.oldest();
+                let due = self.outstanding.front().map_or(self.now, |probe| probe.due);
+                let number = self.number_of(self.oldest(), due);
                 self.conclude(Outcome::Corrupt, Detail::None);
                 self.go_down(DropCause::Corrupt { number });
             }
@@ -435,9 +453,12 @@ impl Machine for Tracker {
     }
 
     fn on_wait_over(&mut self, began: Mono, until: Mono) {
-        if let Some(notice) = standstill(self.now, began, until) {
-            self.stood_until = self.now;
-            self.tell(notice);
+        if let Some(span) = standstill(self.now, began, until) {
+            let at = self.now;
+            self.stood_until = at;
+            let skipped = self.plan.missed(self.start, self.next + self.skipped, at);
+            self.skipped += skipped;
+            self.tell(Notice::Pause { at, span, skipped });
         }
     }
 

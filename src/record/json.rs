@@ -104,6 +104,7 @@ fn packets(run: &Run, tally: &Tally) -> Object {
         .whole("lost", tally.lost)
         .whole("late", tally.late)
         .whole("corrupt", tally.corrupt)
+        .whole("skipped", tally.skipped)
         .number("loss_percent", tally.loss_percent(), 4)
         .whole("retransmitted", run.tcp_info.then_some(tally.retransmitted))
 }

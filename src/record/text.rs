@@ -85,9 +85,16 @@ pub fn notice(notice: &Notice) -> String {
             "no answer to a copy of the last packet, which was to tell the reflector's count"
                 .to_owned()
         }
-        Notice::Pause { span, .. } => {
+        Notice::Pause { span, skipped: 0, .. } => {
             format!("this host stood still for {}; its times then are its own", seconds(*span))
         }
+        Notice::Pause { span, skipped, .. } => format!(
+            "this host stood still for {}; its times then are its own, and {} due meanwhile \
+             {} skipped",
+            seconds(*span),
+            count(*skipped, "packet"),
+            if *skipped == 1 { "is" } else { "are" }
+        ),
         Notice::NotRecorded { count: packets, .. } => format!(
             "{} not recorded: the thread that records did not keep up",
             packets_were(*packets)
@@ -110,9 +117,13 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
     let sent = tally.sent + u64::try_from(outstanding).unwrap_or(0);
     let waiting =
         if outstanding > 0 { format!(", {outstanding} outstanding") } else { String::new() };
+    let skipped = match tally.skipped {
+        0 => String::new(),
+        skipped => format!(", {skipped} skipped"),
+    };
     let mut text = format!(
         "--- {} {} statistics ---\n\
-         {} sent, {} received, {} lost ({:.1}% loss){waiting}, {} late, {} corrupt, time {}\n",
+         {} sent, {} received, {} lost ({:.1}% loss){waiting}, {} late, {} corrupt{skipped}, time {}\n",
         run.address,
         run.protocol,
         count(sent, "packet"),

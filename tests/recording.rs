@@ -1,0 +1,270 @@
+//! Recording never disturbs measuring, and nothing is lost without a word:
+//! readers who stand still, full disks, hung logs, pauses of this host.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests use std's sockets and clock, and say what they leave out"
+)]
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{
+    Process, Row, Scratch, Server, client_command, echotest, eventually, figure, file, have, root,
+    rows,
+};
+
+/// A pipe that holds 64 KiB already: the next write stands still.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    // Linux's usual size of a pipe.
+    writer.write_all(&[b'x'; 64 * 1024]).expect("room");
+    (reader, writer)
+}
+
+fn timings(scratch: &Scratch) -> Vec<Row> {
+    rows(&file(scratch.path(), "_timings.csv"))
+}
+
+/// The times between sends, in seconds.
+#[allow(clippy::cast_precision_loss, reason = "to the microsecond")]
+fn gaps(scratch: &Scratch) -> Vec<f64> {
+    let rows = timings(scratch);
+    rows.windows(2).map(|pair| (pair[1].sent_ns - pair[0].sent_ns) as f64 / 1e9).collect()
+}
+
+#[test]
+fn a_reader_who_stands_still_stops_no_packet_and_is_told_what_was_dropped() {
+    let server = Server::start(&[]);
+    let scratch = Scratch::new();
+    let (mut reader, writer) = full_pipe();
+    let mut command = echotest();
+    client_command(&mut command, server.address, &scratch, &["-i", "0.1", "-c", "30"]);
+    let mut client = command.stdout(OwnedFd::from(writer)).spawn().expect("a client");
+    drop(command);
+    thread::sleep(Duration::from_millis(2000));
+    let mut shown = String::new();
+    reader.read_to_string(&mut shown).expect("text");
+    assert!(client.wait().expect("a status").success());
+    let largest = gaps(&scratch).into_iter().fold(0.0, f64::max);
+    assert!(largest < 1.0, "no packet for {largest} s");
+    assert!(shown.contains("30 packets sent, 30 received"), "{}", &shown[64 * 1024..]);
+}
+
+#[test]
+fn a_second_interrupt_leaves_also_where_nobody_reads() {
+    let server = Server::start(&[]);
+    let scratch = Scratch::new();
+    let (_reader, writer) = full_pipe();
+    let mut command = echotest();
+    client_command(&mut command, server.address, &scratch, &["-i", "0.1"]);
+    let mut client = command.stdout(OwnedFd::from(writer)).spawn().expect("a client");
+    thread::sleep(Duration::from_millis(800));
+    let signal = |id: u32| {
+        let _ = Command::new("kill").args(["-INT", &id.to_string()]).status();
+    };
+    signal(client.id());
+    thread::sleep(Duration::from_millis(200));
+    let asked = Instant::now();
+    signal(client.id());
+    let status = client.wait().expect("a status");
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert_eq!(status.code(), Some(2));
+}
+
+#[test]
+fn results_that_cannot_be_printed_are_exit_2_and_a_line() {
+    let server = Server::start(&[]);
+    let port = server.port();
+    let measure =
+        Server::from(echotest().args(["server", "measure", "-p", "0", "--bind", "127.0.0.1"]));
+    let measure = measure.port();
+    for arguments in [
+        vec!["client", "127.0.0.1", &port, "-c", "2", "-i", "0.05", "--no-files"],
+        vec!["client", "127.0.0.1", &port, "-c", "2", "-i", "0.05", "--no-files", "--json"],
+        vec!["client", "127.0.0.1", &port, "--message", "x"],
+        vec!["loopback", "-c", "2", "--no-files", "--json"],
+        vec!["ping", "127.0.0.1", &port, "--connect", "-c", "1", "--no-files"],
+        vec!["measure", "127.0.0.1", &measure, "--probes", "1", "--size", "1", "--no-files"],
+        vec!["idle", "127.0.0.1", &port, "--from", "0.1", "--to", "0.2", "--json"],
+        vec!["help"],
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+        let mut command = echotest();
+        let done = command.args(&arguments).stdout(full).stderr(Stdio::piped()).output();
+        let done = done.expect("a process");
+        assert_eq!(done.status.code(), Some(2), "{arguments:?}");
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(said.contains("standard output: No space left"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_limit_of_file_size_keeps_rows_whole_and_is_owned_to() {
+    let server = Server::start(&[]);
+    let scratch = Scratch::new();
+    let script = format!(
+        "ulimit -f 8; exec {} client 127.0.0.1 {} -i 1ms -c 500 --log-dir {} --json",
+        env!("CARGO_BIN_EXE_echotest"),
+        server.port(),
+        scratch.path().display()
+    );
+    let ended = Process::start(Command::new("bash").args(["-c", &script])).finish();
+    assert_eq!(ended.status, 2, "{ended:?}");
+    let json = &ended.stdout;
+    let lost = figure(json, "not_recorded").expect("a number");
+    let sent = figure(json, "packets.sent").expect("a number");
+    let csv = scratch.entries().into_iter().find(|name| name.ends_with(".csv")).expect("a CSV");
+    let text = fs::read_to_string(scratch.path().join(csv)).expect("the CSV");
+    assert!(text.ends_with('\n'), "the last row is cut");
+    #[allow(clippy::cast_precision_loss, reason = "some hundred rows")]
+    let rows = (text.lines().count() - 1) as f64;
+    assert_eq!(rows + lost, sent, "{json}");
+    assert!(ended.stderr.contains("rows could not be written"), "{ended:?}");
+}
+
+#[test]
+fn packets_due_in_a_pause_are_skipped_and_make_no_burst() {
+    let server = Server::start(&[]);
+    let scratch = Scratch::new();
+    let mut command = echotest();
+    let arguments = ["-i", "0.01", "-w", "3", "--json"];
+    client_command(&mut command, server.address, &scratch, &arguments);
+    let process = Process::start(&mut command);
+    thread::sleep(Duration::from_millis(800));
+    process.signal("STOP");
+    thread::sleep(Duration::from_millis(1000));
+    process.signal("CONT");
+    let ended = process.finish();
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let skipped = figure(&ended.stdout, "packets.skipped").expect("a number");
+    let sent = figure(&ended.stdout, "packets.sent").expect("a number");
+    assert!((90.0..200.0).contains(&skipped), "{ended:?}");
+    assert!((299.0..=301.0).contains(&(sent + skipped)), "{ended:?}");
+    assert!(ended.stdout.contains(r#""kind":"pause""#), "{ended:?}");
+    let numbers: Vec<u64> = timings(&scratch).iter().map(|row| row.number).collect();
+    assert!(numbers.windows(2).any(|pair| pair[1] - pair[0] > 80), "no number is left out");
+    let burst = gaps(&scratch).iter().filter(|gap| **gap < 0.001).count();
+    assert!(burst < 30, "{burst} packets in a burst");
+}
+
+#[test]
+fn a_duration_is_a_bound_where_the_schedule_cannot_be_held() {
+    let server = Server::start(&[]);
+    let port = server.port();
+    let ended = common::run([
+        "client",
+        "127.0.0.1",
+        &port,
+        "-i",
+        "100ns",
+        "-w",
+        "1",
+        "-W",
+        "2",
+        "--no-files",
+    ]);
+    assert!(ended.took < Duration::from_secs(8), "{ended:?}");
+}
+
+#[test]
+fn metrics_leave_what_is_no_plain_file_and_follow_no_planted_link() {
+    let scratch = Scratch::new();
+    let path = |name: &str| scratch.path().join(name);
+    let made = Command::new("mkfifo").arg(path("fifo")).status().expect("mkfifo");
+    assert!(made.success());
+    fs::write(path("target"), "").expect("a file");
+    std::os::unix::fs::symlink("target", path("link")).expect("a link");
+    let run = |name: &str| {
+        let metrics = path(name);
+        let ended = common::run([
+            "loopback",
+            "-c",
+            "1",
+            "--no-files",
+            "--metrics",
+            &metrics.display().to_string(),
+        ]);
+        assert_eq!(ended.status, 0, "{name}: {ended:?}");
+    };
+    run("fifo");
+    assert!(fs::symlink_metadata(path("fifo")).unwrap().file_type().is_fifo());
+    run("link");
+    assert!(fs::symlink_metadata(path("link")).unwrap().is_symlink());
+    assert!(fs::read_to_string(path("target")).unwrap().contains("echotest_packets_sent"));
+    // Who knows the process's number plants a link under its temporary name.
+    fs::write(path("precious"), "precious").expect("a file");
+    let script = format!(
+        "for n in 0 1 2; do ln -s precious {dir}/m.prom.$$.$n.tmp; done
+         ln -s precious {dir}/m.prom.$$.tmp
+         exec {} loopback -c 1 --no-files --metrics {dir}/m.prom",
+        env!("CARGO_BIN_EXE_echotest"),
+        dir = scratch.path().display()
+    );
+    let ended = Process::start(Command::new("bash").args(["-c", &script])).finish();
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert_eq!(fs::read_to_string(path("precious")).unwrap(), "precious");
+    assert!(fs::read_to_string(path("m.prom")).unwrap().contains("echotest_packets_sent"));
+}
+
+#[test]
+fn a_hung_log_stops_no_server() {
+    let (_reader, writer) = full_pipe();
+    let mut command = echotest();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    command.args(["server", "-p", &port.to_string(), "--bind", "127.0.0.1"]);
+    let mut server = command.stderr(OwnedFd::from(writer)).spawn().expect("a server");
+    drop(command);
+    let address = ("127.0.0.1", port);
+    eventually("a server", || std::net::TcpStream::connect(address).is_ok());
+    for _ in 0..1500 {
+        let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0; 1]).expect("its echo");
+    }
+    let asked = Instant::now();
+    let _ = Command::new("kill").arg(server.id().to_string()).status();
+    assert!(server.wait().expect("a status").success());
+    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+}
+
+/// A real disk that takes nothing for a while: a file system that is frozen.
+#[test]
+fn a_disk_that_stands_still_stops_no_packet_and_loses_no_row() {
+    if !(root() && have("fsfreeze") && have("mkfs.ext4") && have("unshare")) {
+        return;
+    }
+    let server = Server::start(&[]);
+    let scratch = Scratch::new();
+    let script = format!(
+        "cd {dir}; truncate -s 16M disk; mkfs.ext4 -q disk && mkdir at && mount -o loop disk at || exit 77
+         (sleep 0.7; fsfreeze -f at; sleep 1.5; fsfreeze -u at) & frozen=$!
+         {binary} client 127.0.0.1 {port} -i 0.02 -c 150 --log-dir at -q; status=$?
+         wait $frozen; cat at/*_timings.csv; umount at; exit $status",
+        dir = scratch.path().display(),
+        binary = env!("CARGO_BIN_EXE_echotest"),
+        port = server.port(),
+    );
+    let mut command = Command::new("unshare");
+    let ended = Process::start(command.args(["-m", "bash", "-c", &script])).finish();
+    if ended.status == 77 {
+        eprintln!("SKIPPED: this kernel mounts no image");
+        return;
+    }
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let csv = ended.stdout.split("packet_num").nth(1).expect("a CSV");
+    let sent: Vec<f64> =
+        csv.lines().skip(1).filter_map(|row| row.split(',').nth(2)?.parse().ok()).collect();
+    let skipped = ended.stdout.contains("skipped");
+    assert!(sent.len() == 150 || skipped, "{} rows", sent.len());
+    let largest = sent.windows(2).map(|pair| (pair[1] - pair[0]) / 1e9).fold(0.0, f64::max);
+    assert!(largest < 1.0, "no packet for {largest} s");
+}
