@@ -267,3 +267,34 @@ fn a_disk_that_stands_still_stops_no_packet_and_loses_no_row() {
     let largest = sent.windows(2).map(|pair| (pair[1] - pair[0]) / 1e9).fold(0.0, f64::max);
     assert!(largest < 1.0, "no packet for {largest} s");
 }
+
+#[test]
+fn a_full_standard_error_does_not_hold_up_the_log_file() {
+    let scratch = Scratch::new();
+    let log = scratch.path().join("log");
+    let (_reader, writer) = full_pipe();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = echotest();
+    command.args(["server", "-p", &port.to_string(), "--bind", "127.0.0.1", "--log-file"]);
+    let mut server = command.arg(&log).stderr(OwnedFd::from(writer)).spawn().expect("a server");
+    drop(command);
+    eventually("a line in the file", || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("listening on"))
+    });
+    let _ = Command::new("kill").arg(server.id().to_string()).status();
+    assert!(server.wait().expect("a status").success());
+}
+
+#[test]
+fn a_message_is_printed_byte_by_byte_as_it_came() {
+    // A service that answers with bytes that are no text.
+    let address = common::peer(|mut stream, _| {
+        let mut bytes = [0; 1];
+        let _ = stream.read_exact(&mut bytes);
+        let _ = stream.write_all(b"\xff");
+    });
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    let mut command = echotest();
+    let done = command.args(["client", &host, &port, "--message", "x"]).output().expect("a client");
+    assert_eq!(done.stdout, b"Received: \xff\n", "{done:?}");
+}

@@ -144,7 +144,7 @@ fn exchange(connected: &Connected, text: &str, plan: &Plan) -> Result<Status, Fa
     let mut line = b"Received: ".to_vec();
     line.extend_from_slice(&received);
     line.push(b'\n');
-    screen::result(&String::from_utf8_lossy(&line));
+    screen::result(line);
     if received != text.as_bytes() {
         log::warn!("{} of {} bytes came back as sent", same(&received, text), text.len());
     }

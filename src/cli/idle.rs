@@ -19,9 +19,6 @@ use crate::os::{clock, signals};
 use crate::record::screen;
 use crate::server::service::MEASURE;
 
-/// The shortest keep-alive interval that the kernel takes.
-const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(1);
-
 /// Why no further gap is waited for.
 enum Halt {
     /// Ctrl-C, or a request to end.
@@ -60,17 +57,15 @@ impl super::command::Options for Options {
         if from > to {
             return Err(matches.usage("--from is longer than --to".to_owned()));
         }
-        if gaps.keepalive.is_some_and(|every| every < SHORTEST_KEEP_ALIVE) {
-            return Err(matches.usage("--keepalive: the kernel takes 1 s or more".to_owned()));
+        if gaps.keepalive.is_some_and(|every| every.is_zero() || every.subsec_nanos() != 0) {
+            return Err(matches.usage("--keepalive: accepted are whole seconds".to_owned()));
         }
         if gaps.keepalive.is_some() && gaps.from_server {
             return Err(
                 matches.usage("--keepalive and --from-server exclude each other".to_owned())
             );
         }
-        let manner = gaps.keepalive.map_or(Manner::Silent, |every| {
-            Manner::KeepAlive(Duration::from_secs(every.as_secs()))
-        });
+        let manner = gaps.keepalive.map_or(Manner::Silent, Manner::KeepAlive);
         let verify = !gaps.no_verify && !gaps.from_server;
         let range = Range { from, to, precision, width: parallel, manner, verify };
         let (mut target, way) = (Target::of(matches)?, Way::of(matches)?);
@@ -156,7 +151,7 @@ impl Idle {
     }
 
     /// One round, to its end; a request to end makes it one at once.
-    fn wait(&mut self) -> Result<Option<Halt>, io::Error> {
+    fn wait(&mut self) -> io::Result<Option<Halt>> {
         let mut asked = false;
         while !self.link.is_empty() {
             if signals::stop_requests() > 1 {

@@ -36,19 +36,16 @@ impl std::error::Error for LogFileError {
     }
 }
 
-/// Standard error and a file that is opened again after a SIGHUP. Under a
-/// daemon or inetd standard error is `/dev/null` by then.
-struct FileAndStderr {
+/// A file that is opened again after a SIGHUP.
+struct LogFile {
     path: PathBuf,
     file: File,
     hang_ups: u32,
 }
 
-impl FileAndStderr {
+impl LogFile {
     fn open(path: &Path) -> io::Result<Self> {
-        // Absolute, because a daemon leaves its directory.
-        let path = std::path::absolute(path)?;
-        let file = Self::append(&path)?;
+        let (path, file) = (path.to_owned(), Self::append(path)?);
         Ok(Self { path, file, hang_ups: seen(Signal::HangUp) })
     }
 
@@ -57,7 +54,7 @@ impl FileAndStderr {
     }
 }
 
-impl Write for FileAndStderr {
+impl Write for LogFile {
     /// One formatted line. Never fails: a log that cannot be written is no
     /// reason to serve nobody.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
@@ -68,7 +65,6 @@ impl Write for FileAndStderr {
             self.file = file;
         }
         let _ = self.file.write_all(line);
-        let _ = io::stderr().write_all(line);
         Ok(line.len())
     }
 
@@ -109,21 +105,23 @@ pub(super) fn start(general: &General, destination: &Destination) -> Result<(), 
         // Absolute, because a daemon leaves its directory.
         let path = std::path::absolute(path)?;
         let failed = |source| LogFileError { path: path.clone(), source };
-        FileAndStderr::open(&path).map_err(failed)?;
+        LogFile::open(&path).map_err(failed)?;
         builder.format(timed_line);
         journal::open(move || {
-            let mut file = FileAndStderr::open(&path)?;
-            Ok(Box::new(move |lines: &[u8]| file.write_all(lines)))
+            let mut file = LogFile::open(&path)?;
+            let file = move |lines: &[u8]| file.write_all(lines);
+            // Under a daemon or inetd standard error is `/dev/null` by then.
+            Ok(vec![Box::new(file), journal::to_standard_error()])
         });
     } else if destination.without_terminal {
         builder.format(syslog_line);
         journal::open(|| {
             let mut syslog = Syslog::default();
-            Ok(Box::new(move |lines: &[u8]| {
-                lines
-                    .split_inclusive(|&byte| byte == b'\n')
-                    .try_for_each(|line| syslog.write_all(line))
-            }))
+            let lines = move |lines: &[u8]| {
+                let mut lines = lines.split_inclusive(|&byte| byte == b'\n');
+                lines.try_for_each(|line| syslog.write_all(line))
+            };
+            Ok(vec![Box::new(lines)])
         });
     } else {
         builder.format(timed_line);

@@ -44,8 +44,9 @@ impl<F: FnMut(&[u8]) -> io::Result<()> + Send> Drain for F {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Taken by the thread, and not written yet.
+    /// Taken by the thread and not written yet, and how many lines those are.
     writing: bool,
+    lines_in_hand: u64,
     closed: bool,
     /// The thread has ended.
     ended: bool,
@@ -182,7 +183,9 @@ impl Outflow {
             let waited = self.shared.changed.wait_timeout(state, until.since(clock::now()));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let stuck = if state.ended { 0 } else { count(&state.waiting).max(1) };
+        let unwritten = count(&state.waiting) + state.lines_in_hand;
+        // Where the thread has not ended, at least its last word is open.
+        let stuck = if state.ended { 0 } else { unwritten.max(1) };
         Account {
             refused: state.refused,
             lost: state.lost + stuck,
@@ -220,6 +223,7 @@ fn run(shared: &Shared, mut drain: impl Drain) {
             continue;
         }
         std::mem::swap(&mut taken, &mut state.waiting);
+        state.lines_in_hand = count(&taken);
         state.writing = true;
         drop(state);
         let result = drain.write(&taken);
@@ -231,6 +235,7 @@ fn run(shared: &Shared, mut drain: impl Drain) {
         }
         state = lock();
         state.writing = false;
+        state.lines_in_hand = 0;
         state.pieces += 1;
         if let Err(error) = result {
             state.failed.get_or_insert(error);
@@ -298,7 +303,7 @@ mod tests {
             clock::sleep_until(clock::now() + Duration::from_millis(1));
         }
         outflow.force(b"2\n3\n");
-        assert_eq!(outflow.close(SHORT).lost, 2);
+        assert_eq!(outflow.close(SHORT).lost, 3, "also the one in hand");
         drop(release);
     }
 

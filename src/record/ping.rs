@@ -91,7 +91,7 @@ impl Sink for PingTerminal {
 
     fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
         let summary = text::summary(&self.run, tally, 0);
-        screen::result(&terminal::closing(&(closing(tally) + &summary)));
+        screen::result(terminal::closing(&(closing(tally) + &summary)));
     }
 }
 

@@ -44,12 +44,12 @@ pub fn say(lines: &str) -> Result<(), Gone> {
     }
 }
 
-/// Prints a result, which is never dropped.
-pub fn result(text: &str) {
+/// Prints a result, which is never dropped; its bytes as they are.
+pub fn result(text: impl AsRef<[u8]>) {
     match screen() {
-        Some(screen) => screen.force(text.as_bytes()),
+        Some(screen) => screen.force(text.as_ref()),
         None => {
-            let _ = io::stdout().write_all(text.as_bytes());
+            let _ = io::stdout().write_all(text.as_ref());
         }
     }
 }

@@ -110,6 +110,6 @@ impl Sink for TerminalSink {
 
     fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
         self.clear();
-        screen::result(&closing(&text::summary(&self.run, tally, 0)));
+        screen::result(closing(&text::summary(&self.run, tally, 0)));
     }
 }
