@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 
 use super::series::Series;
 
+/// A delayed acknowledgement of Linux, in nanoseconds.
+const DELAYED_ACK: std::ops::Range<i64> = 38_000_000..56_000_000;
 /// Requests that may wait for their reply.
 const MAX_PENDING: usize = 1 << 16;
 /// Requests of the first turn that are held back until its end.
@@ -58,6 +60,8 @@ pub struct Requests {
     asked: Option<i64>,
     /// The end of the server's last words since.
     told: Option<i64>,
+    /// Replies whose parts were a delayed acknowledgement apart.
+    in_two_parts: u64,
     turns: Series,
 }
 
@@ -144,6 +148,11 @@ impl Requests {
         self.returned += u64::from(fresh);
         // What was not seen may be a FIN.
         self.exceeded |= at.is_some() && self.returned > self.sent;
+        if let (Some(before), Some(at)) = (self.told, at)
+            && DELAYED_ACK.contains(&at.saturating_sub(before))
+        {
+            self.in_two_parts += 1;
+        }
         self.told = at;
         while let Some(&(end, sent)) = self.pending.front()
             && end <= self.returned
@@ -197,6 +206,11 @@ impl Requests {
     /// Whether the server sends back what it gets, as far as numbers tell.
     pub fn is_echo(&self) -> bool {
         !self.exceeded && self.echoes.count() > 0
+    }
+
+    /// Replies whose parts were a delayed acknowledgement (40 ms on Linux) apart.
+    pub fn in_two_parts(&self) -> u64 {
+        self.in_two_parts
     }
 
     /// Requests without a reply.

@@ -226,6 +226,10 @@ pub fn as_tally(connection: &Connection) -> Tally {
     if let Some(whole) = connection.handshake.whole() {
         tally.connect.record(whole);
     }
+    let again = connection.sides.iter().flat_map(|side| side.retransmissions).sum::<u64>();
+    // What was sent again explains a reply in parts as well.
+    tally.slow.in_two_parts = if again == 0 { connection.requests.in_two_parts() } else { 0 };
+    tally.slow.after_minimum_rto = again;
     tally
 }
 

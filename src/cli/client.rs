@@ -12,7 +12,7 @@ use crate::client::{EchoCodec, StreamLink, message};
 use crate::net::Dialer;
 use crate::net::dial::Connected;
 use crate::os::clock;
-use crate::probe::{Plan, Tally, Tracker, run as run_loop};
+use crate::probe::{Plan, Slow, Tally, Tracker, run as run_loop};
 use crate::record::files::RunFiles;
 use crate::record::recording::record;
 use crate::record::{Run, screen};
@@ -62,7 +62,7 @@ impl Measurement {
         }
         let files = self.output.files.create("echo_client")?;
         let floor = if self.accuracy.floor {
-            floor::measure(&self.plan, self.size, self.accuracy.extras())?
+            floor::measure(&self.plan, self.size, self.accuracy.extras(self.plan.frequency))?
         } else {
             None
         };
@@ -80,7 +80,7 @@ impl Measurement {
     ) -> Result<Status, Failure> {
         let (size, plan) = (self.size, self.plan);
         clock::tighten_timers();
-        let extras = self.accuracy.extras();
+        let extras = self.accuracy.extras(plan.frequency);
         let anchor = clock::anchor();
         let start = anchor.wall;
         let run = Run {
@@ -107,8 +107,9 @@ impl Measurement {
         let link = StreamLink::new(EchoCodec::new(size), dialer, connected, extras);
         let mut link = link.with_look_up(look_up);
         let start = clock::now();
-        let kernel = extras.kernel_stamps.then(Box::default);
-        let tally = Tally { kernel, ..Tally::new(start, connect) };
+        let kernel = extras.asked.parts.then(Box::default);
+        let slow = Slow::new(self.accuracy.slow);
+        let tally = Tally { kernel, slow, ..Tally::new(start, connect) };
         let mut tracker = Tracker::over(plan, start, Some(connection));
         let measure =
             |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Orders::default());

@@ -11,6 +11,7 @@ use super::matches::Matches;
 use super::options::{Accuracy, Files, Format, General, Pace, Results};
 use super::target::Target;
 use crate::client::Extras;
+use crate::client::evidence::Asked;
 use crate::clock::Wall;
 use crate::net::dial::Connected;
 use crate::net::{Dialer, Waiting};
@@ -31,6 +32,9 @@ use crate::record::{Run, text};
 
 /// Above this rate an overdue packet is no line of its own.
 const LINES_FROM: Duration = Duration::from_millis(100);
+
+/// Runs as slow as this are watched for causes without being asked.
+const CAUSES_FROM: Duration = Duration::from_millis(1);
 
 impl Pace {
     /// When to send. An answer is late after `timeout`.
@@ -59,10 +63,17 @@ impl Accuracy {
     }
 
     /// What is asked of a link.
-    pub(super) fn extras(&self) -> Extras {
+    pub(super) fn extras(&self, frequency: Duration) -> Extras {
+        // At the highest rates the kernel's words would cost more than they are worth.
+        let causes = self.explain || frequency >= CAUSES_FROM;
         Extras {
             tcp_info: self.tcp_info,
-            kernel_stamps: self.timestamps.is_some(),
+            asked: Asked {
+                parts: self.timestamps.is_some(),
+                causes,
+                all: self.explain || self.slow.is_some(),
+            },
+            explain: self.explain,
             waiting: self.waiting(),
         }
     }
@@ -227,9 +238,9 @@ fn extra_columns(extras: Extras, run: &Run) -> Option<Box<dyn Extra>> {
         "ping" => Some(Box::new(PingColumns)),
         "twamp" => Some(Box::new(TwampColumns)),
         _ => {
-            let Extras { tcp_info, kernel_stamps, .. } = extras;
-            let columns = StreamColumns { tcp_info, kernel_stamps };
-            (tcp_info || kernel_stamps).then(|| Box::new(columns) as Box<dyn Extra>)
+            let Extras { tcp_info, asked, explain, .. } = extras;
+            let columns = StreamColumns { tcp_info, kernel_stamps: asked.parts, explain };
+            columns.any().then(|| Box::new(columns) as Box<dyn Extra>)
         }
     }
 }

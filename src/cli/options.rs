@@ -134,6 +134,14 @@ options! {
             &["kernel"],
             "kernel: split each round trip by the kernel's own stamps",
         );
+        slow: Option<Duration> = seconds(
+            "slow",
+            "round trips above this are explained (default: p50 + the larger of 1 ms and p50/4)",
+        );
+        explain: bool = flag(
+            "explain",
+            "add connection, acked_us and cause to each CSV row; causes also with -i 0",
+        );
         precise: bool = flag("precise", "look at the clock for the last 100 us before each send");
         busy_poll: bool = BUSY_POLL;
         floor: bool = flag("floor", "measure this host over loopback first, and show that beside");

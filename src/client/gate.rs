@@ -27,6 +27,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::client::evidence::Asked;
     use crate::client::{EchoCodec, Extras, StreamLink};
     use crate::net::{Dialer, listen};
     use crate::os::socket::ConnectOptions;
@@ -88,7 +89,8 @@ mod tests {
                 timeout: Duration::from_secs(5),
             };
             let connected = dialer.connect().unwrap();
-            let extras = Extras { kernel_stamps: place.is_multiple_of(2), ..Extras::default() };
+            let asked = Asked { parts: place.is_multiple_of(2), ..Asked::default() };
+            let extras = Extras { asked, ..Extras::default() };
             let size = if place == 1 { 8 << 20 } else { 64 };
             let plan = Plan {
                 frequency: Duration::from_millis(10),

@@ -4,8 +4,9 @@
 mod attempts;
 pub mod codec;
 pub mod echo;
+pub mod evidence;
 pub(crate) mod gate;
-pub mod kernel_stamps;
+
 pub mod lookup;
 pub mod measurement;
 pub mod message;

@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::time::Duration;
 
 use super::attempts::Attempt;
 use super::codec::{Codec, Decoded};
-use super::kernel_stamps::KernelStamps;
+use super::evidence::{Asked, EvidenceBook};
 use super::lookup::LookUp;
 use super::totals::{Retransmits, add, look};
 use crate::clock::{Anchor, Mono};
@@ -22,7 +23,7 @@ use crate::net::{Dialer, Heard, Stream, Waiting};
 use crate::os::poll::{self, Interest};
 use crate::os::{clock, socket};
 use crate::probe::link::TcpTotals;
-use crate::probe::{Act, Arrival, Attempted, Detail, Done, DropCause, Link, What};
+use crate::probe::{Act, Arrival, Attempted, Detail, Done, DropCause, Figures, Link, What};
 use crate::wire::tcp_info::TcpInfo;
 
 /// What a link does besides sending and receiving.
@@ -30,8 +31,10 @@ use crate::wire::tcp_info::TcpInfo;
 pub struct Extras {
     /// Ask the kernel about the connection at every reply.
     pub tcp_info: bool,
-    /// Ask the kernel when bytes left and came.
-    pub kernel_stamps: bool,
+    /// Ask the kernel when bytes left and came, and what became of them.
+    pub asked: Asked,
+    /// Whether causes are told of every packet, in its row.
+    pub explain: bool,
     /// How to wait.
     pub waiting: Waiting,
 }
@@ -39,6 +42,9 @@ pub struct Extras {
 /// Bytes taken from the kernel at a time. Only the pages that replies reach
 /// become memory.
 const BUFFER: usize = 256 * 1024;
+
+/// A reply whose parts come this far apart is told so.
+const NOTABLE_PARTS: Duration = Duration::from_millis(30);
 
 /// The unsent probes of a connection on which nothing was sent yet; probes
 /// count from 1, and the first to be sent need not be the first of the run.
@@ -77,8 +83,12 @@ pub struct StreamLink<C> {
     share: Option<Share>,
     /// Whether room to write is waited for there.
     for_room: bool,
-    /// The kernel's stamps, where it gives them.
-    stamps: Option<KernelStamps>,
+    /// When the first part of the reply in hand came, if it comes in parts.
+    part_since: Option<Mono>,
+    /// What the kernel tells of each request, where it does.
+    book: Option<EvidenceBook>,
+    /// Connections so far.
+    connections: u32,
     retransmits: Retransmits,
     /// Figures of the connections before this one.
     former: TcpTotals,
@@ -106,7 +116,9 @@ impl<C: Codec> StreamLink<C> {
             extras,
             share: None,
             for_room: false,
-            stamps: None,
+            part_since: None,
+            book: None,
+            connections: 0,
             retransmits: Retransmits::default(),
             former: TcpTotals::default(),
         };
@@ -158,7 +170,10 @@ impl<C: Codec> StreamLink<C> {
         self.at = self.at.max(connected.at);
         self.remote = connected.address;
         let mut stream = connected.stream.waiting(self.extras.waiting);
-        self.stamps = if self.extras.kernel_stamps { KernelStamps::ask(&mut stream) } else { None };
+        let asked = self.extras.asked;
+        self.book = if asked.any() { EvidenceBook::ask(&mut stream, asked) } else { None };
+        self.part_since = None;
+        self.connections += 1;
         if let Some(share) = &self.share {
             watched(share.watch(stream.as_fd(), false));
         }
@@ -193,15 +208,15 @@ impl<C: Codec> StreamLink<C> {
             let rest = bytes.get(self.offset..).unwrap_or_default();
             let (at, result) = stream.send(rest);
             first.get_or_insert(at);
-            if let (Some(stamps), Ok(sent)) = (&mut self.stamps, &result) {
-                stamps.on_written(*sent);
+            if let (Some(book), Ok(sent)) = (&mut self.book, &result) {
+                book.on_written(*sent);
             }
             match result {
                 Ok(sent) if sent == rest.len() => {
                     self.unsent.start += 1;
                     self.offset = 0;
-                    if let Some(stamps) = &mut self.stamps {
-                        stamps.on_request();
+                    if let Some(book) = &mut self.book {
+                        book.on_request();
                     }
                 }
                 Ok(sent) => self.offset += sent,
@@ -225,7 +240,11 @@ impl<C: Codec> StreamLink<C> {
         let (used, decoded) = self.codec.decode(bytes, sent);
         self.undecoded.start += used;
         Some(match decoded {
-            Decoded::More => What::Progress,
+            Decoded::More => {
+                self.part_since.get_or_insert(self.at);
+                self.look_meanwhile();
+                What::Progress
+            }
             Decoded::Reply => What::Reply(self.reply()),
             Decoded::Corrupt => What::Corrupt,
             Decoded::Unasked => What::Down(DropCause::Unasked),
@@ -234,21 +253,36 @@ impl<C: Codec> StreamLink<C> {
     }
 
     fn reply(&mut self) -> Detail {
-        if !(self.extras.tcp_info || self.extras.kernel_stamps) {
+        let parts = self.part_since.take().map(|since| self.at.since(since));
+        let parts = parts.filter(|parts| *parts >= NOTABLE_PARTS);
+        if !(self.extras.tcp_info || self.extras.asked.any() || parts.is_some()) {
             return Detail::None;
         }
-        let kernel = match (&mut self.stamps, &self.stream) {
-            (Some(stamps), Some(stream)) => stamps.on_reply(stream, self.at),
-            _ => None,
+        let (kernel, mut evidence) = match (&mut self.book, &self.stream) {
+            (Some(book), Some(stream)) => book.on_reply(stream, self.at),
+            _ => (None, None),
         };
+        if let Some(parts) = parts {
+            let parts = u32::try_from(parts.as_micros()).ok();
+            evidence.get_or_insert_default().in_parts = parts;
+        }
         let info = self.tcp_info();
         let retransmitted = info.is_some_and(|info| self.retransmits.on_reply(&info));
-        Detail::Tcp { info, retransmitted, kernel }
+        let (info, connection) = (info.map(Figures::from), self.connections);
+        let watched = self.extras.asked.causes;
+        Detail::Tcp { info, retransmitted, kernel, evidence, connection, watched }
     }
 
     /// The kernel's view, if it is to be asked for each probe.
     fn tcp_info(&self) -> Option<TcpInfo> {
         self.stream.as_ref().filter(|_| self.extras.tcp_info).and_then(Stream::tcp_info)
+    }
+
+    /// Nothing is complete yet: what does the kernel tell of it?
+    fn look_meanwhile(&mut self) {
+        if let (Some(book), Some(stream)) = (&mut self.book, &self.stream) {
+            book.while_waiting(stream);
+        }
     }
 
     /// Reads once, and says what it means unless bytes came.
@@ -267,14 +301,12 @@ impl<C: Codec> StreamLink<C> {
                 }
                 None
             }
-            Ok(Heard::Nothing) => Some(What::Nothing),
-            Ok(Heard::Stamps) => {
-                if let (Some(stamps), Some(stream)) = (&mut self.stamps, &self.stream) {
-                    stamps.fetch(stream);
-                }
+            Ok(Heard::Nothing | Heard::Stamps) => {
+                self.look_meanwhile();
                 Some(What::Nothing)
             }
             Ok(Heard::Room) => {
+                self.look_meanwhile();
                 let before = (self.unsent.start, self.offset);
                 self.push();
                 let moved = before != (self.unsent.start, self.offset);
@@ -430,11 +462,14 @@ impl<C: Codec> Link for StreamLink<C> {
         }
         let waiting = !self.unsent.is_empty();
         self.unsent.end = number + 1;
+        if let Some(book) = &mut self.book {
+            book.on_send();
+        }
         // Behind bytes that do not fit, a probe is on its way from now on.
         let sent = if waiting { None } else { self.push() };
         self.at = sent.unwrap_or_else(clock::now);
-        if let Some(stamps) = &mut self.stamps {
-            stamps.on_send(self.at);
+        if let (Some(book), Some(stream)) = (&mut self.book, &self.stream) {
+            book.after_send(stream, self.at);
         }
         if let Some(info) = self.tcp_info() {
             self.retransmits.on_send(&info);

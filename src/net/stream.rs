@@ -116,21 +116,21 @@ impl Stream {
         Self { waiting, ..self }
     }
 
-    /// Has the kernel stamp what is sent and received from now on.
+    /// Has the kernel stamp what is sent and received from now on, and what is
+    /// `acknowledged`.
     ///
     /// # Errors
     ///
     /// It does not.
-    pub fn ask_for_stamps(&mut self) -> io::Result<()> {
-        stamps::ask(self.socket.as_fd())?;
+    pub fn ask_for_stamps(&mut self, acknowledged: bool) -> io::Result<()> {
+        stamps::ask(self.socket.as_fd(), acknowledged)?;
         self.stamped = true;
         Ok(())
     }
 
-    /// The next departure that was stamped: the last byte of a write, counted
-    /// modulo 2^32, and when it left.
-    pub fn departure(&self) -> Option<(u32, Wall)> {
-        stamps::departure(self.socket.as_fd())
+    /// The next moment that was stamped.
+    pub fn stamp(&self) -> Option<stamps::Report> {
+        stamps::next(self.socket.as_fd())
     }
 
     /// When the kernel had the bytes that were read last, if it stamps them.

@@ -16,37 +16,56 @@ const ORIGIN_TIMESTAMPING: u8 = 4;
 /// Where the fields of `struct sock_extended_err` lie (`linux/errqueue.h`).
 mod field {
     pub(super) const ORIGIN: usize = 4;
-    /// Which moment was stamped; 0 is the departure.
+    /// Which moment was stamped.
     pub(super) const INFO: usize = 8;
     /// Which byte, counted from when stamps were asked for.
     pub(super) const DATA: usize = 12;
 }
 
-/// Asks for stamps of what is sent and received from now on, in software.
+/// A moment that the kernel stamps (`SCM_TSTAMP_SND`, `SCM_TSTAMP_ACK`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Bytes left for the network card; again where they are sent again.
+    Departed,
+    /// The peer's kernel has acknowledged them.
+    Acknowledged,
+}
+
+/// What the kernel has stamped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// Which moment.
+    pub moment: Moment,
+    /// The last byte of a write among all bytes, modulo 2^32.
+    pub byte: u32,
+    /// When.
+    pub at: Wall,
+}
+
+/// Asks for stamps of what is sent and received from now on, in software, and of
+/// its acknowledgements where `acknowledged`.
 ///
 /// # Errors
 ///
 /// The kernel gives none.
-pub fn ask(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE
+pub fn ask(socket: BorrowedFd<'_>, acknowledged: bool) -> io::Result<()> {
+    let basic = libc::SOF_TIMESTAMPING_TX_SOFTWARE
         | libc::SOF_TIMESTAMPING_RX_SOFTWARE
         | libc::SOF_TIMESTAMPING_SOFTWARE
         | libc::SOF_TIMESTAMPING_OPT_ID
         | libc::SOF_TIMESTAMPING_OPT_TSONLY;
-    // Older kernels do not know the last; their counts begin a little elsewhere
-    // where bytes are in flight, and here none are.
-    set_option(
-        socket,
-        libc::SOL_SOCKET,
-        libc::SO_TIMESTAMPING,
-        &(flags | libc::SOF_TIMESTAMPING_OPT_ID_TCP),
-    )
-    .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &flags))
+    let more = if acknowledged { libc::SOF_TIMESTAMPING_TX_ACK } else { 0 };
+    // Older kernels do not know OPT_ID_TCP; their counts begin a little elsewhere
+    // where bytes are in flight, and here none are. Still older ones know no ACK.
+    let wishes = [basic | more | libc::SOF_TIMESTAMPING_OPT_ID_TCP, basic | more, basic];
+    let ask = |flags| set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags);
+    wishes.iter().fold(Err(io::ErrorKind::Unsupported.into()), |asked, flags| {
+        asked.or_else(|_: io::Error| ask(flags))
+    })
 }
 
-/// The next departure that the kernel has stamped: the place of the last byte
-/// of a write among all bytes, modulo 2^32, and when it left.
-pub fn departure(socket: BorrowedFd<'_>) -> Option<(u32, Wall)> {
+/// The next moment that the kernel has stamped, if there is one.
+pub fn next(socket: BorrowedFd<'_>) -> Option<Report> {
     loop {
         let report = receive(socket, &mut [], true).ok()?;
         let error = report
@@ -55,11 +74,13 @@ pub fn departure(socket: BorrowedFd<'_>) -> Option<(u32, Wall)> {
         let word = |at: usize| Some(u32::from_ne_bytes(*error?.get(at..)?.first_chunk()?));
         let is_stamp =
             error.and_then(|error| error.get(field::ORIGIN)) == Some(&ORIGIN_TIMESTAMPING);
-        if is_stamp
-            && word(field::INFO) == Some(0)
-            && let (Some(byte), Some(at)) = (word(field::DATA), report.software_stamp())
-        {
-            return Some((byte, at));
+        let moment = match word(field::INFO) {
+            Some(0) => Moment::Departed,
+            Some(2) => Moment::Acknowledged,
+            _ => continue,
+        };
+        if is_stamp && let (Some(byte), Some(at)) = (word(field::DATA), report.software_stamp()) {
+            return Some(Report { moment, byte, at });
         }
     }
 }

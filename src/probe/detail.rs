@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::verdict::Evidence;
 use crate::clock::{Mono, Wall, nanos};
 use crate::wire::icmp::IcmpError;
 use crate::wire::tcp_info::TcpInfo;
@@ -18,18 +19,46 @@ pub enum Detail {
     /// The kernel's view of the connection when the reply was in.
     Tcp {
         /// Its figures, where they were asked for.
-        info: Option<TcpInfo>,
+        info: Option<Figures>,
         /// Whether this host sent a segment again while the probe was
         /// outstanding: its round-trip time holds the wait for that.
         retransmitted: bool,
         /// The parts of the round trip by the kernel's stamps, where they were
         /// asked for and given.
         kernel: Option<KernelTimes>,
+        /// What speaks for a cause, where the round trip was long.
+        evidence: Option<Evidence>,
+        /// Which connection of the run it is, counted from 1.
+        connection: u32,
+        /// Whether the kernel was asked for what speaks for causes.
+        watched: bool,
     },
     /// A TCP ping's own connection.
     Ping(PingDetail),
     /// The reflector's side of a TWAMP or STAMP test packet.
     Twamp(TwampDetail),
+}
+
+/// A connection's figures as the kernel has them (see [`TcpInfo`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Smoothed round-trip time in microseconds.
+    pub rtt_us: Option<u32>,
+    /// Its mean deviation.
+    pub rttvar_us: Option<u32>,
+    /// The smallest.
+    pub min_rtt_us: Option<u32>,
+    /// Segments sent again so far.
+    pub retransmits: Option<u32>,
+    /// Congestion window in segments.
+    pub cwnd: Option<u32>,
+}
+
+impl From<TcpInfo> for Figures {
+    fn from(info: TcpInfo) -> Self {
+        let TcpInfo { rtt_us, rttvar_us, min_rtt_us, retransmits, cwnd, .. } = info;
+        Self { rtt_us, rttvar_us, min_rtt_us, retransmits, cwnd }
+    }
 }
 
 /// A round trip in three parts, in nanoseconds: their sum is what the program

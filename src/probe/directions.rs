@@ -219,7 +219,7 @@ mod tests {
         };
         let at = Mono(sent.0 + 6_000_000);
         let outcome = Outcome::Received { at, late: false };
-        Sample { number, due: sent, sent, went_out: true, outcome, detail: Detail::Twamp(detail) }
+        Sample { number, due: sent, sent, went_out: true, outcome, detail: Detail::Twamp(detail), explained: None }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::sample::DropCause;
+use super::verdict::Cause;
 use crate::clock::Mono;
 
 /// What kind of thing happened.
@@ -88,32 +89,6 @@ impl Fate {
     }
 }
 
-/// Where an event's cause lies, as far as there is evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Blame {
-    /// The peer's kernel acknowledged, or took connections, and its program
-    /// answered nobody.
-    Peer,
-    /// Nothing got through, or what was sent was sent again.
-    Path,
-    /// This host.
-    Here,
-    /// There is no evidence.
-    Unknown,
-}
-
-impl Blame {
-    /// Its name for programs, in the verdict's words.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Peer => "peer",
-            Self::Path => "path",
-            Self::Here => "here",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
 /// Something that happened, from its beginning to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -125,8 +100,8 @@ pub struct Event {
     pub end: Mono,
     /// How far the span may be off.
     pub resolution: Duration,
-    /// Where its cause lies.
-    pub blame: Blame,
+    /// Its cause, as far as there is evidence.
+    pub cause: Option<Cause>,
     /// What became of the connection, once that is known.
     pub fate: Option<Fate>,
     /// How long after the path was back the connection went on, or was made
@@ -150,7 +125,7 @@ impl Event {
             begin,
             end,
             resolution: Duration::ZERO,
-            blame: Blame::Unknown,
+            cause: None,
             fate: None,
             resumed_after: None,
             local: None,

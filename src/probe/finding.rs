@@ -12,7 +12,9 @@ use super::tally::{Pauses, Tally};
 /// faster than half of `low`, from a handshake or any round trip. A path whose
 /// true round trip is 40 ms never falls under it, because its handshake takes
 /// 40 ms too; nor does one with jitter, whose times have no edges; nor a peer
-/// that was asked to wait.
+/// that was asked to wait. And half of those packets have to bear it out: their
+/// replies came in two parts, the second a delayed acknowledgement after the first;
+/// or they were sent again after the shortest time-out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plateau {
     /// Linux holds an acknowledgement back for 40 ms.
@@ -47,7 +49,15 @@ impl Plateau {
         let over_tcp = tally.directions.is_none();
         let gathered = within >= 3 && within * 100 >= tally.rtt.count() && within >= 4 * around;
         let unexplained = tally.peer_delay.is_zero();
-        (over_tcp && unexplained && gathered && fastest * 2 < low).then(|| Finding::Plateau {
+        // A magnitude alone is no evidence: a path may have become longer, and a send
+        // interval may be as long as a timer.
+        let borne_out = match self {
+            Self::DelayedAck => tally.slow.in_two_parts,
+            Self::MinimumRto => tally.slow.after_minimum_rto,
+        };
+        let proven = borne_out >= 3 && borne_out * 2 >= within;
+        let plain = over_tcp && unexplained && gathered && proven;
+        (plain && fastest * 2 < low).then(|| Finding::Plateau {
             plateau: self,
             packets: within,
             of: tally.rtt.count(),
@@ -153,6 +163,7 @@ mod tests {
 
     fn names(connect_ms: u64, rtts_ms: impl IntoIterator<Item = f64>) -> Vec<&'static str> {
         let mut tally = Tally::new(Mono(0), Duration::from_millis(connect_ms));
+        (tally.slow.in_two_parts, tally.slow.after_minimum_rto) = (1000, 1000);
         for rtt in rtts_ms {
             tally.rtt.record(Duration::from_secs_f64(rtt / 1e3).as_nanos().try_into().unwrap());
         }
@@ -165,6 +176,15 @@ mod tests {
         assert_eq!(names(1, all), ["delayed_ack_plateau"]);
         let some = (0..100).map(|n| if n % 20 == 0 { 41.0 } else { 0.3 });
         assert_eq!(names(1, some), ["delayed_ack_plateau"]);
+    }
+
+    #[test]
+    fn a_magnitude_alone_is_no_evidence() {
+        let mut tally = Tally::new(Mono(0), Duration::from_millis(1));
+        for rtt in std::iter::repeat_n(43_800_000, 10).chain(std::iter::repeat_n(205_000_000, 10)) {
+            tally.rtt.record(rtt);
+        }
+        assert_eq!(findings(&tally), []);
     }
 
     #[test]

@@ -16,13 +16,15 @@ pub mod run;
 pub mod sample;
 pub mod schedule;
 pub mod sink;
+pub mod slow;
 pub mod tally;
 pub mod tracker;
+pub mod verdict;
 
 pub use count::Losses;
-pub use detail::{Detail, Failure, KernelTimes, PingDetail, TwampDetail};
+pub use detail::{Detail, Failure, Figures, KernelTimes, PingDetail, TwampDetail};
 pub use directions::{Direction, Directions};
-pub use event::{Blame, DropsBy, Event, EventKind, Events, Fate};
+pub use event::{DropsBy, Event, EventKind, Events, Fate};
 pub use finding::{Finding, findings};
 pub use independent::Independent;
 pub use link::{
@@ -34,5 +36,7 @@ pub use run::{Control, Machine, Order, run};
 pub use sample::{DropCause, Notice, Outcome, Sample};
 pub use schedule::Plan;
 pub use sink::{Gone, Sink};
+pub use slow::{Explained, Slow};
 pub use tally::{KernelTally, Tally};
 pub use tracker::{Step, Tracker};
+pub use verdict::{Cause, Evidence, Window};

@@ -228,6 +228,7 @@ mod tests {
             went_out: true,
             outcome: Outcome::Lost,
             detail: Detail::None,
+            explained: None,
         })
     }
 

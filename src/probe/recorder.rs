@@ -1,6 +1,7 @@
 //! What becomes of outputs: the tally is kept up, and each sink is told. A plain
 //! machine; the thread that it runs in belongs to those who record.
 
+use super::event::EventKind;
 use super::outlet::{Output, Standing};
 use super::sample::{Notice, Sample};
 use super::sink::{Gone, Sink};
@@ -40,12 +41,30 @@ impl<'sinks> Recorder<'sinks> {
     }
 
     fn sample(&mut self, sample: &Sample) {
-        self.tally.sample(sample);
         let anchor = self.anchor;
+        let explained = self.tally.explain(sample);
+        self.tally.sample(sample);
+        if explained.is_some() {
+            let sample = Sample { explained, ..*sample };
+            return self.each(|sink| sink.sample(&sample, &anchor));
+        }
         self.each(|sink| sink.sample(sample, &anchor));
     }
 
+    /// What a packet showed that ended a silence tells of the silence.
+    fn explained(&self, notice: &Notice) -> Option<Notice> {
+        let Notice::Event(event) = notice else { return None };
+        if !matches!(event.kind, EventKind::Stall | EventKind::Outage) {
+            return None;
+        }
+        let mut event = event.clone();
+        event.cause = Some(self.tally.slow.cause_since(event.end)?);
+        Some(Notice::Event(event))
+    }
+
     fn notice(&mut self, notice: &Notice) {
+        let explained = self.explained(notice);
+        let notice = explained.as_ref().unwrap_or(notice);
         self.tally.notice(notice);
         let anchor = self.anchor;
         self.each(|sink| sink.notice(notice, &anchor));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::detail::Detail;
 use super::event::Event;
 use super::link::{Attempted, Connection};
+use super::slow::Explained;
 use crate::clock::{Mono, nanos};
 
 /// What became of one probe.
@@ -41,6 +42,8 @@ pub struct Sample {
     pub outcome: Outcome,
     /// What else is known of it.
     pub detail: Detail,
+    /// Why it was slow, if it was; found out where it is recorded.
+    pub explained: Option<Explained>,
 }
 
 impl Sample {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::detail::{Detail, KernelTimes};
 use super::directions::Directions;
-use super::event::{Blame, DropsBy, Event, EventKind, Events};
+use super::event::{DropsBy, Event, EventKind, Events};
 use super::link::TcpTotals;
+use super::slow::{Explained, Slow};
 use super::sample::{Notice, Outcome, Sample};
 use crate::clock::{Mono, nanos};
 use crate::stats::{Jitter, Summary};
@@ -77,6 +78,8 @@ pub struct Tally {
     pub not_recorded: u64,
     /// Lines that the log did not take.
     pub not_logged: u64,
+    /// Slow packets and their causes.
+    pub slow: Slow,
     /// What the kernel counted.
     pub tcp: Option<TcpTotals>,
     /// When the first probe was due.
@@ -137,6 +140,11 @@ impl Tally {
         tally
     }
 
+    /// Why a probe was slow, if it was; before it is taken in.
+    pub fn explain(&mut self, sample: &Sample) -> Option<Explained> {
+        self.slow.sample(sample, &self.rtt)
+    }
+
     /// Takes in a probe.
     pub fn sample(&mut self, sample: &Sample) {
         self.sent += 1;
@@ -170,8 +178,11 @@ impl Tally {
     #[inline]
     fn detail(&mut self, sample: &Sample) {
         match &sample.detail {
-            Detail::Tcp { retransmitted, kernel, .. } => {
+            Detail::Tcp { retransmitted, kernel, evidence, .. } => {
                 self.retransmitted += u64::from(*retransmitted);
+                if let Some(evidence) = evidence {
+                    self.slow.parts(evidence);
+                }
                 if let Some(tally) = &mut self.kernel {
                     tally.record(kernel.as_ref());
                 }
@@ -217,14 +228,12 @@ impl Tally {
             Notice::Pause { at, span, skipped } => {
                 self.skipped += skipped;
                 self.pauses.add(*span);
-                let mut event = Event::new(EventKind::Pause, *at - *span, *at);
-                event.blame = Blame::Here;
+                let event = Event::new(EventKind::Pause, *at - *span, *at);
                 self.events.add(&event);
             }
             Notice::ClockStep { at, by } => {
                 let mut event = Event::new(EventKind::ClockStep, *at, *at);
                 event.clock_step = *by;
-                event.blame = Blame::Here;
                 self.events.add(&event);
             }
             Notice::Duplicate { sequence, .. } => {

@@ -250,6 +250,7 @@ impl Tracker {
             went_out: false,
             outcome: Outcome::Lost,
             detail: Detail::None,
+            explained: None,
         }));
     }
 
@@ -322,7 +323,7 @@ impl Tracker {
             probe.unwrap_or(Outstanding { due: self.now, sent: self.now });
         let number = self.number_of(number, due);
         self.overdue = self.overdue.saturating_sub(1);
-        let sample = Sample { number, due, sent, went_out: true, outcome, detail };
+        let sample = Sample { number, due, sent, went_out: true, outcome, detail, explained: None };
         self.outputs.push(Output::Sample(sample));
     }
 
@@ -338,10 +339,11 @@ impl Tracker {
         } else {
             self.rescue.on_reply(at, rtt);
         }
-        self.tell_rescue();
         self.heard = at;
         let late = rtt > self.plan.timeout;
         self.conclude(Outcome::Received { at, late }, detail);
+        // After the packet, which tells of the silence that it ended.
+        self.tell_rescue();
         self.free_since = at;
     }
 

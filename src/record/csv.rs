@@ -33,6 +33,15 @@ pub struct StreamColumns {
     pub tcp_info: bool,
     /// Its stamps of departure and arrival.
     pub kernel_stamps: bool,
+    /// Why packets were slow.
+    pub explain: bool,
+}
+
+impl StreamColumns {
+    /// Whether there is a column.
+    pub fn any(&self) -> bool {
+        self.tcp_info || self.kernel_stamps || self.explain
+    }
 }
 
 const TCP_COLUMNS: [&str; 6] = [
@@ -43,6 +52,7 @@ const TCP_COLUMNS: [&str; 6] = [
     "tcp_cwnd",
     "retransmitted",
 ];
+const CAUSE_COLUMNS: [&str; 3] = ["connection", "acked_us", "cause"];
 const KERNEL_COLUMNS: [&str; 3] = ["kernel_rtt_us", "host_send_us", "host_receive_us"];
 
 /// Rows gathered before they go to the file.
@@ -159,16 +169,21 @@ impl CsvSink {
 impl Extra for StreamColumns {
     fn header(&self) -> Vec<&'static str> {
         let tcp = TCP_COLUMNS.iter().filter(|_| self.tcp_info);
-        tcp.chain(KERNEL_COLUMNS.iter().filter(|_| self.kernel_stamps)).copied().collect()
+        let kernel = KERNEL_COLUMNS.iter().filter(|_| self.kernel_stamps);
+        let causes = CAUSE_COLUMNS.iter().filter(|_| self.explain);
+        tcp.chain(kernel).chain(causes).copied().collect()
     }
 
     fn write(&self, row: &mut Row, sample: &Sample) {
         let (info, marked, kernel) = match sample.detail {
-            Detail::Tcp { info, retransmitted, kernel } => {
+            Detail::Tcp { info, retransmitted, kernel, .. } => {
                 (info, info.map(|_| u32::from(retransmitted)), kernel)
             }
             _ => (None, None, None),
         };
+        if self.explain {
+            write_cause(row, sample);
+        }
         if self.kernel_stamps {
             let parts = kernel.map(|kernel| [kernel.receive, kernel.send, kernel.round_trip]);
             for place in 0..3 {
@@ -186,6 +201,22 @@ impl Extra for StreamColumns {
             }
         }
     }
+}
+
+/// The connection, when the peer's kernel had the packet, and why it was slow.
+fn write_cause(row: &mut Row, sample: &Sample) {
+    if let Some(explained) = sample.explained {
+        row.text(explained.cause.name().as_bytes());
+    }
+    row.comma();
+    let (connection, evidence) = match &sample.detail {
+        Detail::Tcp { connection, evidence, .. } => (Some(*connection), *evidence),
+        _ => (None, None),
+    };
+    row.number(evidence.and_then(|evidence| evidence.acked).map(u64::from));
+    row.comma();
+    row.number(connection.map(u64::from));
+    row.comma();
 }
 
 impl Sink for CsvSink {

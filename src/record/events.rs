@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Run;
+use super::{Run, slow};
 use crate::clock::{Anchor, nanos};
 use crate::probe::{
-    Attempted, Blame, Connection, DropCause, Event, EventKind, Fate, Progress, Tally,
+    Attempted, Cause, Connection, DropCause, Event, EventKind, Fate, Progress, Tally,
 };
 use crate::text::format::{count, duration, seconds};
 use crate::text::object::Object;
@@ -87,12 +87,9 @@ fn silence(event: &Event) -> String {
         Fate::TimedOut => "this host's kernel gave the connection up".to_owned(),
         Fate::Unknown => "what became of the connection is unknown".to_owned(),
     };
-    let why = match (event.kind, event.blame) {
-        (EventKind::Outage, Blame::Peer) if event.fate != Some(Fate::Closed) => {
-            "; the peer's host was reached, its program answered nobody"
-        }
-        _ => "",
-    };
+    // A closed or reset connection says itself whose doing it was.
+    let ended = matches!(event.fate, Some(Fate::Closed | Fate::Reset | Fate::TimedOut));
+    let why = if ended { "" } else { slow::silence(event.cause) };
     format!("{what} {}{}, {fate}{why}", span(event), port(event.local))
 }
 
@@ -181,7 +178,7 @@ pub(super) fn object(run: &Run, tally: &Tally, one: &Event) -> Object {
         .text("start", rfc3339(anchor.wall(one.begin)).as_str())
         .number("duration_s", one.span().as_secs_f64(), 6)
         .number("resolution_s", one.resolution.as_secs_f64(), 6)
-        .text("cause", one.blame.name())
+        .text("cause", one.cause.map(Cause::name))
         .whole("flow", 1)
         .whole("local_port", one.local.map(|local| u64::from(local.port())))
         .text("fate", one.fate.map(Fate::name))

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Run, events, screen};
+use super::{Run, events, screen, slow};
 use crate::clock::Anchor;
 use crate::probe::{Finding, Gone, Sample, Sink, Tally, findings};
 use crate::stats::Summary;
@@ -51,6 +51,7 @@ pub fn object(run: &Run, tally: &Tally) -> Object {
         .object("send_lateness_us", lateness(&tally.lateness))
         .object("connections", connections(tally))
         .object("tcp", tcp(tally))
+        .object("slow", slow::object(tally))
         .array("events", tally.events.kept.iter().map(|event| events::object(run, tally, event)))
         .object("drops_by", events::drops_by(tally))
         .raw("kernel", &kernel(tally))

@@ -74,7 +74,8 @@ fn level(notice: &Notice) -> &'static str {
 
 impl Sink for LogFileSink {
     fn sample(&mut self, sample: &Sample, anchor: &Anchor) -> Result<(), Gone> {
-        if self.verbose || sample.outcome == Outcome::Corrupt {
+        let slow = sample.explained.is_some_and(|explained| !explained.held_up);
+        if self.verbose || slow || sample.outcome == Outcome::Corrupt {
             let text = text::sample(sample, self.run.size);
             self.line(anchor.wall(sample.last_seen()), "INFO", &text);
         }

@@ -16,6 +16,7 @@ pub mod ping;
 pub mod recording;
 pub mod row_file;
 pub mod screen;
+mod slow;
 pub mod terminal;
 pub mod text;
 pub mod twamp;

@@ -1,6 +1,6 @@
 //! The sentences that terminal and log share.
 
-use super::{Run, events};
+use super::{Run, events, slow};
 use crate::clock::nanos;
 use crate::probe::{Detail, Notice, Outcome, Sample, Tally, findings};
 use crate::stats::Summary;
@@ -38,7 +38,7 @@ pub fn sample(sample: &Sample, size: usize) -> String {
             let late = if late { " (late)" } else { "" };
             let more = match &sample.detail {
                 Detail::Twamp(detail) => super::twamp::packet(sample, detail),
-                _ => String::new(),
+                _ => sample.explained.as_ref().map(slow::packet).unwrap_or_default(),
             };
             format!("packet {number}: {size} bytes, rtt {rtt}{late}{more}")
         }
@@ -147,6 +147,7 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
         text.push_str(&connections(tally));
     }
     text.push_str(&events::summary(tally));
+    text.push_str(&slow::table(&tally.slow));
     if run.protocol == "ping" {
         text.push_str(&connecting(tally));
     }
@@ -203,15 +204,19 @@ fn kernel(tally: &Tally) -> String {
     let Some(tcp) = &tally.tcp else { return String::new() };
     let number = |value: Option<u32>| value.map_or("-".to_owned(), |value| value.to_string());
     format!(
-        "kernel: smoothed rtt {} us, minimum {} us, cwnd {}, MSS {}, {}; {} waited for a \
-         retransmission by this host\n",
+        "kernel: smoothed rtt {} us, minimum {} us, cwnd {}, MSS {}, {}; {} came \
+         after this host had sent something again\n",
         number(tcp.rtt_us),
         number(tcp.min_rtt_us),
         number(tcp.cwnd),
         number(tcp.mss),
         tcp.congestion_control.as_deref().unwrap_or("-"),
-        count(tally.retransmitted, "packet"),
+        replies(tally.retransmitted),
     )
+}
+
+fn replies(number: u64) -> String {
+    if number == 1 { "1 reply".to_owned() } else { format!("{number} replies") }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]

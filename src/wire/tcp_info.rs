@@ -32,16 +32,29 @@ pub struct TcpInfo {
     pub acknowledged_ms: Option<u32>,
     /// Segments that came, empty ones and keep-alives included.
     pub segments_in: Option<u32>,
+    /// By how many doublings the retransmission timer is backed off.
+    pub backoff: Option<u8>,
+    /// Segments that were sent and are not acknowledged.
+    pub unacked: Option<u32>,
+    /// Bytes that wait in this host because they may not be sent yet.
+    pub not_sent: Option<u32>,
+    /// How often the peer said that it got something twice (RFC 2883).
+    pub dsack_dups: Option<u32>,
+    /// Segments of the peer's that came before an earlier one.
+    pub out_of_order: Option<u32>,
 }
 
-/// Bytes of `struct tcp_info` that are read: up to and with `tcpi_min_rtt`.
-pub const LENGTH: usize = 152;
+/// Bytes of `struct tcp_info` that are read: up to and with `tcpi_rcv_ooopack`
+/// (Linux 5.5).
+pub const LENGTH: usize = 228;
 
 /// Where the fields lie in `struct tcp_info` (`linux/tcp.h`).
 mod field {
     pub(super) const RETRANSMITS: usize = 2;
+    pub(super) const BACKOFF: usize = 4;
     pub(super) const OPTIONS: usize = 5;
     pub(super) const SND_MSS: usize = 16;
+    pub(super) const UNACKED: usize = 24;
     pub(super) const SACKED: usize = 28;
     pub(super) const LOST: usize = 32;
     pub(super) const LAST_ACK_RECV: usize = 56;
@@ -50,7 +63,10 @@ mod field {
     pub(super) const SND_CWND: usize = 80;
     pub(super) const TOTAL_RETRANS: usize = 100;
     pub(super) const SEGS_IN: usize = 140;
+    pub(super) const NOTSENT_BYTES: usize = 144;
     pub(super) const MIN_RTT: usize = 148;
+    pub(super) const DSACK_DUPS: usize = 216;
+    pub(super) const RCV_OOOPACK: usize = 224;
 }
 
 impl TcpInfo {
@@ -73,6 +89,11 @@ impl TcpInfo {
             lost: number(field::LOST),
             acknowledged_ms: number(field::LAST_ACK_RECV),
             segments_in: number(field::SEGS_IN),
+            backoff: filled.get(field::BACKOFF).copied(),
+            unacked: number(field::UNACKED),
+            not_sent: number(field::NOTSENT_BYTES),
+            dsack_dups: number(field::DSACK_DUPS),
+            out_of_order: number(field::RCV_OOOPACK),
         }
     }
 }

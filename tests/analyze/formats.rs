@@ -277,20 +277,28 @@ fn packets_that_were_cut_keep_their_length_on_the_wire() {
 }
 
 #[test]
-fn a_plateau_is_named_as_the_client_names_it() {
-    let mut segments = handshake();
-    let mut number = 1001;
-    for round in 0..10_u64 {
-        let at = 1000 + round * 100_000;
-        let back = 5001 + (number - 1001);
-        segments.push(client(at, PSH | ACK, number, back, 10));
-        segments.push(server(at + 43_800, PSH | ACK, back, number + 10, 10));
-        segments.push(client(at + 43_850, ACK, number + 10, back + 10, 0));
-        number += 10;
+fn a_plateau_is_named_where_replies_come_in_two_parts_and_never_by_its_magnitude() {
+    for (parts, named) in [(true, true), (false, false)] {
+        let mut segments = handshake();
+        let mut number = 1001;
+        for round in 0..10_u64 {
+            let at = 1000 + round * 100_000;
+            let back = 5001 + (number - 1001);
+            segments.push(client(at, PSH | ACK, number, back, 10));
+            if parts {
+                segments.push(server(at + 300, PSH | ACK, back, number + 10, 6));
+                segments.push(client(at + 43_500, ACK, number + 10, back + 6, 0));
+                segments.push(server(at + 43_800, PSH | ACK, back + 6, number + 10, 4));
+            } else {
+                segments.push(server(at + 43_800, PSH | ACK, back, number + 10, 10));
+            }
+            segments.push(client(at + 43_850, ACK, number + 10, back + 10, 0));
+            number += 10;
+        }
+        let scratch = Scratch::new();
+        let json = analyzed(&written(scratch.path(), "a.pcap", &segments), &[]).stdout;
+        assert_eq!(json.contains("delayed_ack_plateau"), named, "{json}");
     }
-    let scratch = Scratch::new();
-    let json = analyzed(&written(scratch.path(), "a.pcap", &segments), &[]).stdout;
-    assert!(json.contains("delayed_ack_plateau"), "{json}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    ACK_SLACK, Act, Attempted, Back, Blame, Connection, DEAD_PORT_EVERY, Done, Event, EventKind,
+    ACK_SLACK, Act, Attempted, Back, Cause, Connection, DEAD_PORT_EVERY, Done, Event, EventKind,
     Fate, Kind, Look, Mono, Notice, Progress, Remaking, Rescue, Running, State,
 };
 
@@ -94,7 +94,7 @@ impl Rescue {
         let Some(dead) = self.dead.take() else { return };
         let mut event = Event::new(EventKind::DeadPort, dead.since, at);
         event.resolution = DEAD_PORT_EVERY;
-        event.blame = Blame::Path;
+        event.cause = Some(Cause::Path);
         event.local = Some(dead.local);
         event.remote = Some(remote);
         self.notices.push(Notice::Event(Box::new(event)));
@@ -150,13 +150,13 @@ impl Rescue {
             return None;
         };
         let fate = self.open.as_ref().and_then(|event| event.fate).unwrap_or(Fate::Unknown);
-        let blame = self.open.as_ref().map_or(Blame::Unknown, |event| event.blame);
+        let cause = self.open.as_ref().and_then(|event| event.cause);
         // A dead port's path is not back: its outage ends with the change-over.
         let back = remaking.path_back.filter(|_| fate != Fate::DeadPorts);
         self.connection = Some(connection);
         self.rtt = connection.connect;
         self.notices.push(Notice::Up { at, connection });
-        self.close(back.map_or(at, |back| back.min(at)), at, fate, blame);
+        self.close(back.map_or(at, |back| back.min(at)), at, fate, cause);
         self.abandon_all();
         Some(connection)
     }
@@ -164,26 +164,26 @@ impl Rescue {
     /// The run is over.
     pub(crate) fn finish(&mut self, now: Mono) {
         let state = std::mem::replace(&mut self.state, State::Quiet);
-        let (end, fate, blame) = match &state {
+        let (end, fate, cause) = match &state {
             State::Silent(silent) => {
-                let blame = self.blame(&silent.clone(), now);
-                (silent.back.map_or(now, |back| back.at), Fate::Unknown, blame)
+                let cause = self.cause(&silent.clone(), now);
+                (silent.back.map_or(now, |back| back.at), Fate::Unknown, cause)
             }
             State::Remaking(remaking) => {
                 let event = self.open.as_ref();
                 let fate = event.and_then(|event| event.fate).unwrap_or(Fate::Unknown);
-                let blame = event.map_or(Blame::Unknown, |event| event.blame);
-                (remaking.path_back.unwrap_or(now), fate, blame)
+                let cause = event.and_then(|event| event.cause);
+                (remaking.path_back.unwrap_or(now), fate, cause)
             }
             State::Quiet => match &self.open {
-                Some(event) => (now, event.fate.unwrap_or(Fate::Unknown), event.blame),
+                Some(event) => (now, event.fate.unwrap_or(Fate::Unknown), event.cause),
                 None => return,
             },
         };
-        self.close(end, end, fate, blame);
+        self.close(end, end, fate, cause);
         if let Some(dead) = self.dead.take() {
             let mut event = Event::new(EventKind::DeadPort, dead.since, now);
-            event.blame = Blame::Path;
+            event.cause = Some(Cause::Path);
             event.resolution = DEAD_PORT_EVERY;
             event.local = Some(dead.local);
             event.remote = self.connection.map(|connection| connection.remote);

@@ -14,7 +14,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::event::{Blame, Event, EventKind, Fate};
+use super::event::{Event, EventKind, Fate};
+use super::verdict::Cause;
 use super::link::{Act, Attempted, Connection, Done, Look, Progress};
 use super::sample::{DropCause, Notice};
 use super::schedule::BackOff;
@@ -306,35 +307,35 @@ impl Rescue {
         let State::Silent(silent) = std::mem::replace(&mut self.state, State::Quiet) else {
             return;
         };
-        let blame = self.blame(&silent, at);
-        self.close(silent.back.map_or(at, |back| back.at), at, Fate::Survived, blame);
+        let cause = self.cause(&silent, at);
+        self.close(silent.back.map_or(at, |back| back.at), at, Fate::Survived, cause);
         self.abandon_all();
     }
 
     /// Where a silence came from that the connection is in or was in.
-    fn blame(&mut self, silent: &Silent, now: Mono) -> Blame {
+    fn cause(&mut self, silent: &Silent, now: Mono) -> Option<Cause> {
         let outage = self.open.as_ref().is_some_and(|event| event.kind == EventKind::Outage);
         if !outage {
-            return Blame::Unknown;
+            return None;
         }
         for scout in &self.running {
             self.unanswered += u32::from(scout.is_unanswered(now));
         }
         if silent.acknowledged || self.unanswered >= UNANSWERED {
-            Blame::Peer
+            Some(Cause::Peer)
         } else if self.policy.scouts {
-            Blame::Path
+            Some(Cause::Path)
         } else {
-            Blame::Unknown
+            None
         }
     }
 
     /// The stall or outage ended at `end`, and the connection goes on since `at`.
-    fn close(&mut self, end: Mono, at: Mono, fate: Fate, blame: Blame) {
+    fn close(&mut self, end: Mono, at: Mono, fate: Fate, cause: Option<Cause>) {
         let Some(mut event) = self.open.take() else { return };
         event.end = end.max(event.begin);
         event.fate = Some(fate);
-        event.blame = blame;
+        event.cause = cause;
         if at > event.end + self.rtt * 2 {
             event.resumed_after = Some(at.since(event.end));
         }
@@ -348,13 +349,11 @@ impl Rescue {
             State::Silent(silent) => Some(silent),
             State::Quiet | State::Remaking(_) => None,
         };
-        let blame = match (cause, &silent) {
-            (DropCause::Closed | DropCause::Refused(_), _) => Blame::Peer,
-            (DropCause::Reset | DropCause::Corrupt { .. } | DropCause::Unasked, _) => {
-                Blame::Unknown
-            }
-            (_, Some(silent)) => self.blame(&silent.clone(), now),
-            _ => Blame::Unknown,
+        let why = match (cause, &silent) {
+            (DropCause::Closed | DropCause::Refused(_), _) => Some(Cause::Peer),
+            (DropCause::Reset | DropCause::Corrupt { .. } | DropCause::Unasked, _) => None,
+            (_, Some(silent)) => self.cause(&silent.clone(), now),
+            _ => None,
         };
         let mut event = self.open.take().unwrap_or_else(|| {
             let mut event = Event::new(EventKind::Outage, since, now);
@@ -365,7 +364,7 @@ impl Rescue {
         event.kind = EventKind::Outage;
         event.resolution = self.resolution(true);
         event.fate = Some(Fate::of(cause));
-        event.blame = blame;
+        event.cause = why;
         self.open = Some(event);
         if !reconnect {
             return;

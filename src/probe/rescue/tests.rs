@@ -124,7 +124,7 @@ fn the_path_is_back_within_a_quarter_second_and_two_round_trips() {
         let off = event.span().as_millis() - u128::from(cut);
         assert!(off <= 250 + 2 * u128::from(RTT), "{off} ms late for a cut of {cut} ms");
         assert_eq!((event.kind, event.fate), (EventKind::Outage, Some(Fate::Survived)));
-        assert_eq!(event.blame, Blame::Path);
+        assert_eq!(event.cause, Some(Cause::Path));
         assert!(event.resumed_after.is_some());
     }
 }
@@ -154,7 +154,7 @@ fn a_port_that_stays_silent_while_others_are_answered_is_dead() {
     let copies = |now| if now < 1_400 { 2 } else { 3 };
     let world = World { answers_from: 0, copies, own_port: false, ..World::new() }.watch(9_000);
     let event = world.event();
-    assert_eq!((event.fate, event.blame), (Some(Fate::DeadPorts), Blame::Path), "{event:?}");
+    assert_eq!((event.fate, event.cause), (Some(Fate::DeadPorts), Some(Cause::Path)), "{event:?}");
     assert!(event.span() > Duration::from_secs(5), "until the change-over");
 }
 
@@ -173,5 +173,5 @@ fn a_peer_whose_kernel_acknowledges_is_never_given_up() {
     assert!(world.down.is_none(), "{:?}", world.down);
     world.rescue.on_reply(Mono(world.now * MS), Duration::from_millis(RTT));
     world.notices.append(world.rescue.notices());
-    assert_eq!((world.event().blame, world.event().fate), (Blame::Peer, Some(Fate::Survived)));
+    assert_eq!((world.event().cause, world.event().fate), (Some(Cause::Peer), Some(Fate::Survived)));
 }

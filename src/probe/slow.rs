@@ -1,0 +1,259 @@
+//! Which packets were slow, and why: verdicts gathered into a table.
+
+use std::time::Duration;
+
+use super::detail::Detail;
+use super::sample::{Outcome, Sample};
+use super::verdict::{Cause, Evidence, Window, verdict};
+use crate::clock::{Mono, nanos};
+use crate::stats::Summary;
+
+/// A packet is slow above the running median and this much,
+const LEAST_ABOVE: u64 = 1_000_000;
+/// or this part of it, whichever is more.
+const SHARE_ABOVE: u64 = 4;
+/// Round trips after which the running median is looked up again.
+const RENEW: u64 = 64;
+/// From so many on the median is one.
+const ENOUGH: u64 = 5;
+/// What a delayed acknowledgement holds back on Linux, and a timer's tick.
+const DELAYED_ACK_US: std::ops::Range<u32> = 38_000..56_000;
+/// Linux's shortest retransmission time-out, a round trip of a path below 100 ms
+/// included.
+const MINIMUM_RTO_US: std::ops::Range<u32> = 195_000..310_000;
+
+/// Why a packet was slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explained {
+    /// Where its time went.
+    pub cause: Cause,
+    /// It came with the packet in front of it, whose cause it shares.
+    pub held_up: bool,
+    /// Whose window it waited for, where it did.
+    pub window: Option<Window>,
+}
+
+/// The slow packets of one cause.
+#[derive(Debug, Clone, Default)]
+pub struct Group {
+    /// Their round-trip times in nanoseconds, without those held up behind others.
+    pub rtt: Summary,
+    /// When the peer's kernel had acknowledged them, in nanoseconds after their send.
+    pub acked: Summary,
+    /// How many waited for the peer's window, of those that waited for one.
+    pub peers_window: u64,
+}
+
+/// The packet that was slow last.
+#[derive(Debug, Clone, Copy)]
+struct Front {
+    at: Mono,
+    cause: Cause,
+}
+
+/// The table of slow packets.
+#[derive(Debug, Clone, Default)]
+pub struct Slow {
+    /// The bound that the user set.
+    fixed: Option<u64>,
+    /// The running median's, in nanoseconds.
+    running: Option<u64>,
+    seen: u64,
+    /// By place in [`Cause::ALL`]; made when the first is slow.
+    groups: Vec<Group>,
+    front: Option<Front>,
+    /// Slow packets in all.
+    pub packets: u64,
+    /// Those that were held up behind others.
+    pub held_up: u64,
+    /// Replies whose end came a delayed acknowledgement after their beginning.
+    pub in_two_parts: u64,
+    /// Packets that were lost and sent again after the shortest time-out.
+    pub after_minimum_rto: u64,
+}
+
+impl Slow {
+    /// With a bound that the user set, or else one that follows the median.
+    pub fn new(fixed: Option<Duration>) -> Self {
+        Self { fixed: fixed.map(nanos), ..Self::default() }
+    }
+
+    /// From which round trip on a packet is slow, in nanoseconds, once that can be
+    /// said.
+    pub fn above(&self) -> Option<u64> {
+        self.fixed.or(self.running)
+    }
+
+    /// The slow packets of a cause, if there are any.
+    pub fn group(&self, cause: Cause) -> Option<&Group> {
+        let place = Cause::ALL.iter().position(|one| *one == cause)?;
+        self.groups.get(place).filter(|group| group.rtt.count() > 0)
+    }
+
+    /// How many had a cause of their own.
+    pub fn count(&self, cause: Cause) -> u64 {
+        self.group(cause).map_or(0, |group| group.rtt.count())
+    }
+
+    /// The cause of the last slow packet whose reply came at `at` or after.
+    pub fn cause_since(&self, at: Mono) -> Option<Cause> {
+        let front = self.front.filter(|front| front.at >= at)?;
+        Some(front.cause).filter(|cause| *cause != Cause::Unknown)
+    }
+
+    /// Takes in a packet; says why where it was slow and something was asked of the
+    /// kernel. `rtts` are those of the packets before it.
+    pub fn sample(&mut self, sample: &Sample, rtts: &Summary) -> Option<Explained> {
+        let Detail::Tcp { evidence, watched: true, .. } = &sample.detail else { return None };
+        let rtt = sample.rtt_nanos()?;
+        self.renew(rtts);
+        let above = self.above()?;
+        if rtt <= above {
+            return None;
+        }
+        let Outcome::Received { at, .. } = sample.outcome else { return None };
+        let evidence = evidence.unwrap_or_default();
+        let explained = self.explain(sample, at, rtt, &evidence, rtts);
+        self.count_in(explained, rtt, &evidence);
+        self.front = Some(Front { at, cause: explained.cause });
+        Some(explained)
+    }
+
+    /// Takes in how a reply came, whether the packet was slow or not: where all of
+    /// them are, none is slower than the others.
+    pub fn parts(&mut self, evidence: &Evidence) {
+        let apart = evidence.in_parts.is_some_and(|apart| DELAYED_ACK_US.contains(&apart));
+        let whole = evidence.hole != Some(true) && evidence.retransmits.unwrap_or(0) == 0;
+        self.in_two_parts += u64::from(apart && whole);
+    }
+
+    fn renew(&mut self, rtts: &Summary) {
+        self.seen += 1;
+        let young = self.running.is_none() && rtts.count() >= ENOUGH;
+        if self.fixed.is_none() && (young || self.seen.is_multiple_of(RENEW)) {
+            let median = rtts.percentile(50.0);
+            self.running = median.map(|p50| p50 + LEAST_ABOVE.max(p50 / SHARE_ABOVE));
+        }
+    }
+
+    fn explain(
+        &self,
+        sample: &Sample,
+        at: Mono,
+        rtt: u64,
+        evidence: &Evidence,
+        rtts: &Summary,
+    ) -> Explained {
+        let own = verdict(evidence, Duration::from_nanos(rtt));
+        let moment = LEAST_ABOVE.max(rtts.min().unwrap_or(0) / SHARE_ABOVE);
+        let behind = self.front.filter(|front| {
+            let together = at.nanos_since(front.at) <= moment;
+            // After a loss a window opens one round trip at a time.
+            let loss = matches!(front.cause, Cause::OutboundLoss | Cause::InboundLoss);
+            sample.sent < front.at && (together || (loss && own == Cause::Window))
+        });
+        let window = if behind.is_none() { evidence.window } else { None };
+        match behind {
+            Some(front) => Explained { cause: front.cause, held_up: true, window },
+            None => Explained { cause: own, held_up: false, window },
+        }
+    }
+
+    fn count_in(&mut self, explained: Explained, rtt: u64, evidence: &Evidence) {
+        self.packets += 1;
+        if explained.held_up {
+            self.held_up += 1;
+            return;
+        }
+        let lost = matches!(explained.cause, Cause::OutboundLoss | Cause::InboundLoss);
+        let late = evidence.copy.is_some_and(|copy| MINIMUM_RTO_US.contains(&copy));
+        self.after_minimum_rto += u64::from(lost && late);
+        if self.groups.is_empty() {
+            self.groups.resize_with(Cause::ALL.len(), Group::default);
+        }
+        let place = Cause::ALL.iter().position(|one| *one == explained.cause);
+        if let Some(group) = place.and_then(|place| self.groups.get_mut(place)) {
+            group.rtt.record(rtt);
+            if let Some(acked) = evidence.acked {
+                group.acked.record(u64::from(acked) * 1_000);
+            }
+            let peers = explained.cause == Cause::Window && explained.window == Some(Window::Peer);
+            group.peers_window += u64::from(peers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn sample(number: u64, sent: u64, received: u64, evidence: Option<Evidence>) -> Sample {
+        Sample {
+            number,
+            due: Mono(sent),
+            sent: Mono(sent),
+            went_out: true,
+            outcome: Outcome::Received { at: Mono(received), late: false },
+            detail: Detail::Tcp {
+                info: None,
+                retransmitted: false,
+                kernel: None,
+                evidence,
+                connection: 1,
+                watched: true,
+            },
+            explained: None,
+        }
+    }
+
+    /// A table that has seen round trips of 20 ms.
+    fn calm() -> (Slow, Summary) {
+        let (mut slow, mut rtts) = (Slow::new(None), Summary::default());
+        for number in 1..=10 {
+            let sent = number * 1_000 * MS;
+            assert_eq!(slow.sample(&sample(number, sent, sent + 20 * MS, None), &rtts), None);
+            rtts.record(20 * MS);
+        }
+        (slow, rtts)
+    }
+
+    #[test]
+    fn what_comes_together_shares_its_cause() {
+        let (mut slow, rtts) = calm();
+        let stopped = Evidence {
+            departed: Some(10),
+            acked: Some(20_000),
+            arrived: Some(300_000),
+            smallest: Some(20_000),
+            retransmits: Some(0),
+            dsack: Some(false),
+            hole: Some(false),
+            ..Evidence::default()
+        };
+        let base = 100_000 * MS;
+        let first = slow.sample(&sample(11, base, base + 300 * MS, Some(stopped)), &rtts).unwrap();
+        assert_eq!((first.cause, first.held_up), (Cause::Peer, false));
+        let behind = sample(12, base + 50 * MS, base + 300 * MS + 1, Some(Evidence::default()));
+        let behind = slow.sample(&behind, &rtts).unwrap();
+        assert_eq!((behind.cause, behind.held_up), (Cause::Peer, true));
+        // Sent after that: a slow packet of its own.
+        let alone = sample(13, base + 301 * MS, base + 401 * MS, Some(Evidence::default()));
+        let alone = slow.sample(&alone, &rtts).unwrap();
+        assert_eq!((alone.cause, alone.held_up), (Cause::Unknown, false));
+        assert_eq!((slow.packets, slow.held_up, slow.count(Cause::Peer)), (3, 1, 1));
+        assert_eq!(slow.cause_since(Mono(base)), None, "the last one is unknown");
+    }
+
+    #[test]
+    fn the_bound_follows_the_median_or_is_the_users() {
+        let (slow, _) = calm();
+        let above = slow.above().unwrap();
+        assert!((24 * MS..26 * MS).contains(&above), "{above}");
+        let mut slow = Slow::new(Some(Duration::from_millis(3)));
+        let rtts = Summary::default();
+        assert!(slow.sample(&sample(1, 0, 3 * MS, None), &rtts).is_none());
+        assert!(slow.sample(&sample(2, 9 * MS, 13 * MS, None), &rtts).is_some());
+    }
+}
