@@ -234,10 +234,11 @@ impl EvidenceBook {
         self.learn(&request, arrived);
         // Where a hole was filled the stamp is another segment's.
         let usable = evidence.is_none_or(|evidence| evidence.hole == Some(false));
-        let parts = self.asked.parts && usable && request.copy.is_none() && request.window.is_none();
-        let parts = parts.then_some(()).and_then(|()| {
-            split(self.anchor, request.sent, request.departed?, arrived?, at)
-        });
+        let parts =
+            self.asked.parts && usable && request.copy.is_none() && request.window.is_none();
+        let parts = parts
+            .then_some(())
+            .and_then(|()| split(self.anchor, request.sent, request.departed?, arrived?, at));
         (parts, evidence)
     }
 

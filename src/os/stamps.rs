@@ -59,9 +59,8 @@ pub fn ask(socket: BorrowedFd<'_>, acknowledged: bool) -> io::Result<()> {
     // where bytes are in flight, and here none are. Still older ones know no ACK.
     let wishes = [basic | more | libc::SOF_TIMESTAMPING_OPT_ID_TCP, basic | more, basic];
     let ask = |flags| set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags);
-    wishes.iter().fold(Err(io::ErrorKind::Unsupported.into()), |asked, flags| {
-        asked.or_else(|_: io::Error| ask(flags))
-    })
+    let [all, without_id, plain] = &wishes;
+    ask(all).or_else(|_| ask(without_id)).or_else(|_| ask(plain))
 }
 
 /// The next moment that the kernel has stamped, if there is one.

@@ -219,7 +219,15 @@ mod tests {
         };
         let at = Mono(sent.0 + 6_000_000);
         let outcome = Outcome::Received { at, late: false };
-        Sample { number, due: sent, sent, went_out: true, outcome, detail: Detail::Twamp(detail), explained: None }
+        Sample {
+            number,
+            due: sent,
+            sent,
+            went_out: true,
+            outcome,
+            detail: Detail::Twamp(detail),
+            explained: None,
+        }
     }
 
     #[test]

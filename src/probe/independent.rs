@@ -152,7 +152,15 @@ impl Independent {
             // The one that was due then.
             _ => self.plan.last_due(self.start, due),
         };
-        let sample = Sample { number, due, sent, went_out: true, outcome: outcome?, detail, explained: None };
+        let sample = Sample {
+            number,
+            due,
+            sent,
+            went_out: true,
+            outcome: outcome?,
+            detail,
+            explained: None,
+        };
         self.window.pop_front();
         if self.past.len() == MAX_PAST {
             self.past.pop_front();

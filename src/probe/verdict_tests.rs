@@ -93,7 +93,8 @@ fn a_peer_whose_kernel_had_it() {
     assert_eq!(told(stopped, 311_600), Cause::Peer);
     let delayed = Evidence { acked: Some(70_500), ..stopped };
     assert_eq!(told(delayed, 311_600), Cause::Peer);
-    let probed = Evidence { copy: Some(62_000), acked: Some(70_500), retransmits: Some(1), ..stopped };
+    let probed =
+        Evidence { copy: Some(62_000), acked: Some(70_500), retransmits: Some(1), ..stopped };
     assert_eq!(told(probed, 311_600), Cause::Peer);
     assert_eq!(told(Evidence { acked: None, ..stopped }, 311_600), Cause::Unknown);
 }

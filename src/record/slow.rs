@@ -20,7 +20,7 @@ fn words(cause: Cause) -> &'static str {
 }
 
 /// Why a packet was slow, behind its line.
-pub(super) fn packet(explained: &Explained) -> String {
+pub(super) fn packet(explained: Explained) -> String {
     let window = match explained.window {
         Some(Window::Peer) => ", the peer's",
         Some(Window::Congestion) => ", the path's",

@@ -38,7 +38,7 @@ pub fn sample(sample: &Sample, size: usize) -> String {
             let late = if late { " (late)" } else { "" };
             let more = match &sample.detail {
                 Detail::Twamp(detail) => super::twamp::packet(sample, detail),
-                _ => sample.explained.as_ref().map(slow::packet).unwrap_or_default(),
+                _ => sample.explained.map(slow::packet).unwrap_or_default(),
             };
             format!("packet {number}: {size} bytes, rtt {rtt}{late}{more}")
         }

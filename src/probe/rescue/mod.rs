@@ -15,10 +15,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::event::{Event, EventKind, Fate};
-use super::verdict::Cause;
 use super::link::{Act, Attempted, Connection, Done, Look, Progress};
 use super::sample::{DropCause, Notice};
 use super::schedule::BackOff;
+use super::verdict::Cause;
 use crate::clock::Mono;
 
 /// A stall that lasts longer is an outage, and scouts leave.

@@ -173,5 +173,8 @@ fn a_peer_whose_kernel_acknowledges_is_never_given_up() {
     assert!(world.down.is_none(), "{:?}", world.down);
     world.rescue.on_reply(Mono(world.now * MS), Duration::from_millis(RTT));
     world.notices.append(world.rescue.notices());
-    assert_eq!((world.event().cause, world.event().fate), (Some(Cause::Peer), Some(Fate::Survived)));
+    assert_eq!(
+        (world.event().cause, world.event().fate),
+        (Some(Cause::Peer), Some(Fate::Survived))
+    );
 }
