@@ -46,7 +46,8 @@ fn it_asks_for_no_loader_and_is_small() {
     assert_eq!(&elf[..4], b"\x7fELF");
     assert!(!asks_for_a_loader(&elf));
     assert!(asks_for_a_loader(&fs::read("/bin/ls").unwrap()), "the check sees no loader anywhere");
-    assert!(elf.len() < 1_200_000, "{} bytes", elf.len());
+    // What a binary that travels to a VM may weigh.
+    assert!(elf.len() <= 1_500_000, "{} bytes", elf.len());
 }
 
 #[test]
