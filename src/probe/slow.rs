@@ -155,7 +155,24 @@ impl Slow {
         let window = if behind.is_none() { evidence.window } else { None };
         match behind {
             Some(front) => Explained { cause: front.cause, held_up: true, window },
-            None => Explained { cause: own, held_up: false, window },
+            None => {
+                let cause = self.beside_trouble(own, sample.sent);
+                Explained { cause, held_up: false, window }
+            }
+        }
+    }
+
+    /// What a packet's own evidence says, taken back where it was under way together
+    /// with another slow one: the peer's segment that mends an earlier loss carries
+    /// the acknowledgement of what was sent later, and the replies behind it wait for
+    /// the peer's congestion window. Both look as if its program had not answered.
+    fn beside_trouble(&self, own: Cause, sent: Mono) -> Cause {
+        let Some(front) = self.front.filter(|front| sent < front.at) else { return own };
+        let loss = matches!(front.cause, Cause::OutboundLoss | Cause::InboundLoss);
+        match own {
+            Cause::Peer if front.cause != Cause::Peer => Cause::Unknown,
+            Cause::Path if loss => Cause::Unknown,
+            _ => own,
         }
     }
 
@@ -244,6 +261,33 @@ mod tests {
         assert_eq!((alone.cause, alone.held_up), (Cause::Unknown, false));
         assert_eq!((slow.packets, slow.held_up, slow.count(Cause::Peer)), (3, 1, 1));
         assert_eq!(slow.cause_since(Mono(base)), None, "the last one is unknown");
+    }
+
+    #[test]
+    fn an_acknowledgement_that_came_with_another_packets_repair_blames_nobody() {
+        let (mut slow, rtts) = calm();
+        let lost = Evidence {
+            departed: Some(10),
+            acked: Some(70_000),
+            arrived: Some(70_000),
+            smallest: Some(20_000),
+            retransmits: Some(0),
+            dsack: Some(false),
+            hole: Some(true),
+            ..Evidence::default()
+        };
+        let base = 100_000 * MS;
+        let first = slow.sample(&sample(11, base, base + 240 * MS, Some(lost)), &rtts).unwrap();
+        assert_eq!((first.cause, first.held_up), (Cause::InboundLoss, false));
+        // Acknowledged with the segment that filled the hole, answered after that.
+        let early =
+            Evidence { acked: Some(40_000), arrived: Some(140_000), hole: Some(false), ..lost };
+        let second = sample(12, base + 200 * MS, base + 340 * MS, Some(early));
+        let second = slow.sample(&second, &rtts).unwrap();
+        assert_eq!((second.cause, second.held_up), (Cause::Unknown, false));
+        // The same where nothing else was under way.
+        let alone = sample(13, base + 400 * MS, base + 540 * MS, Some(early));
+        assert_eq!(slow.sample(&alone, &rtts).unwrap().cause, Cause::Peer);
     }
 
     #[test]
