@@ -153,13 +153,8 @@ impl Slow {
             sample.sent < front.at && (together || (loss && own == Cause::Window))
         });
         let window = if behind.is_none() { evidence.window } else { None };
-        match behind {
-            Some(front) => Explained { cause: front.cause, held_up: true, window },
-            None => {
-                let cause = self.beside_trouble(own, sample.sent);
-                Explained { cause, held_up: false, window }
-            }
-        }
+        let cause = behind.map_or_else(|| self.beside_trouble(own, sample.sent), |it| it.cause);
+        Explained { cause, held_up: behind.is_some(), window }
     }
 
     /// What a packet's own evidence says, taken back where it was under way together
