@@ -110,6 +110,24 @@ fn a_window_of_the_path_is_no_share_of_this_host() {
 }
 
 #[test]
+fn a_path_that_swallows_large_packets_is_named_and_one_that_loses_many_is_not() {
+    let labs = [("ettmo", ["--max-ab", "1300"], true), ("ettmb", ["--max-ba", "1300"], true)];
+    let labs = labs.into_iter().chain([("ettml", ["--loss", "40%"], false)]);
+    let labs = labs.filter_map(|(name, path, hole)| Some((Lab::new(name, &path)?, hole)));
+    let labs: Vec<_> = labs.collect();
+    thread::scope(|scope| {
+        for (lab, hole) in labs {
+            scope.spawn(move || {
+                let arguments = ["-s", "8K", "-i", "0.3", "-c", "14", "-W", "1"];
+                let json = lab.client(&arguments).finish().stdout;
+                assert_eq!(json.contains("\"kind\":\"mtu_black_hole\""), hole, "{json}");
+                assert!(!json.contains("did not answer"), "nobody's program: {json}");
+            });
+        }
+    });
+}
+
+#[test]
 fn a_clean_path_has_no_cause_of_the_networks() {
     let Some(lab) = Lab::new("ettrc", &[]) else { return };
     let json = lab.json(&["-i", "0.01", "-c", "800"]);

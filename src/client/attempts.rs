@@ -19,6 +19,10 @@ use crate::probe::{Attempted, Connection, Progress};
 /// within the first congestion window.
 pub(super) const LONGEST_PACKET: usize = 9_000;
 
+/// Bytes of a small one: with its headers below what any link passes (RFC 791,
+/// section 3.2: 576).
+pub(super) const SMALL_PACKET: usize = 400;
+
 /// One attempt under way.
 #[derive(Debug)]
 pub(super) struct Attempt {
@@ -28,6 +32,8 @@ pub(super) struct Attempt {
     stage: Stage,
     packet: Vec<u8>,
     came: usize,
+    /// That part of it got through was told.
+    partly: bool,
 }
 
 #[derive(Debug)]
@@ -56,7 +62,7 @@ impl Attempt {
             Ok(dial) => {
                 let local = dial.local_address().ok();
                 let stage = Stage::Dialing(dial);
-                Ok(Self { id, local, remote, stage, packet, came: 0 })
+                Ok(Self { id, local, remote, stage, packet, came: 0, partly: false })
             }
             Err(error) => {
                 let ours = matches!(
@@ -141,13 +147,25 @@ impl Attempt {
                     return Some(Progress::Failed("what came back was not sent".to_owned()));
                 }
                 self.came += count;
-                (self.came == self.packet.len()).then_some(Progress::Answered)
+                let all = self.came == self.packet.len();
+                let first = !std::mem::replace(&mut self.partly, true);
+                if all { Some(Progress::Answered) } else { first.then_some(Progress::Partly) }
             }
             Ok(Heard::End) => Some(Progress::Failed("closed without an answer".to_owned())),
             Ok(Heard::Nothing | Heard::Room | Heard::Stamps) => None,
             Err(error) if socket::is_unreachable(&error) => None,
             Err(error) => Some(Progress::Failed(error.to_string())),
         }
+    }
+
+    /// Whether part of its packet has got through, and not all: told once.
+    pub(super) fn look(&mut self) -> Option<Attempted> {
+        let Stage::Waiting { stream, .. } = &self.stage else { return None };
+        // The SYN is counted with them.
+        let acked = stream.tcp_info()?.bytes_acked?.saturating_sub(1);
+        let part = acked > 0 && acked < self.packet.len() as u64;
+        let told = !part || std::mem::replace(&mut self.partly, true);
+        (!told).then(|| self.news(Progress::Partly))
     }
 
     /// The connection, which was answered.

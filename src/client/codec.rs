@@ -30,8 +30,10 @@ pub trait Codec {
     fn reset(&mut self, next: u64);
 
     /// A packet that is answered byte for byte on a connection of its own, where
-    /// the protocol has such a thing.
-    fn scout(&mut self) -> Option<Vec<u8>> {
+    /// the protocol has such a thing: as large as a probe, or `small`, if that is
+    /// any smaller.
+    fn scout(&mut self, small: bool) -> Option<Vec<u8>> {
+        let _ = small;
         None
     }
 

@@ -1,6 +1,6 @@
 //! The echo protocol (RFC 862): what was sent comes back, in order.
 
-use super::attempts::LONGEST_PACKET;
+use super::attempts::{LONGEST_PACKET, SMALL_PACKET};
 use super::codec::{Codec, Decoded};
 
 /// Bytes at a payload's start that carry its probe's number, so that no two
@@ -101,8 +101,12 @@ impl Codec for EchoCodec {
         self.offset = 0;
     }
 
-    fn scout(&mut self) -> Option<Vec<u8>> {
-        let length = self.payload.len().min(LONGEST_PACKET);
+    fn scout(&mut self, small: bool) -> Option<Vec<u8>> {
+        let most = if small { SMALL_PACKET } else { LONGEST_PACKET };
+        let length = self.payload.len().min(most);
+        if small && length == self.payload.len() {
+            return None;
+        }
         Some(self.payload(0)[..length].to_vec())
     }
 }

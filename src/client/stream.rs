@@ -333,7 +333,9 @@ impl<C: Codec> StreamLink<C> {
         What::Down(DropCause::Refused(text))
     }
 
-    fn look(&self) -> Done {
+    fn look(&mut self) -> Done {
+        let at = self.at;
+        self.news.extend(self.attempts.iter_mut().filter_map(Attempt::look).map(|one| (at, one)));
         let Some(info) = self.stream.as_ref().and_then(Stream::tcp_info) else {
             return Done::Done;
         };
@@ -407,7 +409,10 @@ impl<C: Codec> Link for StreamLink<C> {
 
     fn act(&mut self, act: Act) -> Done {
         match act {
-            Act::Attempt { id, from, elsewhere } => return self.attempt(id, from, elsewhere),
+            Act::Attempt { id, from, elsewhere, small } => {
+                let packet = self.codec.scout(small);
+                return self.attempt(id, from, elsewhere, packet);
+            }
             Act::Abandon(id) => {
                 if let Some(attempt) = self.remove(id) {
                     attempt.abort();

@@ -73,6 +73,9 @@ pub enum Act {
         from: Option<SocketAddr>,
         /// To another address of the name than the connection's.
         elsewhere: bool,
+        /// With a packet so small that any path passes it; nowhere to go where the
+        /// connection's own are no larger.
+        small: bool,
     },
     /// End an attempt at once.
     Abandon(u32),
@@ -80,7 +83,7 @@ pub enum Act {
     Abort,
     /// An attempt that was answered becomes the connection.
     Adopt(u32),
-    /// Ask the kernel how the connection stands.
+    /// Ask the kernel how the connection stands, and the attempts beside it.
     Look,
     /// Look the name up again, in the background.
     Resolve,
@@ -128,6 +131,8 @@ pub struct Connection {
 pub enum Progress {
     /// Its handshake has ended.
     Connected,
+    /// Part of its packet got through, or came back.
+    Partly,
     /// Its packet came back.
     Answered,
     /// The local port cannot be used, by this host's own fault.

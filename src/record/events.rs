@@ -34,10 +34,12 @@ fn port(local: Option<SocketAddr>) -> String {
 pub(super) fn begun(event: &Event) -> String {
     let silent = rough(event.span());
     let port = port(event.local);
-    if event.kind == EventKind::Stall {
-        format!("stall: nothing has come for {silent}{port}")
-    } else {
-        format!("outage: nothing has come for {silent}{port}; trying other connections")
+    match event.kind {
+        EventKind::Stall => format!("stall: nothing has come for {silent}{port}"),
+        EventKind::MtuBlackHole => {
+            format!("a small packet is answered and larger ones are not for {silent}{port}")
+        }
+        _ => format!("outage: nothing has come for {silent}{port}; trying other connections"),
     }
 }
 
@@ -55,7 +57,11 @@ pub(super) fn event(event: &Event) -> String {
             let former = event.former.map_or_else(|| "-".to_owned(), |former| former.to_string());
             format!("the name leads to {remote} now, no longer to {former}")
         }
-        EventKind::MtuBlackHole => "large packets are lost and small ones pass".to_owned(),
+        EventKind::MtuBlackHole => format!(
+            "large packets were lost for {} and small ones passed (an MTU black hole): lower the \
+             MTU or the MSS",
+            rough(event.span())
+        ),
         EventKind::DeadPort => {
             let local = event.local.map_or(0, |local| local.port());
             format!("{local} → {remote} was dead for {}", rough(event.span()))
@@ -99,6 +105,7 @@ pub(super) fn attempt(attempted: &Attempted) -> String {
     let remote = attempted.remote;
     let came = match &attempted.progress {
         Progress::Connected => "connected".to_owned(),
+        Progress::Partly => "got through in part".to_owned(),
         Progress::Answered => "answered".to_owned(),
         Progress::PortTaken(why) => format!("the local port cannot be used: {why}"),
         Progress::Failed(why) => format!("failed: {why}"),
@@ -129,6 +136,7 @@ pub(super) fn summary(tally: &Tally) -> String {
         (EventKind::Stall, "stall"),
         (EventKind::Outage, "outage"),
         (EventKind::DeadPort, "dead port"),
+        (EventKind::MtuBlackHole, "MTU black hole"),
         (EventKind::AddressChange, "change of address"),
     ] {
         let spans = tally.events.of(kind);
@@ -144,7 +152,7 @@ pub(super) fn summary(tally: &Tally) -> String {
         text.push('\n');
     }
     let worst = tally.events.kept.iter().filter(|event| {
-        matches!(event.kind, EventKind::Outage | EventKind::DeadPort | EventKind::AddressChange)
+        !matches!(event.kind, EventKind::Stall | EventKind::Pause | EventKind::ClockStep)
     });
     for one in worst.take(MOST_TOLD) {
         text += &format!("  {}\n", event(one));

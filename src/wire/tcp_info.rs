@@ -38,6 +38,8 @@ pub struct TcpInfo {
     pub unacked: Option<u32>,
     /// Bytes that wait in this host because they may not be sent yet.
     pub not_sent: Option<u32>,
+    /// Bytes that the peer's kernel has acknowledged, the SYN included.
+    pub bytes_acked: Option<u64>,
     /// How often the peer said that it got something twice (RFC 2883).
     pub dsack_dups: Option<u32>,
     /// Segments of the peer's that came before an earlier one.
@@ -62,6 +64,7 @@ mod field {
     pub(super) const RTTVAR: usize = 72;
     pub(super) const SND_CWND: usize = 80;
     pub(super) const TOTAL_RETRANS: usize = 100;
+    pub(super) const BYTES_ACKED: usize = 120;
     pub(super) const SEGS_IN: usize = 140;
     pub(super) const NOTSENT_BYTES: usize = 144;
     pub(super) const MIN_RTT: usize = 148;
@@ -92,6 +95,10 @@ impl TcpInfo {
             backoff: filled.get(field::BACKOFF).copied(),
             unacked: number(field::UNACKED),
             not_sent: number(field::NOTSENT_BYTES),
+            bytes_acked: filled
+                .get(field::BYTES_ACKED..)
+                .and_then(|rest| rest.split_first_chunk())
+                .map(|(bytes, _)| u64::from_ne_bytes(*bytes)),
             dsack_dups: number(field::DSACK_DUPS),
             out_of_order: number(field::RCV_OOOPACK),
         }

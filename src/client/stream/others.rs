@@ -80,8 +80,13 @@ impl<C: Codec> StreamLink<C> {
         others.copied().nth(self.turn.checked_rem(count)?)
     }
 
-    pub(super) fn attempt(&mut self, id: u32, from: Option<SocketAddr>, elsewhere: bool) -> Done {
-        let packet = self.codec.scout();
+    pub(super) fn attempt(
+        &mut self,
+        id: u32,
+        from: Option<SocketAddr>,
+        elsewhere: bool,
+        packet: Option<Vec<u8>>,
+    ) -> Done {
         let (Some(remote), Some(packet)) = (self.target(elsewhere), packet) else {
             return Done::Nowhere;
         };

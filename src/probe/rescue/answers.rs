@@ -16,6 +16,7 @@ impl Rescue {
         let Some(scout) = self.running.iter_mut().find(|scout| scout.id == id) else { return };
         match progress {
             Progress::Connected => scout.connected = Some(at),
+            Progress::Partly => scout.partly = true,
             Progress::Answered => {
                 scout.answered = Some(at);
                 let scout = scout.clone();
@@ -41,6 +42,16 @@ impl Rescue {
     fn on_answer(&mut self, at: Mono, scout: &Running, remote: SocketAddr) {
         if scout.kind == Kind::Dead {
             return self.port_is_back(at, scout.id, remote);
+        }
+        if scout.kind == Kind::Small {
+            if !std::mem::replace(&mut self.small_passes, true)
+                && let Some(event) = &self.open
+            {
+                let mut hole = Event::new(EventKind::MtuBlackHole, event.begin, at);
+                hole.local = event.local;
+                self.notices.push(Notice::Begun(Box::new(hole)));
+            }
+            return self.abandon(scout.id);
         }
         match &mut self.state {
             State::Quiet => self.abandon(scout.id),
@@ -166,7 +177,7 @@ impl Rescue {
         let state = std::mem::replace(&mut self.state, State::Quiet);
         let (end, fate, cause) = match &state {
             State::Silent(silent) => {
-                let cause = self.cause(&silent.clone(), now);
+                let cause = self.cause(silent, now);
                 (silent.back.map_or(now, |back| back.at), Fate::Unknown, cause)
             }
             State::Remaking(remaking) => {

@@ -83,6 +83,8 @@ pub(super) enum Order {
 enum Kind {
     /// From any local port.
     Scout,
+    /// From any local port, with a small packet.
+    Small,
     /// To another address of the name.
     Elsewhere,
     /// From the connection's own local port.
@@ -99,6 +101,9 @@ struct Running {
     /// Segments of the silent connection sent again when it began.
     copies: Option<u32>,
     connected: Option<Mono>,
+    /// Part of its packet got through: what is missing is lost, and was not too
+    /// large.
+    partly: bool,
     answered: Option<Mono>,
 }
 
@@ -179,6 +184,10 @@ pub(super) struct Rescue {
     resolve_at: Mono,
     /// Scouts that were connected for long and not answered.
     unanswered: u32,
+    /// Those of which nothing had got through.
+    nothing: u32,
+    /// A small packet was answered while large ones were not.
+    small_passes: bool,
     dead: Option<DeadPort>,
     notices: Vec<Notice>,
 }
@@ -200,6 +209,8 @@ impl Rescue {
             next_check: Mono(0),
             resolve_at: Mono(0),
             unanswered: 0,
+            nothing: 0,
+            small_passes: false,
             dead: None,
             notices: Vec::new(),
         }
@@ -313,21 +324,32 @@ impl Rescue {
     }
 
     /// Where a silence came from that the connection is in or was in.
-    fn cause(&mut self, silent: &Silent, now: Mono) -> Option<Cause> {
+    fn cause(&self, silent: &Silent, now: Mono) -> Option<Cause> {
         let outage = self.open.as_ref().is_some_and(|event| event.kind == EventKind::Outage);
         if !outage {
             return None;
         }
-        for scout in &self.running {
-            self.unanswered += u32::from(scout.is_unanswered(now));
-        }
-        if silent.acknowledged || self.unanswered >= UNANSWERED {
+        let (unanswered, _) = self.unanswered(now);
+        // Whoever answers a small packet is no program that does not answer.
+        if (silent.acknowledged || unanswered >= UNANSWERED) && !self.small_passes {
             Some(Cause::Peer)
         } else if self.policy.scouts {
             Some(Cause::Path)
         } else {
             None
         }
+    }
+
+    /// Scouts that were connected for long and not answered, those that are still
+    /// under way included; and of how many of them nothing had got through.
+    fn unanswered(&self, now: Mono) -> (u32, u32) {
+        let large = self
+            .running
+            .iter()
+            .filter(|scout| scout.kind == Kind::Scout && scout.is_unanswered(now, PATIENCE));
+        large.fold((self.unanswered, self.nothing), |(all, nothing), scout| {
+            (all + 1, nothing + u32::from(!scout.partly))
+        })
     }
 
     /// The stall or outage ended at `end`, and the connection goes on since `at`.
@@ -339,7 +361,19 @@ impl Rescue {
         if at > event.end + self.rtt * 2 {
             event.resumed_after = Some(at.since(event.end));
         }
+        let (all, nothing) = self.unanswered(at);
+        // Of each large one nothing, not even a part: that is no ordinary loss.
+        if self.small_passes && all == nothing && nothing >= UNANSWERED {
+            let mut hole = Event::new(EventKind::MtuBlackHole, event.begin, event.end);
+            hole.resolution = event.resolution;
+            hole.cause = Some(Cause::Path);
+            hole.local = event.local;
+            hole.remote = event.remote;
+            self.notices.push(Notice::Event(Box::new(hole)));
+        }
         self.unanswered = 0;
+        self.nothing = 0;
+        self.small_passes = false;
         self.notices.push(Notice::Event(Box::new(event)));
     }
 
@@ -352,7 +386,7 @@ impl Rescue {
         let why = match (cause, &silent) {
             (DropCause::Closed | DropCause::Refused(_), _) => Some(Cause::Peer),
             (DropCause::Reset | DropCause::Corrupt { .. } | DropCause::Unasked, _) => None,
-            (_, Some(silent)) => self.cause(&silent.clone(), now),
+            (_, Some(silent)) => self.cause(silent, now),
             _ => None,
         };
         let mut event = self.open.take().unwrap_or_else(|| {
@@ -408,13 +442,14 @@ impl Rescue {
 impl Running {
     /// Whether it may be ended for the next.
     fn is_plain(&self) -> bool {
-        matches!(self.kind, Kind::Scout | Kind::Elsewhere) && self.answered.is_none()
+        let plain = matches!(self.kind, Kind::Scout | Kind::Small | Kind::Elsewhere);
+        plain && self.answered.is_none()
     }
 
     /// Whether it has been connected for long without an answer.
-    fn is_unanswered(&self, now: Mono) -> bool {
+    fn is_unanswered(&self, now: Mono, patience: Duration) -> bool {
         let connected = self.connected.filter(|_| self.answered.is_none());
-        connected.is_some_and(|at| now >= at + PATIENCE)
+        connected.is_some_and(|at| now >= at + patience)
     }
 }
 

@@ -15,6 +15,14 @@ fn connection(port: u16, at: u64) -> Connection {
     Connection { at: Mono(at * MS), local: Some(local(port)), remote, connect }
 }
 
+/// What becomes of a scout's large packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Large {
+    Pass,
+    InPart,
+    Vanish,
+}
+
 /// A world in which a rescue acts, a millisecond after another.
 struct World {
     rescue: Rescue,
@@ -26,6 +34,7 @@ struct World {
     /// Segments that the silent connection has sent again, by time.
     copies: fn(u64) -> u32,
     acknowledged: bool,
+    large: Large,
     notices: Vec<Notice>,
     attempts: u32,
     down: Option<(u64, DropCause)>,
@@ -46,14 +55,25 @@ impl World {
             own_port: true,
             copies: |_| 0,
             acknowledged: false,
+            large: Large::Pass,
             notices: Vec::new(),
             attempts: 0,
             down: None,
         }
     }
 
-    fn answer(&mut self, id: u32, from: Option<SocketAddr>) {
+    fn answer(&mut self, id: u32, from: Option<SocketAddr>, small: bool) {
         self.attempts += 1;
+        if self.large != Large::Pass && !small {
+            let remote = "10.0.0.1:7".parse().unwrap();
+            let told = |progress| Attempted { id, local: from, remote, progress };
+            let at = Mono((self.now + RTT) * MS);
+            self.rescue.on_attempt(at, told(Progress::Connected));
+            if self.large == Large::InPart {
+                self.rescue.on_attempt(at, told(Progress::Partly));
+            }
+            return;
+        }
         if self.now < self.answers_from || (from.is_some() && !self.own_port) {
             return;
         }
@@ -65,8 +85,8 @@ impl World {
     fn act(&mut self, act: Act) {
         let done = match act {
             Act::Attempt { elsewhere: true, .. } => Done::Nowhere,
-            Act::Attempt { id, from, .. } => {
-                self.answer(id, from);
+            Act::Attempt { id, from, small, .. } => {
+                self.answer(id, from, small);
                 Done::Done
             }
             Act::Adopt(_) => Done::Up(connection(5000, self.now)),
@@ -163,6 +183,30 @@ fn without_a_copy_of_the_kernel_the_fate_is_unknown() {
     let world = World { answers_from: 0, ..World::new() }.watch(33_000);
     assert_eq!(world.event().fate, Some(Fate::Unknown));
     assert!(matches!(world.down, Some((31_000.., DropCause::GivenUp { sent_again: false, .. }))));
+}
+
+#[test]
+fn small_packets_that_pass_while_large_ones_vanish_are_an_mtu_black_hole() {
+    let vanish = [(false, Large::Vanish), (true, Large::Vanish), (false, Large::InPart)];
+    for (acknowledged, large) in vanish {
+        let world = World { answers_from: 0, acknowledged, large, ..World::new() };
+        let mut world = world.watch(8_000);
+        world.rescue.finish(Mono(8_000 * MS));
+        world.notices.append(world.rescue.notices());
+        assert!(world.down.is_none(), "{:?}", world.down);
+        let events: Vec<Event> = world
+            .notices
+            .iter()
+            .filter_map(|notice| match notice {
+                Notice::Event(event) => Some((**event).clone()),
+                _ => None,
+            })
+            .collect();
+        let holes = events.iter().filter(|event| event.kind == EventKind::MtuBlackHole).count();
+        // What came through in part was not too large, but lost.
+        assert_eq!(holes, usize::from(large == Large::Vanish), "{events:?}");
+        assert!(events.iter().all(|event| event.cause == Some(Cause::Path)), "{events:?}");
+    }
 }
 
 #[test]

@@ -73,9 +73,21 @@ impl Rescue {
             self.make_room();
             self.attempt(now, Kind::Scout, None);
             self.attempt(now, Kind::Elsewhere, None);
+            self.try_small(now);
         }
         self.try_port(now);
         self.go_elsewhere(now);
+    }
+
+    /// A scout was connected and its packet is not answered: is it too large for
+    /// the path?
+    fn try_small(&mut self, now: Mono) {
+        let patience = SCOUT_EVERY + self.rtt * 2;
+        let hangs =
+            |scout: &Running| scout.kind == Kind::Scout && scout.is_unanswered(now, patience);
+        if !self.small_passes && self.running.iter().any(hangs) {
+            self.attempt(now, Kind::Small, None);
+        }
     }
 
     /// A stall has become an outage.
@@ -160,9 +172,11 @@ impl Rescue {
             began: now,
             copies,
             connected: None,
+            partly: false,
             answered: None,
         });
-        self.acts.push_back(Act::Attempt { id, from, elsewhere: kind == Kind::Elsewhere });
+        let (elsewhere, small) = (kind == Kind::Elsewhere, kind == Kind::Small);
+        self.acts.push_back(Act::Attempt { id, from, elsewhere, small });
     }
 
     /// Ends the oldest scouts for the next; the answered ones stay.
@@ -171,7 +185,9 @@ impl Rescue {
         while self.running.iter().filter(|scout| scout.is_plain()).count() >= MOST_SCOUTS {
             let Some(place) = self.running.iter().position(Running::is_plain) else { return };
             let scout = self.running.remove(place);
-            self.unanswered += u32::from(scout.is_unanswered(now));
+            let large = scout.kind == Kind::Scout && scout.is_unanswered(now, PATIENCE);
+            self.unanswered += u32::from(large);
+            self.nothing += u32::from(large && !scout.partly);
             self.acts.push_back(Act::Abandon(scout.id));
         }
     }
