@@ -1,8 +1,11 @@
 //! Numbers about numbers: what a series of durations looked like. Knows
 //! nothing of where a value came from.
 
+pub mod exact;
 pub mod histogram;
 pub mod jitter;
+pub mod outliers;
+pub mod paired;
 pub mod random;
 pub mod summary;
 
