@@ -2,11 +2,12 @@
 
 use super::Status;
 use super::error::{Failure, UsageError};
-use super::floor;
+use super::flows::Shape;
 use super::matches::Matches;
 use super::measuring::{self, Orders, Output};
 use super::options::{Accuracy, Message, Pace, Packets, Reconnecting};
 use super::target::{Target, Way, dialer};
+use super::{floor, flows};
 use crate::client::lookup::LookUp;
 use crate::client::{EchoCodec, StreamLink, message};
 use crate::net::Dialer;
@@ -20,11 +21,12 @@ use crate::record::{Run, screen};
 /// What a run of the echo client is to be, wherever it connects.
 #[derive(Debug)]
 pub(super) struct Measurement {
-    plan: Plan,
-    size: usize,
+    pub(super) plan: Plan,
+    pub(super) size: usize,
     pub(super) way: Way,
     pub(super) accuracy: Accuracy,
-    output: Output,
+    pub(super) output: Output,
+    pub(super) shape: Shape,
     message: Option<String>,
 }
 
@@ -37,25 +39,32 @@ impl Measurement {
         if output.json && message.is_some() {
             return Err(matches.usage("--json and --message exclude each other".to_owned()));
         }
+        let shape = Shape::of(matches)?;
         Ok(Self {
             plan: Plan {
                 scouts: !no_scouts,
                 re_resolve,
+                keep_port: shape.has_ports(),
                 ..Pace::of(matches).plan(timeout, !no_reconnect)
             },
             size,
             way: Way::of(matches)?,
             accuracy: Accuracy::of(matches),
             output,
+            shape,
             message,
         })
     }
 
     /// Connects to the target and runs the plan, or exchanges the one message.
     pub(super) fn run(&self, target: &mut Target) -> Result<Status, Failure> {
-        let mut dialer = dialer(&self.way, target, self.plan.timeout)?;
         // First: a Ctrl-C from here on takes the files away again.
         measuring::watch_signals()?;
+        if !self.shape.is_single() {
+            return flows::run(self, target);
+        }
+        let mut dialer = dialer(&self.way, target, self.plan.timeout)?;
+        dialer.options.source_port = self.shape.first_port();
         if let Some(text) = &self.message {
             let connected = measuring::connect(target, &mut dialer, None)?;
             return exchange(&connected, text, &self.plan);

@@ -6,7 +6,7 @@ use super::matches::Matches;
 use super::opt::{Group, Row};
 use super::options::{
     Accuracy, Address, COUNT, Captured, FREQUENCY, Files, Format, Gaps, General, Message, Pace,
-    Packets, Pings, Reconnecting, ReportOutput, Results, Series, TestPackets,
+    Packets, Parallel, Pings, Reconnecting, ReportOutput, Results, Series, TestPackets,
 };
 use super::service_options::{Bounds, Listening, PlayedLoss, Reflecting, Running};
 use super::{Status, analyze, client, idle, loopback, measure, ping, report, server, twamp};
@@ -65,6 +65,7 @@ const CLIENT: &[Group] = &[
     Pace::GROUP,
     Packets::GROUP,
     Address::GROUP,
+    Parallel::GROUP,
     Reconnecting::GROUP,
     Accuracy::GROUP,
     Files::GROUP,

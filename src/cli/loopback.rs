@@ -15,8 +15,9 @@ use crate::net::{Waiting, listen};
 use crate::server::service::ECHO;
 use crate::server::{Limits, Settings, serve};
 
-/// One client, and the connections that it makes again.
-const LIMITS: Limits = Limits { max_clients: 8, max_per_host: 8 };
+/// One client with as many flows as it may have, and the connections that it makes
+/// again.
+const LIMITS: Limits = Limits { max_clients: 264, max_per_host: 264 };
 
 /// What the client does; whom it measures is known only when the server listens.
 #[derive(Debug)]

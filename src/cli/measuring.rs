@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Status;
 use super::error::Failure;
+use super::flows::withheld;
 use super::matches::Matches;
 use super::options::{Accuracy, Files, Format, General, Pace, Results};
 use super::target::Target;
@@ -18,7 +19,7 @@ use crate::net::{Dialer, Waiting};
 use crate::os::clock;
 use crate::os::signals::{self, Signal};
 use crate::probe::{Control, Order, Plan, Sink, Tally};
-use crate::record::csv::{CsvSink, Extra, StreamColumns};
+use crate::record::csv::{CsvSink, Extra, FlowColumn, StreamColumns};
 use crate::record::diagnostics::DiagnosticsSink;
 use crate::record::files::RunFiles;
 use crate::record::json::JsonSink;
@@ -128,6 +129,7 @@ pub(super) fn describe(
         floor: None,
         manifest: Manifest::gather(None, None),
         look_up: target.look_up,
+        flows: 1,
         files: files.map(RunFiles::paths),
     }
 }
@@ -180,11 +182,13 @@ pub(super) fn connect(
     dialer: &mut Dialer,
     files: Option<&RunFiles>,
 ) -> Result<Connected, Failure> {
-    dialer.connect().map_err(|(address, error)| {
+    let connected = dialer.connect();
+    connected.map_err(|(address, error)| {
         if let Some(files) = files {
             files.remove();
         }
-        target.not_connected(address, &error)
+        withheld(dialer.options.source_port, &error)
+            .unwrap_or_else(|| target.not_connected(address, &error))
     })
 }
 
@@ -197,6 +201,19 @@ pub(super) fn watch_signals() -> io::Result<()> {
         .try_for_each(signals::watch)
 }
 
+/// The run's own files as destinations.
+pub(super) fn file_sinks(
+    output: &Output,
+    extras: Extras,
+    run: &Run,
+    files: Option<RunFiles>,
+) -> io::Result<Vec<Box<dyn Sink>>> {
+    let Some(RunFiles { log, csv, .. }) = files else { return Ok(Vec::new()) };
+    let csv = CsvSink::new(csv, extra_columns(extras, run))?;
+    let log = LogFileSink::new(log, run.clone(), &text::header(run), output.verbose)?;
+    Ok(vec![Box::new(csv), Box::new(log)])
+}
+
 /// The destinations: files first, so that nothing that happens on a terminal
 /// can cost a row.
 pub(super) fn sinks(
@@ -206,16 +223,7 @@ pub(super) fn sinks(
     files: Option<RunFiles>,
     metrics: Option<MetricsSink>,
 ) -> io::Result<Vec<Box<dyn Sink>>> {
-    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    if let Some(RunFiles { log, csv, .. }) = files {
-        sinks.push(Box::new(CsvSink::new(csv, extra_columns(extras, run))?));
-        sinks.push(Box::new(LogFileSink::new(
-            log,
-            run.clone(),
-            &text::header(run),
-            output.verbose,
-        )?));
-    }
+    let mut sinks = file_sinks(output, extras, run, files)?;
     if let Some(metrics) = metrics {
         sinks.push(Box::new(metrics));
     }
@@ -240,6 +248,9 @@ fn extra_columns(extras: Extras, run: &Run) -> Option<Box<dyn Extra>> {
         _ => {
             let Extras { tcp_info, asked, explain, .. } = extras;
             let columns = StreamColumns { tcp_info, kernel_stamps: asked.parts, explain };
+            if run.flows > 1 {
+                return Some(Box::new(FlowColumn(columns)));
+            }
             columns.any().then(|| Box::new(columns) as Box<dyn Extra>)
         }
     }

@@ -7,6 +7,7 @@ pub mod command;
 pub mod completions;
 pub mod error;
 mod floor;
+mod flows;
 pub mod help;
 pub mod idle;
 pub mod logging;
@@ -41,8 +42,8 @@ use crate::os::{inherit, signals};
 use crate::record::outflow::Account;
 use crate::record::screen;
 
-/// How a command ended, short of a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a command ended, short of a failure; the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// At least one reply came, or a server stopped cleanly.
     Good,

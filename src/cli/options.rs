@@ -84,6 +84,32 @@ options! {
     }
 }
 
+/// The most connections to one target at once.
+pub(super) const MAX_FLOWS: u64 = 256;
+
+options! {
+    /// How many connections, from which ports, and to whom else.
+    Parallel "Flows" {
+        flows: usize = number(
+            "flows",
+            1,
+            MAX_FLOWS,
+            "connections to each target at once, 1 to 256, in turn on one schedule",
+        )
+        .default("1");
+        source_ports: Option<RangeInclusive<u16>> = ports(
+            "source-ports",
+            "their local ports, in order; one is the first of as many as there are flows",
+        );
+        against: Vec<String> = text(
+            "against",
+            "HOST[:PORT]",
+            "a further target on the same schedule, repeatable",
+        )
+        .repeatable();
+    }
+}
+
 options! {
     /// What the echo client does with its connection.
     Reconnecting "Connection" {

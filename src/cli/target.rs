@@ -15,7 +15,7 @@ use crate::os::clock;
 use crate::os::socket::ConnectOptions;
 
 /// Whom to measure.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Target {
     /// The command that asks.
     pub(super) command: &'static str,
@@ -41,6 +41,21 @@ impl Target {
             None => command.port.unwrap_or_default(),
         };
         Ok(Self { command: command.name, host, port, look_up: None })
+    }
+
+    /// A further target: `HOST`, `HOST:PORT` or `[ADDRESS]:PORT`; without a port it is
+    /// `port`.
+    pub(super) fn further(matches: &Matches, text: &str, port: u16) -> Result<Self, UsageError> {
+        let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once("]:"));
+        let bare = is_numeric(text) || text.matches(':').count() > 1;
+        let (host, given) = match (bracketed, text.rsplit_once(':')) {
+            (Some((host, given)), _) => (host, Some(given)),
+            (None, Some((host, given))) if !bare => (host, Some(given)),
+            _ => (text, None),
+        };
+        let port = given.map_or(Ok(port), |given| self::port(matches, given))?;
+        let host = host.to_owned();
+        Ok(Self { command: matches.command().name, host, port, look_up: None })
     }
 
     /// Why no connection was made, in one line.

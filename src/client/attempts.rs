@@ -54,6 +54,7 @@ impl Attempt {
     ) -> Result<Self, Attempted> {
         let mut dialer = Dialer { addresses: Vec::new(), ..dialer.clone() };
         dialer.options.reuse_address = from.is_some();
+        dialer.options.source_port = None;
         dialer.options.source = match from {
             Some(from) => Some(from),
             None => dialer.options.source.map(|source| (source.ip(), 0).into()),

@@ -107,8 +107,8 @@ mod tests {
         let mut lanes: Vec<_> = (0..LANES).map(lane).collect();
         let (mut outlet, inlet) = outlet();
         let mut counted = Counted(gate, 0);
-        let mut standings = run_lanes(&mut lanes, &mut counted, &mut outlet, &mut NoOrders);
-        outlet.end(standings.remove(0));
+        let standings = run_lanes(&mut lanes, &mut counted, &mut outlet, &mut NoOrders);
+        outlet.end(standings);
         let mut received = 0;
         while let Delivery::Batch(batch) = inlet.receive(Duration::ZERO) {
             let came = |output: &&Output| {

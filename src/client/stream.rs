@@ -98,18 +98,25 @@ pub struct StreamLink<C> {
 impl<C: Codec> StreamLink<C> {
     /// A link over a connection that stands.
     pub fn new(codec: C, dialer: Dialer, connected: Connected, extras: Extras) -> Self {
-        let mut link = Self {
+        let mut link = Self::without(codec, dialer, connected.address, extras);
+        link.take(connected);
+        link
+    }
+
+    /// A link to `remote` that has no connection yet.
+    pub fn without(codec: C, dialer: Dialer, remote: SocketAddr, extras: Extras) -> Self {
+        Self {
             codec,
             dialer,
             stream: None,
-            remote: connected.address,
+            remote,
             attempts: Vec::new(),
             news: VecDeque::new(),
             turn: 0,
             look_up: None,
             buffer: vec![0; BUFFER],
             undecoded: 0..0,
-            at: connected.at,
+            at: Mono(0),
             unsent: NONE_SENT,
             offset: 0,
             write_error: None,
@@ -122,9 +129,7 @@ impl<C: Codec> StreamLink<C> {
             connections: 0,
             retransmits: Retransmits::default(),
             former: TcpTotals::default(),
-        };
-        link.take(connected);
-        link
+        }
     }
 
     /// From now on it waits together with others, and never alone.

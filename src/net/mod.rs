@@ -4,6 +4,7 @@
 pub mod datagram;
 pub mod dial;
 pub mod listen;
+pub mod many;
 pub mod notify;
 pub mod resolve;
 pub mod stream;

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem::size_of_val;
-use std::net::{SocketAddr, SocketAddrV6, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -112,7 +112,10 @@ pub struct ConnectOptions {
     pub source: Option<SocketAddr>,
     /// Differentiated services code point (RFC 2474), 0 to 63.
     pub dscp: Option<u8>,
-    /// Whether the source port may be one that a connection just had.
+    /// Port to connect from, of any address of this host where no source is given.
+    pub source_port: Option<u16>,
+    /// Whether the source port may be one that a connection just had, or has to
+    /// another address.
     pub reuse_address: bool,
 }
 
@@ -130,10 +133,26 @@ pub fn unconnected(address: &SocketAddr, options: &ConnectOptions) -> io::Result
         let on: libc::c_int = 1;
         set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &on)?;
     }
-    if let Some(source) = &options.source {
-        bind(socket.as_fd(), source)?;
+    if let Some(source) = source(address, options) {
+        bind(socket.as_fd(), &source)?;
     }
     Ok(TcpStream::from(socket))
+}
+
+/// Where to connect from, if that is not left to the kernel.
+fn source(address: &SocketAddr, options: &ConnectOptions) -> Option<SocketAddr> {
+    let Some(port) = options.source_port else { return options.source };
+    let any = || {
+        let any: IpAddr = if address.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        (any, 0).into()
+    };
+    let mut source = options.source.unwrap_or_else(any);
+    source.set_port(port);
+    Some(source)
 }
 
 pub(super) fn set_dscp(socket: BorrowedFd<'_>, ipv4: bool, dscp: u8) -> io::Result<()> {
@@ -315,7 +334,12 @@ mod tests {
         let listener = listen(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false, 8).unwrap();
         let target = listener.local_addr().unwrap();
         let source = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 9), 0));
-        let options = ConnectOptions { source: Some(source), dscp: Some(46), reuse_address: true };
+        let options = ConnectOptions {
+            source: Some(source),
+            dscp: Some(46),
+            reuse_address: true,
+            ..ConnectOptions::default()
+        };
         let stream = unconnected(&target, &options).unwrap();
         start_connect(&stream, &target).unwrap();
         assert_eq!(stream.local_addr().unwrap().ip(), source.ip());

@@ -227,6 +227,7 @@ mod tests {
             outcome,
             detail: Detail::Twamp(detail),
             explained: None,
+            flow: 1,
         }
     }
 

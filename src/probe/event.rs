@@ -94,6 +94,8 @@ impl Fate {
 pub struct Event {
     /// What it was.
     pub kind: EventKind,
+    /// The flow that it happened to, from 1; set where it is recorded.
+    pub flow: u16,
     /// When it began.
     pub begin: Mono,
     /// When it ended; the latest time known, where it goes on.
@@ -122,6 +124,7 @@ impl Event {
     pub fn new(kind: EventKind, begin: Mono, end: Mono) -> Self {
         Self {
             kind,
+            flow: 1,
             begin,
             end,
             resolution: Duration::ZERO,

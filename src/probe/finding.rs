@@ -119,7 +119,7 @@ impl fmt::Display for Finding {
                  shortest retransmission time-out. Segments were lost with nothing behind them; \
                  look for loss on the path (--tcp-info marks the packets)"
             ),
-            Self::Paused(Pauses { count, total, longest }) => write!(
+            Self::Paused(Pauses { count, total, longest, .. }) => write!(
                 f,
                 "this host stood still {count} times, {:.3} s in all, {:.3} s at the longest: \
                  its times then are its own and not the network's",

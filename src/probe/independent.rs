@@ -160,6 +160,7 @@ impl Independent {
             outcome: outcome?,
             detail,
             explained: None,
+            flow: 1,
         };
         self.window.pop_front();
         if self.past.len() == MAX_PAST {

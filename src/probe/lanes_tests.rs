@@ -161,8 +161,8 @@ fn play(
     let mut lanes: Vec<_> = round_trips.iter().enumerate().map(lane).collect();
     let mut door = Door { world: Rc::clone(&world), waits: 0, standstill };
     let (mut outlet, inlet) = outlet();
-    let mut standings = run_lanes(&mut lanes, &mut door, &mut outlet, &mut NoOrders);
-    outlet.end(standings.remove(0));
+    let standings = run_lanes(&mut lanes, &mut door, &mut outlet, &mut NoOrders);
+    outlet.end(standings);
     drop(lanes);
     let kept = Kept::all(&inlet);
     let waits = door.waits;

@@ -31,10 +31,10 @@ pub use link::{
     Act, Arrival, Attempted, Connection, Done, Ended, Link, Look, Progress, Single, What,
 };
 pub use outlet::{Delivery, Inlet, Outlet, Output, Standing, outlet};
-pub use recorder::Recorder;
+pub use recorder::{Recorder, Track};
 pub use run::{Control, Machine, Order, run};
 pub use sample::{DropCause, Notice, Outcome, Sample};
-pub use schedule::Plan;
+pub use schedule::{Plan, Turn};
 pub use sink::{Gone, Sink};
 pub use slow::{Explained, Slow};
 pub use tally::{KernelTally, Tally};

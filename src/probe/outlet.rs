@@ -23,8 +23,8 @@ pub enum Output {
     Clocks(Anchor),
     /// The user wants to see how it stands.
     Show(Box<Standing>),
-    /// The run is over.
-    End(Box<Standing>),
+    /// The run is over; each lane stands so.
+    End(Box<[Standing]>),
 }
 
 /// How a run stands, as far as only the measuring side knows.
@@ -172,8 +172,8 @@ impl Outlet {
     }
 
     /// The last word. Nothing is measured any more, so this waits for room.
-    pub fn end(mut self, standing: Standing) {
-        let at = standing.at;
+    pub fn end(mut self, standings: Vec<Standing>) {
+        let at = standings.iter().map(|standing| standing.at).max().unwrap_or(Mono(0));
         while self.missed > 0 || self.batch.len() >= BATCH {
             // None means that there is no recorder any more.
             let empty = self.at_hand.pop().or_else(|| self.empties.recv().ok());
@@ -184,7 +184,7 @@ impl Outlet {
                 self.batch.push(Output::Notice(Notice::NotRecorded { at, count }));
             }
         }
-        self.batch.push(Output::End(Box::new(standing)));
+        self.batch.push(Output::End(standings.into_boxed_slice()));
         let _ = self.to.send(self.batch);
     }
 }
@@ -229,6 +229,7 @@ mod tests {
             outcome: Outcome::Lost,
             detail: Detail::None,
             explained: None,
+            flow: 1,
         })
     }
 
@@ -271,10 +272,10 @@ mod tests {
         let heard = received(&inlet);
         assert_eq!(heard.len(), BATCH * (BATCHES - 1));
         let standing = Standing { at: Mono(room), outstanding: 0, tcp: None };
-        outlet.end(standing.clone());
+        outlet.end(vec![standing.clone()]);
         let heard = received(&inlet);
         let missed = Notice::NotRecorded { at: Mono(room), count: 412 };
         assert_eq!(heard.len(), BATCH + 2, "the last batch, what was missed, and the end");
-        assert_eq!(heard[BATCH..], [Output::Notice(missed), Output::End(Box::new(standing))]);
+        assert_eq!(heard[BATCH..], [Output::Notice(missed), Output::End(Box::new([standing]))]);
     }
 }

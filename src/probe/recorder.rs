@@ -1,4 +1,4 @@
-//! What becomes of outputs: the tally is kept up, and each sink is told. A plain
+//! What becomes of outputs: the tallies are kept up, and each sink is told. A plain
 //! machine; the thread that it runs in belongs to those who record.
 
 use super::event::EventKind;
@@ -8,83 +8,155 @@ use super::sink::{Gone, Sink};
 use super::tally::Tally;
 use crate::clock::{Anchor, Mono};
 
-/// A run's results and where they go.
+/// One target's results and where they go.
+pub struct Track<'sinks> {
+    /// The figures so far. Where several flows go to the target each has its own
+    /// beside the sum of all.
+    pub tally: Tally,
+    /// Its destinations.
+    pub sinks: &'sinks mut [Box<dyn Sink>],
+}
+
+/// A run's results and where they go: a track for each target, whose lanes follow
+/// one another, flow by flow.
 pub struct Recorder<'sinks> {
-    tally: Tally,
-    sinks: &'sinks mut [Box<dyn Sink>],
+    tracks: Vec<Track<'sinks>>,
+    /// The track, and the flow in it from 0, that outputs belong to.
+    now: (usize, usize),
     anchor: Anchor,
     gone: bool,
 }
 
+impl Track<'_> {
+    fn flows(&self) -> usize {
+        self.tally.flows.len().max(1)
+    }
+
+    fn sample(&mut self, sample: &Sample, flow: usize, anchor: &Anchor) -> Result<(), Gone> {
+        let explained = match self.tally.flows.get_mut(flow) {
+            // Slow is what is slow for its own flow: their paths may differ.
+            Some(own) => {
+                let explained = own.explain(sample);
+                own.sample(sample);
+                self.tally.slow.add(explained, sample, own.slow.above());
+                explained
+            }
+            None => self.tally.explain(sample),
+        };
+        self.tally.sample(sample);
+        let flow = u16::try_from(flow + 1).unwrap_or(u16::MAX);
+        let sample = Sample { flow, explained, ..*sample };
+        self.each(|sink| sink.sample(&sample, anchor))
+    }
+
+    fn notice(&mut self, notice: &Notice, flow: usize, anchor: &Anchor) -> Result<(), Gone> {
+        let explained = self.explained(notice, flow);
+        let notice = explained.as_ref().unwrap_or(notice);
+        let told = match notice {
+            Notice::Pause { at, span, .. } => self.tally.pauses.has(*at, *span),
+            _ => false,
+        };
+        self.tally.notice(notice);
+        if let Some(own) = self.tally.flows.get_mut(flow) {
+            own.notice(notice);
+        }
+        // Each lane sees the same standstill.
+        if told { Ok(()) } else { self.each(|sink| sink.notice(notice, anchor)) }
+    }
+
+    /// An event with its flow, and with what a packet showed that ended a silence.
+    fn explained(&self, notice: &Notice, flow: usize) -> Option<Notice> {
+        let Notice::Event(event) = notice else { return None };
+        let mut event = event.clone();
+        event.flow = u16::try_from(flow + 1).unwrap_or(u16::MAX);
+        if matches!(event.kind, EventKind::Stall | EventKind::Outage) {
+            let own = self.tally.flows.get(flow).unwrap_or(&self.tally);
+            event.cause = own.slow.cause_since(event.end).or(event.cause);
+        }
+        Some(Notice::Event(event))
+    }
+
+    fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> Result<(), Gone>) -> Result<(), Gone> {
+        let mut result = Ok(());
+        for sink in self.sinks.iter_mut() {
+            result = act(sink.as_mut()).and(result);
+        }
+        result
+    }
+}
+
 impl<'sinks> Recorder<'sinks> {
-    /// For a run that begins with these figures. `anchor` gives times of day.
-    pub fn new(tally: Tally, anchor: Anchor, sinks: &'sinks mut [Box<dyn Sink>]) -> Self {
-        Self { tally, sinks, anchor, gone: false }
+    /// For a run whose tracks begin with these figures. `anchor` gives times of day.
+    pub fn new(tracks: Vec<Track<'sinks>>, anchor: Anchor) -> Self {
+        Self { tracks, now: (0, 0), anchor, gone: false }
     }
 
     /// Takes in one output. Where the user wants to see how it stands, gives the
-    /// figures and how many probes are outstanding.
-    pub fn take(&mut self, output: &Output) -> Option<(&Tally, usize)> {
+    /// figures of each track and how many probes are outstanding in all.
+    pub fn take(&mut self, output: &Output) -> Option<(Vec<&Tally>, usize)> {
+        let anchor = self.anchor;
+        let (track, flow) = self.now;
         match output {
-            // One tally for all lanes.
-            Output::Lane(_) => {}
-            Output::Sample(sample) => self.sample(sample),
-            Output::Notice(notice) => self.notice(notice),
+            Output::Lane(place) => self.now = self.place(*place),
+            Output::Sample(sample) => {
+                self.track(track, |track| track.sample(sample, flow, &anchor));
+            }
+            Output::Notice(notice) => {
+                self.track(track, |track| track.notice(notice, flow, &anchor));
+            }
             Output::Clocks(fresh) => self.clocks(fresh),
             Output::Show(standing) => {
-                self.stand(standing);
-                return Some((&self.tally, standing.outstanding));
+                self.stand(std::slice::from_ref(standing));
+                let tallies = self.tracks.iter().map(|track| &track.tally).collect();
+                return Some((tallies, standing.outstanding));
             }
-            Output::End(standing) => self.stand(standing),
+            Output::End(standings) => self.stand(standings),
         }
         None
     }
 
-    fn sample(&mut self, sample: &Sample) {
-        let anchor = self.anchor;
-        let explained = self.tally.explain(sample);
-        self.tally.sample(sample);
-        if explained.is_some() {
-            let sample = Sample { explained, ..*sample };
-            return self.each(|sink| sink.sample(&sample, &anchor));
-        }
-        self.each(|sink| sink.sample(sample, &anchor));
+    /// The track and the flow of a lane.
+    fn place(&self, lane: usize) -> (usize, usize) {
+        let flows = self.tracks.first().map_or(1, Track::flows);
+        (lane / flows, lane % flows)
     }
 
-    /// What a packet showed that ended a silence tells of the silence.
-    fn explained(&self, notice: &Notice) -> Option<Notice> {
-        let Notice::Event(event) = notice else { return None };
-        if !matches!(event.kind, EventKind::Stall | EventKind::Outage) {
-            return None;
+    fn track(&mut self, place: usize, act: impl FnOnce(&mut Track<'sinks>) -> Result<(), Gone>) {
+        if let Some(track) = self.tracks.get_mut(place) {
+            self.gone |= act(track).is_err();
         }
-        let mut event = event.clone();
-        event.cause = Some(self.tally.slow.cause_since(event.end)?);
-        Some(Notice::Event(event))
-    }
-
-    fn notice(&mut self, notice: &Notice) {
-        let explained = self.explained(notice);
-        let notice = explained.as_ref().unwrap_or(notice);
-        self.tally.notice(notice);
-        let anchor = self.anchor;
-        self.each(|sink| sink.notice(notice, &anchor));
     }
 
     fn clocks(&mut self, fresh: &Anchor) {
         if let Some(by) = self.anchor.step(fresh) {
-            self.notice(&Notice::ClockStep { at: fresh.mono, by });
+            let (notice, anchor) = (Notice::ClockStep { at: fresh.mono, by }, self.anchor);
+            for track in &mut self.tracks {
+                self.gone |= track.notice(&notice, usize::MAX, &anchor).is_err();
+            }
             self.anchor = *fresh;
         }
     }
 
-    fn stand(&mut self, standing: &Standing) {
-        self.tally.end = standing.at;
-        self.tally.tcp.clone_from(&standing.tcp);
-    }
-
-    fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> Result<(), Gone>) {
-        for sink in self.sinks.iter_mut() {
-            self.gone |= act(sink.as_mut()).is_err();
+    /// How the lanes stand, in their order; fewer than all where only the time is
+    /// new.
+    fn stand(&mut self, standings: &[Standing]) {
+        let latest = standings.iter().map(|standing| standing.at).max();
+        for track in &mut self.tracks {
+            track.tally.end = latest.unwrap_or(track.tally.end);
+        }
+        for (lane, standing) in standings.iter().enumerate() {
+            let (track, flow) = self.place(lane);
+            let Some(Track { tally, .. }) = self.tracks.get_mut(track) else { continue };
+            let end = tally.end;
+            let Some(own) = tally.flows.get_mut(flow) else {
+                tally.tcp.clone_from(&standing.tcp);
+                continue;
+            };
+            own.end = end;
+            own.tcp.clone_from(&standing.tcp);
+            if standings.len() > 1 {
+                tally.add_tcp(standing.tcp.as_ref());
+            }
         }
     }
 
@@ -93,27 +165,39 @@ impl<'sinks> Recorder<'sinks> {
         self.gone
     }
 
+    fn sinks(&self) -> impl Iterator<Item = &dyn Sink> {
+        self.tracks.iter().flat_map(|track| track.sinks.iter().map(Box::as_ref))
+    }
+
     /// By when [`Recorder::tick`] is to be called.
     pub fn deadline(&self) -> Mono {
-        self.sinks.iter().map(|sink| sink.deadline()).min().unwrap_or(Mono::NEVER)
+        self.sinks().map(Sink::deadline).min().unwrap_or(Mono::NEVER)
     }
 
     /// The sinks' own chores, where they are due.
     pub fn tick(&mut self, now: Mono) {
-        self.tally.end = now;
-        for sink in self.sinks.iter_mut().filter(|sink| sink.deadline() <= now) {
-            self.gone |= sink.tick(now, &self.tally).is_err();
+        for Track { tally, sinks } in &mut self.tracks {
+            tally.end = now;
+            for sink in sinks.iter_mut().filter(|sink| sink.deadline() <= now) {
+                self.gone |= sink.tick(now, tally).is_err();
+            }
         }
     }
 
-    /// The run is over: gives its figures.
-    pub fn finish(mut self) -> Tally {
-        // Rows first: how many were lost belongs to the figures.
-        self.tally.not_recorded += self.sinks.iter_mut().map(|sink| sink.settle()).sum::<u64>();
-        for sink in self.sinks.iter_mut() {
-            sink.finish(&self.tally, &self.anchor);
+    /// The run is over: gives the figures of each track.
+    pub fn finish(mut self) -> Vec<Tally> {
+        for Track { tally, sinks } in &mut self.tracks {
+            // Rows first: how many were lost belongs to the figures.
+            tally.not_recorded += sinks.iter_mut().map(|sink| sink.settle()).sum::<u64>();
         }
-        self.tally.not_logged = self.sinks.iter_mut().map(|sink| sink.close()).sum();
-        self.tally
+        for Track { tally, sinks } in &mut self.tracks {
+            for sink in sinks.iter_mut() {
+                sink.finish(tally, &self.anchor);
+            }
+        }
+        for Track { tally, sinks } in &mut self.tracks {
+            tally.not_logged = sinks.iter_mut().map(|sink| sink.close()).sum();
+        }
+        self.tracks.into_iter().map(|track| track.tally).collect()
     }
 }

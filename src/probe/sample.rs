@@ -31,6 +31,8 @@ pub enum Outcome {
 pub struct Sample {
     /// Counts from 1.
     pub number: u64,
+    /// The flow that it went by, from 1; set where it is recorded.
+    pub flow: u16,
     /// When it was to be sent.
     pub due: Mono,
     /// Last moment before the system call that sent it; the due time if it

@@ -4,6 +4,37 @@ use std::time::Duration;
 
 use crate::clock::{Mono, nanos};
 
+/// Where in an interval a lane has its turn, of all lanes that share the schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Its flow, from 0,
+    pub flow: u32,
+    /// of so many to each target.
+    pub flows: u32,
+    /// Its target, from 0,
+    pub target: u32,
+    /// of so many.
+    pub targets: u32,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { flow: 0, flows: 1, target: 0, targets: 1 }
+    }
+}
+
+impl Turn {
+    /// How long after the beginning of a round its packet is due: flows are spread
+    /// evenly, and in each round another target goes first.
+    fn offset(self, interval: u64, round: u64) -> u64 {
+        let [flow, flows, target, targets] =
+            [self.flow, self.flows, self.target, self.targets].map(u64::from);
+        let place = flow * targets + (target + round) % targets.max(1);
+        let slots = u128::from((flows * targets).max(1));
+        u64::try_from(u128::from(interval) * u128::from(place) / slots).unwrap_or(0)
+    }
+}
+
 /// What a run is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
@@ -27,6 +58,8 @@ pub struct Plan {
     pub give_up: Option<Duration>,
     /// How often the name is looked up again, beside at each reconnect.
     pub re_resolve: Option<Duration>,
+    /// Its turn among others on the same schedule.
+    pub turn: Turn,
 }
 
 impl Default for Plan {
@@ -41,6 +74,7 @@ impl Default for Plan {
             keep_port: false,
             give_up: None,
             re_resolve: None,
+            turn: Turn::default(),
         }
     }
 }
@@ -53,8 +87,9 @@ impl Plan {
 
     /// When a paced probe is due: absolute, so that lateness never adds up.
     pub fn due(&self, start: Mono, number: u64) -> Mono {
-        let steps = number.saturating_sub(1);
-        Mono(start.0.saturating_add(nanos(self.frequency).saturating_mul(steps)))
+        let (interval, steps) = (nanos(self.frequency), number.saturating_sub(1));
+        let offset = self.turn.offset(interval, steps);
+        Mono(start.0.saturating_add(interval.saturating_mul(steps)).saturating_add(offset))
     }
 
     /// The last paced probe that is due at `at` or before; 0 if none is.
@@ -62,7 +97,9 @@ impl Plan {
         if at < start {
             return 0;
         }
-        at.nanos_since(start) / nanos(self.frequency).max(1) + 1
+        let round = at.nanos_since(start) / nanos(self.frequency).max(1) + 1;
+        // The turn in this round may still come.
+        if self.due(start, round) > at { round - 1 } else { round }
     }
 
     /// How many paced probes from `next` on are not worth sending after this host
@@ -123,6 +160,24 @@ mod tests {
         assert_eq!(plan.due(Mono(7), 1), Mono(7));
         assert_eq!(plan.due(Mono(7), 5000), Mono(4_999_000_007));
         assert_eq!(plan.end(Mono(7)), Mono::NEVER);
+    }
+
+    #[test]
+    fn all_lanes_have_their_turn_in_each_interval_and_targets_go_first_by_turns() {
+        let plan = |flow, target| Plan {
+            frequency: Duration::from_millis(60),
+            turn: Turn { flow, flows: 3, target, targets: 2 },
+            ..Plan::default()
+        };
+        let ms = |number, flow, target| plan(flow, target).due(Mono(0), number).0 / 1_000_000;
+        let round = |number| {
+            let lane = |flow, target| ms(number, flow, target);
+            [lane(0, 0), lane(0, 1), lane(1, 0), lane(1, 1), lane(2, 0), lane(2, 1)]
+        };
+        assert_eq!(round(1), [0, 10, 20, 30, 40, 50]);
+        assert_eq!(round(2), [70, 60, 90, 80, 110, 100]);
+        let last = |at: u64| plan(2, 0).last_due(Mono(0), Mono(at * 1_000_000));
+        assert_eq!([0, 39, 40, 109, 110, 159, 160].map(last), [0, 0, 1, 1, 2, 2, 3]);
     }
 
     #[test]

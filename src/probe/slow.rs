@@ -119,6 +119,18 @@ impl Slow {
         Some(explained)
     }
 
+    /// Takes in what was told of a flow's packet, slow above that flow's own bound,
+    /// where these are the sum of flows: their bound is the lowest.
+    pub fn add(&mut self, explained: Option<Explained>, sample: &Sample, above: Option<u64>) {
+        let (Some(explained), Some(rtt)) = (explained, sample.rtt_nanos()) else { return };
+        self.running = self.running.into_iter().chain(above).min();
+        let evidence = match &sample.detail {
+            Detail::Tcp { evidence, .. } => evidence.unwrap_or_default(),
+            _ => Evidence::default(),
+        };
+        self.count_in(explained, rtt, &evidence);
+    }
+
     /// Takes in how a reply came, whether the packet was slow or not: where all of
     /// them are, none is slower than the others.
     pub fn parts(&mut self, evidence: &Evidence) {
@@ -217,6 +229,7 @@ mod tests {
                 watched: true,
             },
             explained: None,
+            flow: 1,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A run's figures, kept up as it goes.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::detail::{Detail, KernelTimes};
@@ -9,6 +10,7 @@ use super::event::{DropsBy, Event, EventKind, Events};
 use super::link::TcpTotals;
 use super::sample::{Notice, Outcome, Sample};
 use super::slow::{Explained, Slow};
+use super::verdict::Cause;
 use crate::clock::{Mono, nanos};
 use crate::stats::{Jitter, Summary};
 use crate::wire::icmp::IcmpError;
@@ -24,8 +26,12 @@ pub struct Tally {
     pub sent: u64,
     /// Probes whose reply came.
     pub received: u64,
-    /// Probes whose reply never came.
+    /// Probes whose reply never came,
     pub lost: u64,
+    /// and runs of them that followed one another.
+    pub losses: u64,
+    /// Whether the last probe was lost.
+    pub losing: bool,
     /// Replies that came after the time-out. On one connection they count as
     /// received; probes that stand alone had been given up as lost by then.
     pub late: u64,
@@ -82,6 +88,10 @@ pub struct Tally {
     pub slow: Slow,
     /// What the kernel counted.
     pub tcp: Option<TcpTotals>,
+    /// Each flow's own figures, where there are several; without flows of their own.
+    pub flows: Vec<Self>,
+    /// This side's address and port, where one connection is meant.
+    pub local: Option<SocketAddr>,
     /// When the first probe was due.
     pub start: Mono,
     /// When the run ended, or how far it is.
@@ -122,13 +132,21 @@ pub struct Pauses {
     pub total: Duration,
     /// The longest.
     pub longest: Duration,
+    /// When the last was over.
+    until: Mono,
 }
 
 impl Pauses {
-    fn add(&mut self, span: Duration) {
+    /// Whether a standstill that ended at `at` is one that another lane has told.
+    pub(super) fn has(&self, at: Mono, span: Duration) -> bool {
+        self.count > 0 && at - span < self.until
+    }
+
+    fn add(&mut self, at: Mono, span: Duration) {
         self.count += 1;
         self.total += span;
         self.longest = self.longest.max(span);
+        self.until = self.until.max(at);
     }
 }
 
@@ -155,6 +173,7 @@ impl Tally {
             Outcome::Received { late, .. } => {
                 let rtt = sample.rtt_nanos().unwrap_or(0);
                 self.received += 1;
+                self.losing = false;
                 self.late += u64::from(late);
                 self.rtt.record(rtt);
                 self.jitter.record(rtt);
@@ -162,6 +181,7 @@ impl Tally {
             }
             Outcome::Lost => {
                 self.lost += 1;
+                self.losses += u64::from(!std::mem::replace(&mut self.losing, true));
                 self.jitter.gap();
             }
             Outcome::Corrupt => {
@@ -227,7 +247,10 @@ impl Tally {
             }
             Notice::Pause { at, span, skipped } => {
                 self.skipped += skipped;
-                self.pauses.add(*span);
+                if self.pauses.has(*at, *span) {
+                    return;
+                }
+                self.pauses.add(*at, *span);
                 let event = Event::new(EventKind::Pause, *at - *span, *at);
                 self.events.add(&event);
             }
@@ -262,6 +285,25 @@ impl Tally {
             | Notice::PortTaken { .. }
             | Notice::TooManyOutstanding { .. } => {}
         }
+    }
+
+    /// Takes in what the kernel counted of one more flow.
+    pub(super) fn add_tcp(&mut self, flow: Option<&TcpTotals>) {
+        let Some(flow) = flow else { return };
+        let sum = self.tcp.get_or_insert_with(TcpTotals::default);
+        sum.retransmits = match (sum.retransmits, flow.retransmits) {
+            (None, None) => None,
+            (one, other) => Some(one.unwrap_or(0) + other.unwrap_or(0)),
+        };
+        sum.min_rtt_us = sum.min_rtt_us.into_iter().chain(flow.min_rtt_us).min();
+        sum.congestion_control.clone_from(&flow.congestion_control);
+    }
+
+    /// Troubles for which a packet was late or lost: times that something was lost,
+    /// what it held up counted once.
+    pub fn troubles(&self) -> u64 {
+        let causes = [Cause::OutboundLoss, Cause::InboundLoss];
+        self.losses + causes.iter().map(|cause| self.slow.count(*cause)).sum::<u64>()
     }
 
     /// Takes in the connection that a further run of the same command began with.

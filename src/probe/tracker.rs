@@ -140,6 +140,16 @@ impl Tracker {
         }
     }
 
+    /// A run without a connection yet: one is made as after a drop, from `local` where
+    /// that is given.
+    pub fn without(plan: Plan, start: Mono, local: Option<SocketAddr>, remote: SocketAddr) -> Self {
+        let mut tracker = Self::over(plan, start, None);
+        tracker.state = State::Down;
+        tracker.rescue.start_without(start, local, remote);
+        tracker.tell_rescue();
+        tracker
+    }
+
     fn step_up(&mut self) -> Step {
         let over = self.sending_is_over();
         if over && (self.outstanding.is_empty() || self.now >= self.last_sent + self.plan.timeout) {
@@ -251,6 +261,7 @@ impl Tracker {
             outcome: Outcome::Lost,
             detail: Detail::None,
             explained: None,
+            flow: 1,
         }));
     }
 
@@ -323,7 +334,8 @@ impl Tracker {
             probe.unwrap_or(Outstanding { due: self.now, sent: self.now });
         let number = self.number_of(number, due);
         self.overdue = self.overdue.saturating_sub(1);
-        let sample = Sample { number, due, sent, went_out: true, outcome, detail, explained: None };
+        let sample =
+            Sample { number, due, sent, went_out: true, outcome, detail, explained: None, flow: 1 };
         self.outputs.push(Output::Sample(sample));
     }
 

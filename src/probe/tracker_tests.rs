@@ -1,5 +1,6 @@
 //! Whole runs over a scripted link: no socket, no clock, no sleep.
 
+use crate::probe::Track;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -163,11 +164,11 @@ struct Played {
 fn record(link: &mut impl Link, tracker: &mut Tracker, mut recorder: Recorder<'_>) -> Tally {
     let (mut outlet, inlet) = outlet();
     let standing = run(link, tracker, &mut outlet, &mut NoOrders);
-    outlet.end(standing);
+    outlet.end(vec![standing]);
     while let Delivery::Batch(batch) = inlet.receive(Duration::ZERO) {
         assert!(batch.iter().all(|output| recorder.take(output).is_none()));
     }
-    recorder.finish()
+    recorder.finish().remove(0)
 }
 
 fn play(plan: Plan, mut script: Script) -> Played {
@@ -177,7 +178,11 @@ fn play(plan: Plan, mut script: Script) -> Played {
     let anchor = Anchor { mono: start, wall: Wall(0) };
     let mut tracker = Tracker::new(plan, start);
     let tally = Tally::new(start, Duration::ZERO);
-    let tally = record(&mut script, &mut tracker, Recorder::new(tally, anchor, &mut sinks));
+    let tally = record(
+        &mut script,
+        &mut tracker,
+        Recorder::new(vec![Track { tally, sinks: &mut sinks }], anchor),
+    );
     let Heard { samples, walls, notices } = kept.0.lock().unwrap().clone();
     Played { tally, samples, walls, notices, sent: script.sent }
 }
@@ -387,7 +392,11 @@ fn what_fell_due_in_a_standstill_is_skipped_and_not_sent_in_a_burst() {
     let mut tracker = Tracker::new(plan(10, 20), Mono(0));
     let anchor = Anchor { mono: Mono(0), wall: Wall(0) };
     let tally = Tally::new(Mono(0), Duration::ZERO);
-    let tally = record(&mut link, &mut tracker, Recorder::new(tally, anchor, &mut []));
+    let tally = record(
+        &mut link,
+        &mut tracker,
+        Recorder::new(vec![Track { tally, sinks: &mut [] }], anchor),
+    );
     assert_eq!((tally.sent, tally.received, tally.skipped), (11, 11, 9));
     assert!(tally.lateness.max() < Some(10 * MS), "{:?}", tally.lateness.max());
     assert_eq!(tally.events.kept.len(), 1, "a pause is an event");

@@ -55,6 +55,23 @@ const TCP_COLUMNS: [&str; 6] = [
 const CAUSE_COLUMNS: [&str; 3] = ["connection", "acked_us", "cause"];
 const KERNEL_COLUMNS: [&str; 3] = ["kernel_rtt_us", "host_send_us", "host_receive_us"];
 
+/// The flow that a packet went by, before any other column of a stream's.
+pub struct FlowColumn(pub StreamColumns);
+
+impl Extra for FlowColumn {
+    fn header(&self) -> Vec<&'static str> {
+        let mut header = self.0.header();
+        header.insert(0, "flow");
+        header
+    }
+
+    fn write(&self, row: &mut Row, sample: &Sample) {
+        self.0.write(row, sample);
+        row.number(Some(u64::from(sample.flow)));
+        row.comma();
+    }
+}
+
 /// Rows gathered before they go to the file.
 const BUFFER: usize = 64 * 1024;
 /// Bytes of the columns before all others.

@@ -7,6 +7,8 @@ use crate::probe::{EventKind, Gone, Notice, Sample, Sink, Tally};
 /// Logs a run's notices; every packet too at debug level.
 pub struct DiagnosticsSink {
     size: usize,
+    /// What stands before each line.
+    label: String,
     /// In a fast run one overdue packet has a thousand neighbours.
     each_overdue: bool,
 }
@@ -14,13 +16,19 @@ pub struct DiagnosticsSink {
 impl DiagnosticsSink {
     /// For probes of `size` bytes; `each_overdue` names every late packet.
     pub fn new(size: usize, each_overdue: bool) -> Self {
-        Self { size, each_overdue }
+        Self { size, label: String::new(), each_overdue }
+    }
+
+    /// The same with the target's name before each line, where there are several.
+    #[must_use]
+    pub fn of_target(self, name: &str) -> Self {
+        Self { label: format!("{name}: "), ..self }
     }
 }
 
 impl Sink for DiagnosticsSink {
     fn sample(&mut self, sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
-        log::debug!("{}", text::sample(sample, self.size));
+        log::debug!("{}{}", self.label, text::sample(sample, self.size));
         Ok(())
     }
 
@@ -41,7 +49,7 @@ impl Sink for DiagnosticsSink {
             }
             _ => log::Level::Warn,
         };
-        log::log!(level, "{}", text::notice(notice));
+        log::log!(level, "{}{}", self.label, text::notice(notice));
         Ok(())
     }
 

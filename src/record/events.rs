@@ -187,7 +187,7 @@ pub(super) fn object(run: &Run, tally: &Tally, one: &Event) -> Object {
         .number("duration_s", one.span().as_secs_f64(), 6)
         .number("resolution_s", one.resolution.as_secs_f64(), 6)
         .text("cause", one.cause.map(Cause::name))
-        .whole("flow", 1)
+        .whole("flow", u64::from(one.flow))
         .whole("local_port", one.local.map(|local| u64::from(local.port())))
         .text("fate", one.fate.map(Fate::name))
         .boolean("survived", one.fate.map(|fate| fate == Fate::Survived))

@@ -82,6 +82,20 @@ impl RunFiles {
         }
     }
 
+    /// The pair of a further target of the same run: `…_target2.log` and
+    /// `…_target2_timings.csv`.
+    ///
+    /// # Errors
+    ///
+    /// The path that could not be made, and why.
+    pub fn further(&self, number: usize) -> Result<Self, FilesError> {
+        let path = self.log.path();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let (log, csv) = create_pair(directory, &format!("{stem}_target{number}"))?;
+        Ok(Self { log, csv, directories: Vec::new() })
+    }
+
     /// Where the two files are: log, CSV.
     pub fn paths(&self) -> (PathBuf, PathBuf) {
         (self.log.path().to_owned(), self.csv.path().to_owned())

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Run, events, screen, slow};
+use super::{Run, events, flows, screen, slow};
 use crate::clock::Anchor;
 use crate::probe::{Finding, Gone, Sample, Sink, Tally, findings};
 use crate::stats::Summary;
@@ -37,6 +37,16 @@ impl Sink for JsonSink {
 
 /// The run as the contract lays it out: every key always there.
 pub fn object(run: &Run, tally: &Tally) -> Object {
+    with_targets(run, tally, std::iter::empty(), std::iter::empty())
+}
+
+/// The same with what several targets of one run have, and how they compare.
+pub(super) fn with_targets(
+    run: &Run,
+    tally: &Tally,
+    targets: impl Iterator<Item = Object>,
+    comparisons: impl Iterator<Item = Object>,
+) -> Object {
     let object = Object::new()
         .text("version", env!("CARGO_PKG_VERSION"))
         .text("command", run.command)
@@ -54,6 +64,9 @@ pub fn object(run: &Run, tally: &Tally) -> Object {
         .object("slow", slow::object(tally))
         .array("events", tally.events.kept.iter().map(|event| events::object(run, tally, event)))
         .object("drops_by", events::drops_by(tally))
+        .array("flows", flows::objects(run, tally).into_iter())
+        .array("targets", targets)
+        .array("comparisons", comparisons)
         .raw("kernel", &kernel(tally))
         .raw("floor_us", &floor(run))
         .whole("not_recorded", tally.not_recorded)
@@ -98,7 +111,7 @@ fn config(run: &Run) -> Object {
         .number("timeout_s", run.timeout.as_secs_f64(), 9)
 }
 
-fn packets(run: &Run, tally: &Tally) -> Object {
+pub(super) fn packets(run: &Run, tally: &Tally) -> Object {
     Object::new()
         .whole("sent", tally.sent)
         .whole("received", tally.received)

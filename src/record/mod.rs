@@ -4,6 +4,8 @@ pub mod csv;
 pub mod diagnostics;
 mod events;
 pub mod files;
+mod flows;
+pub mod joint;
 pub mod journal;
 pub mod json;
 pub mod live;
@@ -69,6 +71,8 @@ pub struct Run {
     pub manifest: Manifest,
     /// How long looking the name up took; `None` for a numeric address.
     pub look_up: Option<Duration>,
+    /// Connections at once to this target.
+    pub flows: usize,
     /// Where the log and the CSV are, if they are written.
     pub files: Option<(PathBuf, PathBuf)>,
 }

@@ -36,7 +36,7 @@ pub struct TerminalSink {
 impl TerminalSink {
     /// Prints the header.
     pub fn new(run: Run) -> Self {
-        let every_packet = run.frequency >= SHORTEST_FOR_LINES;
+        let every_packet = run.frequency >= SHORTEST_FOR_LINES && run.flows <= 1;
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let live = !every_packet && !plain && io::stdout().is_terminal();
         // A reader that has gone is noticed at the first packet.

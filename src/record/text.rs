@@ -1,6 +1,6 @@
 //! The sentences that terminal and log share.
 
-use super::{Run, events, slow};
+use super::{Run, events, flows, slow};
 use crate::clock::nanos;
 use crate::probe::{Detail, Notice, Outcome, Sample, Tally, findings};
 use crate::stats::Summary;
@@ -16,8 +16,12 @@ pub fn header(run: &Run) -> String {
     let what = if run.size == 0 { String::new() } else { format!(" of {} bytes", run.size) };
     let look_up = run.look_up.map(|span| format!(", name looked up in {}", duration(nanos(span))));
     let packets = if run.count == 0 { "packets".to_owned() } else { count(run.count, "packet") };
+    let flows = match run.flows {
+        0 | 1 => String::new(),
+        flows => format!(" on each of {flows} flows"),
+    };
     format!(
-        "{} to {} ({}): {packets}{what}, {pace}, timeout {}{}",
+        "{} to {} ({}): {packets}{what}{flows}, {pace}, timeout {}{}",
         run.protocol,
         run.host,
         run.address,
@@ -148,6 +152,7 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
     }
     text.push_str(&events::summary(tally));
     text.push_str(&slow::table(&tally.slow));
+    text.push_str(&flows::table(run, tally));
     if run.protocol == "ping" {
         text.push_str(&connecting(tally));
     }

@@ -216,6 +216,29 @@ impl Rescue {
         }
     }
 
+    /// There never was a connection: one is to be made, from `local` if possible.
+    pub(super) fn start_without(
+        &mut self,
+        now: Mono,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+    ) {
+        let mut event = Event::new(EventKind::Outage, now, now);
+        event.local = local;
+        event.remote = Some(remote);
+        event.fate = Some(Fate::Unknown);
+        event.resolution = self.resolution(true);
+        self.open = Some(event);
+        self.state = State::Remaking(Remaking {
+            path_back: None,
+            checked: None,
+            if_answered: None,
+            port: local.map(|local| Port { local, tries: 0, taken: None }),
+            back_off: BackOff::default(),
+            began: now,
+        });
+    }
+
     /// Nothing is wrong, and there is nothing to be done.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {

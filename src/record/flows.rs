@@ -1,0 +1,214 @@
+//! Flows beside one another: which are worse, in words, as a table and as JSON.
+
+use super::Run;
+use super::json::{packets, round_trips};
+use crate::probe::{EventKind, Tally};
+use crate::stats::outliers::{Series, levels, troubled};
+use crate::text::format::{Unit, count};
+use crate::text::object::Object;
+
+/// Rows that the table shows; the others are counted.
+const ROWS: usize = 16;
+/// Ports that a sentence names.
+const NAMED: usize = 8;
+
+/// What sets flows apart, by place.
+struct Judged {
+    /// Those that lose more than the others.
+    lossy: Vec<usize>,
+    /// All by level, the quickest first; one group where they are alike.
+    levels: Vec<Vec<usize>>,
+}
+
+fn judge(flows: &[Tally]) -> Judged {
+    let series: Vec<Series> =
+        flows.iter().map(|flow| Series::new(flow.sent, flow.troubles(), &flow.rtt)).collect();
+    Judged { lossy: troubled(&series), levels: levels(&series) }
+}
+
+impl Judged {
+    /// The group that most flows are in; of equal ones the quickest.
+    fn usual(&self) -> Option<usize> {
+        let size = |place: &usize| (self.levels[*place].len(), std::cmp::Reverse(*place));
+        (0..self.levels.len()).max_by_key(size)
+    }
+
+    /// Why a flow is unlike the others, if it is.
+    fn why(&self, place: usize) -> Option<&'static str> {
+        let usual = self.usual();
+        let group = self.levels.iter().position(|group| group.contains(&place));
+        let apart = group.is_some() && group != usual;
+        match (self.lossy.contains(&place), apart, group > usual) {
+            (true, true, _) => Some("loses more than the others, and has another level"),
+            (true, false, _) => Some("loses more than the others"),
+            (false, true, true) => Some("is slower than the others"),
+            (false, true, false) => Some("is faster than the others"),
+            (false, false, _) => None,
+        }
+    }
+}
+
+fn port(tally: &Tally) -> String {
+    tally.local.map_or_else(|| "-".to_owned(), |local| local.port().to_string())
+}
+
+fn ports(flows: &[Tally], places: &[usize]) -> String {
+    let mut places = places.to_vec();
+    places.sort_unstable();
+    let named: Vec<String> = places.iter().take(NAMED).map(|place| port(&flows[*place])).collect();
+    let more = if places.len() > NAMED { ", …" } else { "" };
+    let word = if places.len() == 1 { "source port" } else { "source ports" };
+    format!("{word} {}{more}", named.join(", "))
+}
+
+/// The table of flows and what sets them apart, where there are several.
+pub(super) fn table(run: &Run, tally: &Tally) -> String {
+    let flows = &tally.flows;
+    if flows.is_empty() {
+        return String::new();
+    }
+    let judged = judge(flows);
+    let mut order: Vec<usize> = (0..flows.len()).collect();
+    order.sort_by_key(|place| {
+        let flow = &flows[*place];
+        let odd = judged.why(*place).is_some();
+        std::cmp::Reverse((odd, flow.lost, flow.troubles(), flow.rtt.percentile(99.0)))
+    });
+    let mut text = format!(
+        "{:>5} {:>9} {:>8} {:>7} {:>11} {:>11} {:>6} {:>7}\n",
+        "port", "sent", "lost", "resent", "p50", "p99", "stalls", "outages"
+    );
+    for place in order.iter().take(ROWS) {
+        text += &row(&flows[*place], judged.why(*place).is_some());
+    }
+    if flows.len() > ROWS {
+        text += &format!("and {} more\n", count((flows.len() - ROWS) as u64, "flow"));
+    }
+    text += &sentences(run, flows, &judged);
+    text
+}
+
+#[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
+fn row(flow: &Tally, odd: bool) -> String {
+    let figure = |percent| {
+        flow.rtt.percentile(percent).map_or_else(
+            || "-".to_owned(),
+            |nanos| {
+                let unit = Unit::for_largest(nanos);
+                format!("{} {}", unit.number(nanos as f64), unit.name())
+            },
+        )
+    };
+    let resent = flow.tcp.as_ref().and_then(|tcp| tcp.retransmits);
+    format!(
+        "{:>5} {:>9} {:>8} {:>7} {:>11} {:>11} {:>6} {:>7}{}\n",
+        port(flow),
+        flow.sent,
+        flow.lost,
+        resent.map_or_else(|| "-".to_owned(), |number| number.to_string()),
+        figure(50.0),
+        figure(99.0),
+        flow.events.of(EventKind::Stall).count,
+        flow.events.of(EventKind::Outage).count,
+        if odd { " *" } else { "" },
+    )
+}
+
+#[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
+fn sentences(run: &Run, flows: &[Tally], judged: &Judged) -> String {
+    let mut text = String::new();
+    let mut replay = None;
+    let all = flows.len();
+    if !judged.lossy.is_empty() {
+        let bad = judged.lossy.len();
+        let (is_bad, good): (Vec<usize>, Vec<usize>) =
+            (0..all).partition(|place| judged.lossy.contains(place));
+        let of = |places: &[usize]| {
+            let sum = |of: fn(&Tally) -> u64| places.iter().map(|place| of(&flows[*place])).sum();
+            let (troubles, sent): (u64, u64) = (sum(Tally::troubles), sum(|flow| flow.sent));
+            format!("{troubles} of {sent} ({:.1}%)", 100.0 * troubles as f64 / sent.max(1) as f64)
+        };
+        let verb = if bad == 1 { "is" } else { "are" };
+        text += &format!(
+            "{bad} of {all} flows {verb} worse ({}): a loss met {} of their packets, {} of the \
+             others'; as if 1 of about {} equal paths were bad\n",
+            ports(flows, &judged.lossy),
+            of(&is_bad),
+            of(&good),
+            (all as f64 / bad as f64).round(),
+        );
+        replay = judged.lossy.first();
+    }
+    if judged.levels.len() > 1 {
+        let usual = judged.usual();
+        let groups = judged.levels.iter().enumerate().map(|(place, group)| {
+            let level = group.iter().filter_map(|flow| flows[*flow].rtt.percentile(50.0));
+            let mut level: Vec<u64> = level.collect();
+            level.sort_unstable();
+            let median = level.get(level.len() / 2).copied().unwrap_or(0);
+            let unit = Unit::for_largest(median);
+            let level = format!("{} {}", unit.number(median as f64), unit.name());
+            let named = if Some(place) == usual {
+                String::new()
+            } else {
+                format!(" ({})", ports(flows, group))
+            };
+            format!("{} at {level}{named}", count(group.len() as u64, "flow"))
+        });
+        let groups: Vec<String> = groups.collect();
+        text += &format!("{} groups by round-trip time: {}\n", groups.len(), groups.join(", "));
+        replay = replay.or_else(|| judged.levels.last().and_then(|group| group.first()));
+    }
+    if let Some(flow) = replay {
+        text += &format!(
+            "to look at one of them alone: echotest client {} {} --source-ports {}\n",
+            run.host,
+            run.port,
+            port(&flows[*flow])
+        );
+    }
+    text
+}
+
+/// An entry for each flow, also where there is only one.
+pub(super) fn objects(run: &Run, tally: &Tally) -> Vec<Object> {
+    if tally.flows.is_empty() {
+        let local = tally.local.or(run.local);
+        return vec![object(run, tally, 0, local.map(|local| local.port()), None)];
+    }
+    let judged = judge(&tally.flows);
+    let flows = tally.flows.iter().enumerate();
+    let each = flows.map(|(place, flow)| {
+        object(run, flow, place, flow.local.map(|local| local.port()), judged.why(place))
+    });
+    each.collect()
+}
+
+fn object(
+    run: &Run,
+    flow: &Tally,
+    place: usize,
+    port: Option<u16>,
+    why: Option<&'static str>,
+) -> Object {
+    let causes = super::slow::object(flow);
+    Object::new()
+        .whole("flow", place as u64 + 1)
+        .whole("local_port", port.map(u64::from))
+        .object("packets", packets(run, flow))
+        .object("rtt_us", round_trips(flow))
+        .whole("retransmits", flow.tcp.as_ref().and_then(|tcp| tcp.retransmits))
+        .whole("stalls", flow.events.of(EventKind::Stall).count)
+        .whole("outages", flow.events.of(EventKind::Outage).count)
+        .object("slow", causes)
+        .boolean("outlier", why.is_some())
+        .text("why", why)
+}
+
+/// The flow that stands worst, in a few words.
+pub(super) fn worst(tally: &Tally) -> Option<String> {
+    let worst = tally.flows.iter().max_by_key(|flow| {
+        (flow.lost, flow.troubles(), flow.rtt.percentile(99.0).unwrap_or(u64::MAX))
+    })?;
+    Some(port(worst))
+}

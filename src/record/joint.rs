@@ -1,0 +1,257 @@
+//! Several targets on one schedule: one terminal, one JSON object, and what the
+//! rounds that they share say of their difference.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use super::json::{micros, object, with_targets};
+use super::{Run, flows, held, screen, terminal, text};
+use crate::clock::Anchor;
+use crate::probe::{Gone, Sample, Sink, Tally};
+use crate::stats::paired::{Bounded, Compared, Paired};
+use crate::text::format::{Unit, count, duration};
+use crate::text::object::Object;
+
+/// Packets that wait for those of other targets in the same round, about 64 bytes
+/// each; more wait only where one target is late by that many.
+const MAX_WAITING: usize = 1 << 16;
+
+/// A target that was not measured at all, and why.
+#[derive(Debug, Clone)]
+pub struct Missing {
+    /// The host and port as the user gave them.
+    pub host: String,
+    /// What went wrong.
+    pub why: String,
+}
+
+/// What one target has told of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Lost,
+    Rtt(u64),
+}
+
+/// All targets of a run.
+pub struct Joint {
+    runs: Vec<Run>,
+    missing: Vec<Missing>,
+    json: bool,
+    /// Round-trip times by round and flow, until each target has its own.
+    waiting: BTreeMap<(u64, u16), Vec<Told>>,
+    /// Each further target against the first.
+    paired: Vec<Paired>,
+    ended: Vec<Option<Tally>>,
+}
+
+/// One target's share of it.
+pub struct JointSink {
+    joint: Arc<Mutex<Joint>>,
+    place: usize,
+}
+
+impl Joint {
+    /// Sinks for these targets; prints their headers unless `json` is wanted.
+    pub fn sinks(runs: Vec<Run>, missing: Vec<Missing>, json: bool) -> Vec<JointSink> {
+        if !json {
+            for run in &runs {
+                let _ = screen::say(&(text::header(run) + "\n"));
+            }
+        }
+        let count = runs.len();
+        let joint = Self {
+            ended: vec![None; count],
+            paired: vec![Paired::default(); count.saturating_sub(1)],
+            waiting: BTreeMap::new(),
+            runs,
+            missing,
+            json,
+        };
+        let joint = Arc::new(Mutex::new(joint));
+        (0..count).map(|place| JointSink { joint: Arc::clone(&joint), place }).collect()
+    }
+
+    fn sample(&mut self, place: usize, sample: &Sample) {
+        let count = self.runs.len();
+        let key = (sample.number, sample.flow);
+        let round = self.waiting.entry(key).or_insert_with(|| vec![Told::Nothing; count]);
+        if let Some(slot) = round.get_mut(place) {
+            *slot = sample.rtt_nanos().map_or(Told::Lost, Told::Rtt);
+        }
+        if round.iter().all(|told| *told != Told::Nothing) {
+            self.pair(key);
+        } else if self.waiting.len() > MAX_WAITING {
+            self.waiting.pop_first();
+        }
+    }
+
+    /// All targets have told of a round.
+    fn pair(&mut self, key: (u64, u16)) {
+        let Some(round) = self.waiting.remove(&key) else { return };
+        let Some((Told::Rtt(base), others)) = round.split_first() else { return };
+        for (paired, other) in self.paired.iter_mut().zip(others) {
+            if let Told::Rtt(other) = other {
+                paired.record(*base, *other);
+            }
+        }
+    }
+
+    fn end(&mut self, place: usize, tally: &Tally) {
+        if let Some(slot) = self.ended.get_mut(place) {
+            *slot = Some(tally.clone());
+        }
+        if self.ended.iter().all(Option::is_some) {
+            let said = if self.json { self.object() + "\n" } else { self.summary() };
+            screen::result(terminal::closing(&said));
+        }
+    }
+
+    /// Each target's figures, in their order.
+    fn targets(&self) -> impl Iterator<Item = (&Run, &Tally)> {
+        self.runs.iter().zip(self.ended.iter().flatten())
+    }
+
+    fn compared(&self) -> Vec<(&Run, &Run, Compared)> {
+        let Some((base, others)) = self.runs.split_first() else { return Vec::new() };
+        let pairs = others.iter().zip(&self.paired);
+        pairs.map(|(other, paired)| (base, other, paired.compare())).collect()
+    }
+
+    fn summary(&self) -> String {
+        let mut said = format!(
+            "--- {} on one schedule ---\n{:<28} {:>9} {:>8} {:>7} {:>11} {:>11}  worst flow\n",
+            count(self.runs.len() as u64, "target"),
+            "target",
+            "sent",
+            "lost",
+            "loss",
+            "p50",
+            "p99"
+        );
+        for (run, tally) in self.targets() {
+            let figure =
+                |percent| tally.rtt.percentile(percent).map_or_else(|| "-".to_owned(), duration);
+            said += &format!(
+                "{:<28} {:>9} {:>8} {:>6.1}% {:>11} {:>11}  {}\n",
+                run.address.to_string(),
+                tally.sent,
+                tally.lost,
+                tally.loss_percent().unwrap_or(0.0),
+                figure(50.0),
+                figure(99.0),
+                flows::worst(tally).unwrap_or_default(),
+            );
+        }
+        for Missing { host, why } in &self.missing {
+            said += &format!("{host}: not measured: {why}\n");
+        }
+        for (base, other, compared) in self.compared() {
+            said += &sentence(base, other, &compared);
+        }
+        for (run, tally) in self.targets() {
+            said += &text::summary(run, tally, 0);
+        }
+        said
+    }
+
+    /// The first target's object, with all of them and their comparisons in it.
+    fn object(&self) -> String {
+        let each: Vec<Object> = self.targets().map(|(run, tally)| object(run, tally)).collect();
+        let missing = self.missing.iter().map(|Missing { host, why }| {
+            Object::new().text("host", host.as_str()).text("error", why.as_str())
+        });
+        let comparisons = self.compared();
+        let comparisons = comparisons.iter().map(|(base, other, compared)| {
+            comparison(&base.address.to_string(), &other.address.to_string(), compared)
+        });
+        let Some((run, tally)) = self.targets().next() else { return String::new() };
+        with_targets(run, tally, each.into_iter().chain(missing), comparisons).finish()
+    }
+}
+
+/// A comparison as the contract lays it out, in microseconds.
+pub fn comparison(base: &str, other: &str, compared: &Compared) -> Object {
+    let conclusive = compared.bounded.is_some_and(|bounded| bounded.is_clear());
+    let object = Object::new()
+        .text("base", base)
+        .text("other", other)
+        .boolean("paired", true)
+        .whole("rounds", compared.rounds);
+    let object = micros(object, "median_difference_us", compared.median);
+    let object = micros(object, "low_us", compared.bounded.map(|bounded| bounded.low));
+    let object = micros(object, "high_us", compared.bounded.map(|bounded| bounded.high))
+        .number("percent", compared.percent, 2)
+        .number("faster_share", compared.faster, 4);
+    let p99 = |of: fn(Bounded) -> f64| compared.p99.map(of);
+    let object = micros(object, "p99_difference_us", p99(|bounded| bounded.value));
+    let object = micros(object, "p99_low_us", p99(|bounded| bounded.low));
+    let object = micros(object, "p99_high_us", p99(|bounded| bounded.high));
+    let noise = (!conclusive).then_some("the difference may be chance");
+    object.boolean("conclusive", conclusive).text("why_not", compared.why_not.or(noise))
+}
+
+/// `B is 312 us slower than A at the median (95 %: 305 to 320), +25.0 %, …`.
+fn sentence(base: &Run, other: &Run, compared: &Compared) -> String {
+    let (base, other) = (base.address, other.address);
+    let rounds = count(compared.rounds, "round");
+    let Some(median) = compared.median else {
+        return format!("{other} and {base} share no round in which both were answered\n");
+    };
+    let Some(bounded) = compared.bounded else {
+        let why = compared.why_not.unwrap_or("nothing can be said");
+        return format!("{other} against {base}: {why} ({rounds})\n");
+    };
+    let faster = 100.0 * compared.faster.unwrap_or(0.0);
+    let percent = compared.percent.map_or_else(String::new, |it| format!(", {it:+.1}%"));
+    let interval = interval(bounded);
+    let head = if bounded.is_clear() {
+        let way = if median < 0.0 { "faster" } else { "slower" };
+        let size = size(median.abs());
+        format!("{other} is {size} {way} than {base} at the median ({interval}{percent})")
+    } else {
+        format!("{other} and {base} do not differ beyond chance at the median ({interval})")
+    };
+    let p99 = match compared.p99 {
+        Some(p99) if p99.is_clear() => {
+            let way = if p99.value < 0.0 { "lower" } else { "higher" };
+            format!(", its p99 is {} {way} ({})", size(p99.value.abs()), self::interval(p99))
+        }
+        Some(p99) => format!(", nor at the p99 ({})", self::interval(p99))
+            .replace("nor", if bounded.is_clear() { "not so" } else { "nor" }),
+        None => String::new(),
+    };
+    format!("{head}{p99}; it was the faster one in {faster:.0}% of {rounds}\n")
+}
+
+fn size(nanos: f64) -> String {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "nanoseconds, rounded for people"
+    )]
+    duration(nanos as u64)
+}
+
+/// Both bounds in the unit of the larger.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "nanoseconds, rounded for people"
+)]
+fn interval(bounded: Bounded) -> String {
+    let unit = Unit::for_largest(bounded.low.abs().max(bounded.high.abs()) as u64);
+    let (low, high) = (unit.number(bounded.low), unit.number(bounded.high));
+    format!("95%: {low} to {high} {}", unit.name())
+}
+
+impl Sink for JointSink {
+    fn sample(&mut self, sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
+        held(&self.joint).sample(self.place, sample);
+        Ok(())
+    }
+
+    fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
+        held(&self.joint).end(self.place, tally);
+    }
+}
