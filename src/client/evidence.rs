@@ -281,7 +281,9 @@ impl EvidenceBook {
         };
         let now = stream.tcp_info().unwrap_or_default();
         let grown = |before: Option<u32>, now: Option<u32>| Some(now?.wrapping_sub(before?));
-        let smallest = self.smallest.and_then(|span| u32::try_from(span / 1_000).ok());
+        // The kernel's own has more samples.
+        let own = self.smallest.and_then(|span| u32::try_from(span / 1_000).ok());
+        let smallest = own.map(|own| now.min_rtt_us.map_or(own, |kernels| own.min(kernels)));
         Some(Evidence {
             departed: request.departed.and_then(after),
             copy: request.copy.and_then(after),

@@ -110,10 +110,17 @@ fn long(evidence: &Evidence) -> u32 {
 }
 
 /// Whether an answer `after` this long can be one to what left just then: none
-/// comes sooner than the smallest round trip, of which the clocks' granularity and
-/// the peer's quicker days may take a tenth.
+/// comes sooner than the smallest round trip, of which the clocks' granularity may
+/// take a tenth. What comes a little sooner than that may be the smallest yet.
 fn can_answer(evidence: &Evidence, after: u32) -> Option<bool> {
-    evidence.smallest.map(|smallest| after >= smallest - smallest / 10)
+    let smallest = evidence.smallest?;
+    if after >= smallest - smallest / 10 {
+        Some(true)
+    } else if after <= smallest / 10 * 6 {
+        Some(false)
+    } else {
+        None
+    }
 }
 
 /// The cause of a slow packet with this round-trip time.

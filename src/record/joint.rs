@@ -134,7 +134,7 @@ impl Joint {
                 |percent| tally.rtt.percentile(percent).map_or_else(|| "-".to_owned(), duration);
             said += &format!(
                 "{:<28} {:>9} {:>8} {:>6.1}% {:>11} {:>11}  {}\n",
-                run.address.to_string(),
+                name(run),
                 tally.sent,
                 tally.lost,
                 tally.loss_percent().unwrap_or(0.0),
@@ -162,11 +162,21 @@ impl Joint {
             Object::new().text("host", host.as_str()).text("error", why.as_str())
         });
         let comparisons = self.compared();
-        let comparisons = comparisons.iter().map(|(base, other, compared)| {
-            comparison(&base.address.to_string(), &other.address.to_string(), compared)
-        });
+        let comparisons = comparisons
+            .iter()
+            .map(|(base, other, compared)| comparison(&name(base), &name(other), compared));
         let Some((run, tally)) = self.targets().next() else { return String::new() };
         with_targets(run, tally, each.into_iter().chain(missing), comparisons).finish()
+    }
+}
+
+/// A target as the user named it: two names may lead to one address.
+fn name(run: &Run) -> String {
+    let host = &run.host;
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{}", run.port)
+    } else {
+        format!("{host}:{}", run.port)
     }
 }
 
@@ -193,7 +203,7 @@ pub fn comparison(base: &str, other: &str, compared: &Compared) -> Object {
 
 /// `B is 312 us slower than A at the median (95 %: 305 to 320), +25.0 %, …`.
 fn sentence(base: &Run, other: &Run, compared: &Compared) -> String {
-    let (base, other) = (base.address, other.address);
+    let (base, other) = (name(base), name(other));
     let rounds = count(compared.rounds, "round");
     let Some(median) = compared.median else {
         return format!("{other} and {base} share no round in which both were answered\n");

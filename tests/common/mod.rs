@@ -326,12 +326,31 @@ pub fn left(ended: Ended, scratch: &Scratch) -> Run {
     Run { ended, rows: rows(&file(scratch.path(), "_timings.csv")), log }
 }
 
-/// A number out of our one-line JSON, by its path: `packets.sent`.
+/// What follows the beginning of element `place` of the array that comes next.
+pub fn element(json: &str, place: usize) -> Option<&str> {
+    let (_, inside) = json.split_once('[')?;
+    let (mut depth, mut before) = (0, 0);
+    for (at, c) in inside.char_indices() {
+        match c {
+            '{' if depth == 0 && before == place => return Some(&inside[at..]),
+            '{' | '[' => depth += 1,
+            ']' if depth == 0 => return None,
+            '}' | ']' => depth -= 1,
+            _ => {}
+        }
+        before += usize::from(c == '}' && depth == 0);
+    }
+    None
+}
+
+/// A number out of our one-line JSON, by its path: `packets.sent`, `flows.0.flow`.
 pub fn figure(json: &str, path: &str) -> Option<f64> {
     let mut rest = json;
     for key in path.split('.') {
-        let (_, after) = rest.split_once(&format!("\"{key}\":"))?;
-        rest = after;
+        rest = match key.parse() {
+            Ok(place) => element(rest, place)?,
+            Err(_) => rest.split_once(&format!("\"{key}\":"))?.1,
+        };
     }
     let end = rest.find([',', '}', ']']).unwrap_or(rest.len());
     rest[..end].parse().ok()

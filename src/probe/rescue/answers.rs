@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use super::{
-    ACK_SLACK, Act, Attempted, Back, Cause, Connection, DEAD_PORT_EVERY, Done, Event, EventKind,
-    Fate, Kind, Look, Mono, Notice, Progress, Remaking, Rescue, Running, State,
+    ACK_SLACK, Act, Attempted, Back, COPIES_UNDER_LOSS, Cause, Connection, DEAD_PORT_EVERY, Done,
+    Event, EventKind, Fate, Kind, Look, Mono, Notice, Progress, Remaking, Rescue, Running, State,
+    USUAL_COPIES,
 };
 
 impl Rescue {
@@ -142,12 +143,15 @@ impl Rescue {
         let rtt = self.rtt;
         let State::Silent(silent) = &mut self.state else { return };
         silent.copies = look.copies;
+        let lossy = *silent.lossy.get_or_insert(look.copies > Some(USUAL_COPIES));
+        let needed = if lossy { COPIES_UNDER_LOSS } else { 1 };
         let since = silent.counted + rtt * 2 + ACK_SLACK;
         silent.acknowledged = look.nothing_missing
             && look.acknowledged_before.is_some_and(|before| now - before > since);
         if let Some(back) = &mut silent.back
             && back.copy_seen.is_none()
-            && look.copies > back.copies
+            && let (Some(copies), Some(before)) = (look.copies, back.copies)
+            && copies >= before + needed
         {
             back.copy_seen = Some(now);
         }

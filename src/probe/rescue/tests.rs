@@ -170,6 +170,21 @@ fn a_forgotten_connection_is_made_anew_from_its_own_port() {
 }
 
 #[test]
+fn one_copy_that_is_lost_on_a_lossy_path_is_no_proof() {
+    let copies = |now| if now < 1_400 { 40 } else { 41 };
+    let world = World { answers_from: 0, copies, ..World::new() }.watch(20_000);
+    assert!(world.down.is_none(), "{:?}", world.down);
+    let copies = |now| match now {
+        0..1_400 => 40,
+        1_400..3_000 => 41,
+        3_000..6_000 => 42,
+        _ => 43,
+    };
+    let world = World { answers_from: 0, copies, ..World::new() }.watch(9_000);
+    assert!(matches!(world.down, Some((7_000..7_400, DropCause::GivenUp { .. }))));
+}
+
+#[test]
 fn a_port_that_stays_silent_while_others_are_answered_is_dead() {
     let copies = |now| if now < 1_400 { 2 } else { 3 };
     let world = World { answers_from: 0, copies, own_port: false, ..World::new() }.watch(9_000);
