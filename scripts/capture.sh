@@ -92,7 +92,8 @@ fi
 address=$host
 address=${address#[} address=${address%]}
 if ! [[ $address =~ ^[0-9.]+$ || $address == *:* ]]; then
-  address=$(getent ahosts "$address" | awk 'NR == 1 { print $1 }')
+  # getent's own status says no more than that it found nothing.
+  address=$(getent ahosts "$address" | awk 'NR == 1 { print $1 }') || address=
   [[ -n $address ]] || die "cannot resolve $host"
 fi
 route=$(ip -o route get "${address%%%*}" 2>&1) || die "no route to $address: $route"
@@ -120,15 +121,23 @@ done
 
 scratch=$(mktemp -d)
 tcpdump=
+client=
 # Called through the trap.
 # shellcheck disable=SC2317,SC2329
 cleanup() {
+  [[ -z $client ]] || kill -TERM "$client" 2>/dev/null || true
   [[ -z $tcpdump ]] || kill -KILL "$tcpdump" 2>/dev/null || true
   rm -rf -- "$scratch"
 }
 trap cleanup EXIT
-# Ctrl-C ends the client with its summary; the analysis follows.
-trap : INT
+# Ctrl-C, or a request to end, ends the client with its summary; the analysis
+# follows. In the background it would not heed the terminal's own signal.
+# shellcheck disable=SC2317,SC2329
+end_client() {
+  interrupted=yes
+  [[ -z $client ]] || kill -TERM "$client" 2>/dev/null || true
+}
+trap end_client INT TERM HUP
 
 # tcpdump as root would give up its rights, and then could not write here.
 user=()
@@ -157,8 +166,15 @@ for ((try = 0; ; try++)); do
 done
 printf 'capturing on %s into %s\n' "$interface" "$capture"
 
-status=0
-"$binary" client "$address" "$port" "$@" || status=$?
+"$binary" client "$address" "$port" "$@" &
+client=$!
+# A signal ends the wait and not yet the client.
+interrupted=yes
+while [[ -n $interrupted ]]; do
+  interrupted='' status=0
+  wait "$client" || status=$?
+done
+client=
 
 # The last packets are on their way to the file.
 sleep 0.3

@@ -148,6 +148,9 @@ fn packets_due_in_a_pause_are_skipped_and_make_no_burst() {
     assert!((90.0..200.0).contains(&skipped), "{ended:?}");
     assert!((299.0..=301.0).contains(&(sent + skipped)), "{ended:?}");
     assert!(ended.stdout.contains(r#""kind":"pause""#), "{ended:?}");
+    // The note that the README promises, with nearly the second that it took.
+    let (_, findings) = ended.stdout.split_once(r#""findings":["#).expect("findings");
+    assert!(findings.contains("this host stood still"), "{ended:?}");
     let numbers: Vec<u64> = timings(&scratch).iter().map(|row| row.number).collect();
     assert!(numbers.windows(2).any(|pair| pair[1] - pair[0] > 80), "no number is left out");
     let burst = gaps(&scratch).iter().filter(|gap| **gap < 0.001).count();

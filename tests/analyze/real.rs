@@ -167,6 +167,22 @@ fn the_script_captures_measures_and_compares() {
         // The next run's file is another second's, so that it is the newest.
         std::thread::sleep(std::time::Duration::from_millis(1100));
     }
+    // A request to end ends the client too, and what there is is explained.
+    let mut command = Command::new("bash");
+    command.arg(&script).args(["--binary", env!("CARGO_BIN_EXE_echotest")]);
+    command.args(["127.0.0.1", &server.port(), "--", "-i", "0.2", "--log-dir", &directory]);
+    let capturing = Process::start(&mut command);
+    eventually("packets", || capturing.stdout().contains("packet 3:"));
+    capturing.signal("TERM");
+    let ended = capturing.finish();
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(ended.stdout.contains("found in both"), "{ended:?}");
+    // A name that leads nowhere is said.
+    let mut command = Command::new("bash");
+    command.arg(&script).args(["--binary", "/bin/true", "no-such-host.invalid", "7"]);
+    let ended = Process::start(&mut command).finish();
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.stderr.contains("cannot resolve no-such-host.invalid"), "{ended:?}");
     if !have("setpriv") {
         return;
     }
