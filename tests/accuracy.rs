@@ -145,8 +145,12 @@ fn the_stamps_agree_with_a_capture_of_the_same_run() {
     }
     // What other tests on this machine put between the two differs from run to
     // run; an error of ours would not.
-    let found: Vec<(f64, f64)> = (0..3).map(|_| stamps_and_capture()).collect();
-    let agree = found.iter().any(|(stamps, wire)| (stamps - wire).abs() < 5.0);
+    let mut found: Vec<(f64, f64)> = Vec::new();
+    let agree = (0..8).any(|_| {
+        let (stamps, wire) = stamps_and_capture();
+        found.push((stamps, wire));
+        (stamps - wire).abs() < 5.0
+    });
     assert!(agree, "stamps and capture, us: {found:?}");
 }
 

@@ -139,6 +139,72 @@ fn without_the_right_to_bind_port_7_the_hint_names_the_ways() {
 }
 
 #[test]
+fn what_is_typed_by_habit_is_answered_by_name() {
+    let cases: [(&[&str], &str); 14] = [
+        (&["clinet", "127.0.0.1"], "did you mean 'echotest client'?"),
+        (&["-mode", "server"], "the command comes first"),
+        (&["client", "127.0.0.1", "--cout", "5"], "did you mean '--count'?"),
+        (&["client", "127.0.0.1", "-n", "10"], "'--count'"),
+        (&["client", "127.0.0.1", "-t", "5"], "'--duration'"),
+        (&["client", "127.0.0.1", "--port", "7007"], "echotest client HOST PORT"),
+        (&["client", "127.0.0.1:7007"], "echotest client 127.0.0.1 7007"),
+        (&["ping", "[::1]:7007"], "echotest ping ::1 7007"),
+        (&["client", "http://127.0.0.1:80/x"], "echotest client 127.0.0.1 80"),
+        (&["client", "7", "127.0.0.1"], "echotest client 127.0.0.1 7"),
+        (&["client", "fe80::2"], "fe80::2%"),
+        (&["client", "127.0.0.1", "1", "--bind", "192.0.2.9", "--no-files"], "no address of this"),
+        (&["server", "7007"], "echotest server --port 7007"),
+        (&["server", "meassure"], "did you mean 'measure'?"),
+    ];
+    for (arguments, says) in cases {
+        let ended = run(arguments);
+        assert_eq!(ended.status, 2, "{arguments:?}: {ended:?}");
+        assert!(ended.stderr.contains(says), "{arguments:?}: {ended:?}");
+    }
+    for arguments in [["help", "help"], ["help", "--help"]] {
+        assert_eq!(run(arguments).status, 0, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_run_that_does_not_come_about_leaves_its_object_too() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = nobody.to_string();
+    for (command, host, status) in [
+        ("client", "127.0.0.1", 1),
+        ("client", "no-such-host.invalid", 2),
+        ("measure", "127.0.0.1", 1),
+        ("twamp", "127.0.0.1", 1),
+    ] {
+        let ended = run([command, host, &nobody, "--json", "--no-files"]);
+        assert_eq!(ended.status, status, "{command} {host}: {ended:?}");
+        assert_eq!(ended.stdout.lines().count(), 1, "{command} {host}: {ended:?}");
+        let object = &ended.stdout;
+        assert!(object.starts_with('{') && object.contains("\"error\":\""), "{ended:?}");
+        for key in ["packets", "rtt_us", "events", "flows", "targets", "files"] {
+            assert!(object.contains(&format!("\"{key}\":")), "{key}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn quiet_is_the_summary_alone_and_twice_is_nothing() {
+    let server = Server::start(&[]);
+    let port = server.port();
+    for command in ["client", "ping"] {
+        let more: &[&str] = if command == "ping" { &["--connect"] } else { &[] };
+        let of = |quiet: &str| {
+            let all = [command, "127.0.0.1", &port, "-c", "2", "-i", "0.2", "--no-files", quiet];
+            run(all.iter().chain(more)).stdout
+        };
+        let (once, twice) = (of("-q"), of("-qq"));
+        assert!(once.contains("2 packets sent") && !once.contains("packet 1"), "{once}");
+        assert!(!once.contains("echo to") && !once.contains("ping to"), "{once}");
+        assert_eq!(twice, "", "{command}");
+    }
+}
+
+#[test]
 fn help_and_version_are_on_stdout_with_exit_0() {
     for (arguments, expected) in [
         (vec!["--help"], "Usage: echotest COMMAND"),

@@ -32,7 +32,7 @@ pub(super) struct Measurement {
 
 impl Measurement {
     pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
-        let Packets { size, timeout } = Packets::of(matches);
+        let Packets { size, warmup, timeout } = Packets::of(matches);
         let Reconnecting { no_reconnect, no_scouts, re_resolve } = Reconnecting::of(matches);
         let output = Output::of(matches);
         let message = Message::of(matches).message;
@@ -40,12 +40,16 @@ impl Measurement {
             return Err(matches.usage("--json and --message exclude each other".to_owned()));
         }
         let shape = Shape::of(matches)?;
+        let plan = Pace::of(matches).plan(timeout, !no_reconnect);
+        let count = if plan.count > 0 { plan.count.saturating_add(warmup) } else { 0 };
         Ok(Self {
             plan: Plan {
+                warmup,
+                count,
                 scouts: !no_scouts,
                 re_resolve,
                 keep_port: shape.has_ports(),
-                ..Pace::of(matches).plan(timeout, !no_reconnect)
+                ..plan
             },
             size,
             way: Way::of(matches)?,
@@ -118,7 +122,7 @@ impl Measurement {
         let start = clock::now();
         let kernel = extras.asked.parts.then(Box::default);
         let slow = Slow::new(self.accuracy.slow);
-        let tally = Tally { kernel, slow, ..Tally::new(start, connect) };
+        let tally = Tally { kernel, slow, ..Tally::new(plan.counted(start), connect) };
         let mut tracker = Tracker::over(plan, start, Some(connection));
         let measure =
             |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Orders::default());

@@ -6,7 +6,7 @@ use super::matches::Matches;
 use super::opt::{Group, Row};
 use super::options::{
     Accuracy, Address, COUNT, Captured, FREQUENCY, Files, Format, Gaps, General, Message, Pace,
-    Packets, Parallel, Pings, Reconnecting, ReportOutput, Results, Series, TestPackets,
+    Packets, Parallel, Pings, Reconnecting, ReportOutput, Results, Series, TestPackets, WARMUP,
 };
 use super::service_options::{Bounds, Listening, PlayedLoss, Reflecting, Running};
 use super::{Status, analyze, client, idle, loopback, measure, ping, report, server, twamp};
@@ -218,7 +218,7 @@ pub(crate) const COMMANDS: [Command; 9] = [
         positionals: &[],
         port: None,
         groups: CLIENT,
-        defaults: &[(COUNT.row, "10"), (FREQUENCY.row, "0.1")],
+        defaults: &[(COUNT.row, "10"), (FREQUENCY.row, "0.1"), (WARMUP.row, "3")],
         notes: "Checks an installation and shows this host's own floor, below which no\n\
                 round trip to another host can come.\n",
         understand: understand::<loopback::Options>,

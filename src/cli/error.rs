@@ -4,6 +4,8 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::fmt;
 
+use super::habits;
+
 /// A command line that means nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageError {
@@ -21,7 +23,13 @@ impl UsageError {
     pub fn unknown_command(given: &OsStr) -> Self {
         let names = super::command_names();
         let given = given.display();
-        Self::new(None, format!("{given} is no command; there are {names}"))
+        let meant = habits::command(&given.to_string());
+        let problem = if meant.is_empty() {
+            format!("{given} is no command; there are {names}")
+        } else {
+            format!("{given} is no command{meant}")
+        };
+        Self::new(None, problem)
     }
 }
 

@@ -16,6 +16,8 @@ use crate::record::recording::record;
 /// How long it takes at most, and how many packets.
 const LONGEST: Duration = Duration::from_secs(1);
 const PACKETS: u64 = 1000;
+/// First packets that are not counted: threads begin with them.
+const WARMUP: u64 = 3;
 /// Slower runs are measured at this pace: with a packet a second there would be
 /// one.
 const SLOWEST: Duration = Duration::from_millis(10);
@@ -43,7 +45,8 @@ pub(super) fn measure(
     let Ok(connected) = dialer.connect() else { return Ok(None) };
     let plan = Plan {
         frequency: plan.frequency.min(SLOWEST),
-        count: PACKETS,
+        count: PACKETS + WARMUP,
+        warmup: WARMUP,
         duration: Some(LONGEST),
         timeout: TIMEOUT,
         reconnect: false,

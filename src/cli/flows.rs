@@ -329,10 +329,13 @@ fn probe(
         .collect();
     let mut sinks: Vec<Vec<Box<dyn Sink>>> = Vec::new();
     if several {
-        let joint = Joint::sinks(runs.clone(), missing, measurement.output.json);
+        let (json, quiet) = (measurement.output.json, measurement.output.quiet);
+        let joint = Joint::sinks(runs.clone(), missing, json, quiet > 0);
         for ((run, files), joint) in runs.iter().zip(files).zip(joint) {
             let mut each = measuring::file_sinks(&measurement.output, extras, run, files)?;
-            each.push(Box::new(joint));
+            if json || quiet < 2 {
+                each.push(Box::new(joint));
+            }
             let line = format!("{}:{}", run.host, run.port);
             each.push(Box::new(DiagnosticsSink::new(run.size, false).of_target(&line)));
             sinks.push(each);
@@ -347,7 +350,10 @@ fn probe(
     let start = clock::now();
     let tracks = reached.iter().zip(&mut sinks);
     let tracks: Vec<Track<'_>> = tracks
-        .map(|(reached, sinks)| Track { tally: tally(measurement, reached, start), sinks })
+        .map(|(reached, sinks)| Track {
+            tally: tally(measurement, reached, measurement.plan.counted(start)),
+            sinks,
+        })
         .collect();
     let mut lanes = lanes(measurement, reached, start, &together)?;
     let runs: Vec<&Run> = runs.iter().collect();

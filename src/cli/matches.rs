@@ -8,6 +8,7 @@ use lexopt::Arg;
 
 use super::command::Command;
 use super::error::UsageError;
+use super::habits;
 use super::opt::{Group, Meaning, Opt, Row};
 use super::options::General;
 use super::value::Value;
@@ -86,10 +87,10 @@ impl Matches {
     }
 
     fn row(&self, written: &str, is_it: impl Fn(&Row) -> bool) -> Result<&'static Row, UsageError> {
-        self.command
-            .rows()
-            .find(|row| is_it(row))
-            .ok_or_else(|| self.usage(format!("unknown option {written}")))
+        self.command.rows().find(|row| is_it(row)).ok_or_else(|| {
+            let meant = habits::option(self.command, written);
+            self.usage(format!("unknown option {written}{meant}"))
+        })
     }
 
     fn option(

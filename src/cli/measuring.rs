@@ -10,7 +10,7 @@ use super::error::Failure;
 use super::flows::withheld;
 use super::matches::Matches;
 use super::options::{Accuracy, Files, Format, General, Pace, Results};
-use super::target::Target;
+use super::target::{Target, foreign};
 use crate::client::Extras;
 use crate::client::evidence::Asked;
 use crate::clock::Wall;
@@ -87,7 +87,8 @@ pub(super) struct Output {
     pub(super) results: Results,
     pub(super) json: bool,
     pub(super) verbose: bool,
-    pub(super) quiet: bool,
+    /// 1: the summary alone; 2: nothing but errors.
+    pub(super) quiet: usize,
 }
 
 impl Output {
@@ -98,7 +99,7 @@ impl Output {
             results: Results::of(matches),
             json: Format::of(matches).json,
             verbose: verbose.0 > 0,
-            quiet: quiet.0 > 0,
+            quiet: quiet.0,
         }
     }
 }
@@ -123,7 +124,7 @@ pub(super) fn describe(
         start,
         size: 0,
         frequency: plan.frequency,
-        count: plan.count,
+        count: plan.count.saturating_sub(plan.warmup),
         timeout: plan.timeout,
         tcp_info: false,
         floor: None,
@@ -188,6 +189,7 @@ pub(super) fn connect(
             files.remove();
         }
         withheld(dialer.options.source_port, &error)
+            .or_else(|| foreign(dialer, &error))
             .unwrap_or_else(|| target.not_connected(address, &error))
     })
 }
@@ -229,12 +231,12 @@ pub(super) fn sinks(
     }
     if output.json {
         sinks.push(Box::new(JsonSink::new(run.clone())));
-    } else if run.protocol == "twamp" && output.quiet {
+    } else if output.quiet > 1 {
         // From cron: nothing is said unless something is wrong.
     } else if run.protocol == "ping" {
-        sinks.push(Box::new(PingTerminal::new(run.clone())));
+        sinks.push(Box::new(PingTerminal::new(run.clone(), output.quiet > 0)));
     } else {
-        sinks.push(Box::new(TerminalSink::new(run.clone())));
+        sinks.push(Box::new(TerminalSink::new(run.clone(), output.quiet > 0)));
     }
     sinks.push(Box::new(DiagnosticsSink::new(run.size, run.frequency >= LINES_FROM)));
     Ok(sinks)

@@ -8,6 +8,7 @@ pub mod completions;
 pub mod error;
 mod floor;
 mod flows;
+mod habits;
 pub mod help;
 pub mod idle;
 pub mod logging;
@@ -34,13 +35,13 @@ use std::io::{self, Write};
 use command::{COMMANDS, Command};
 use error::{Failure, UsageError};
 use matches::Matches;
-use options::General;
+use options::{Format, General, JSON};
 use service_options::INETD;
 
 use crate::net::syslog::{self, Severity, Syslog};
 use crate::os::{inherit, signals};
 use crate::record::outflow::Account;
-use crate::record::screen;
+use crate::record::{json, screen};
 
 /// How a command ended, short of a failure; the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,6 +99,7 @@ fn help_about(mut topics: impl Iterator<Item = OsString>) -> Result<Status, Fail
         return print(&help::overview());
     };
     match topic.to_str() {
+        Some("help" | "--help" | "-h") => print(&help::overview()),
         Some("man") => print(&manual::page()),
         Some("completions") => complete_for(topics.next()),
         Some(name) if let Some(command) = command::find(name) => print(&help::of(command)),
@@ -147,6 +149,13 @@ fn perform(command: &Command, matches: &Matches) -> Result<Status, Failure> {
         return print(&help::of(command));
     }
     let status = (command.understand)(matches)?();
+    if let Err(failure) = &status
+        && command.has(&JSON.row)
+        && Format::of(matches).json
+    {
+        let host = matches.positional_at(0).unwrap_or_default();
+        screen::result(json::failed(command.name, host, &failure.to_string()).finish() + "\n");
+    }
     let printed = printed(screen::close());
     status.and_then(|status| printed.map(|()| status))
 }

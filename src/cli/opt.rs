@@ -190,6 +190,11 @@ pub(crate) const fn percent(long: &'static str, help: &'static str) -> Maybe<f64
     Opt::new(long, "PCT", Kind::Percent, help)
 }
 
+/// A differentiated services code point.
+pub(crate) const fn code_point(long: &'static str, help: &'static str) -> Maybe<u8> {
+    Opt::new(long, "N", Kind::CodePoint, help)
+}
+
 /// A range of ports, or one.
 pub(crate) const fn ports(long: &'static str, help: &'static str) -> Maybe<RangeInclusive<u16>> {
     Opt::new(long, "LOW-HIGH", Kind::Ports, help)

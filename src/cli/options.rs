@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::opt::{
-    Chosen, Opt, Times, address, bytes, choice, directory, file, flag, number, options, percent,
-    ports, repeated_flag, seconds, seconds_or_zero, seconds_up_to, sizes, text,
+    Chosen, Opt, Times, address, bytes, choice, code_point, directory, file, flag, number, options,
+    percent, ports, repeated_flag, seconds, seconds_or_zero, seconds_up_to, sizes, text,
 };
 use crate::wire::measurement::{MAX_DELAY, MAX_PROBES};
 use crate::wire::twamp_control::TEST_PORTS;
@@ -30,7 +30,7 @@ options! {
     General "General" {
         verbose: Times =
             repeated_flag("verbose", "log at debug level; -vv at trace level").short('v');
-        quiet: Times = repeated_flag("quiet", "log errors only").short('q');
+        quiet: Times = repeated_flag("quiet", "the summary and errors alone; -qq errors alone").short('q');
         help: bool = flag("help", "print this and exit").short('h');
     }
 }
@@ -41,6 +41,9 @@ pub(super) const COUNT: Opt<Chosen<u64>> =
         .short('c')
         .default("0")
         .noting_who_chose();
+
+pub(super) const WARMUP: Opt<u64> =
+    number("warmup", 0, 1 << 20, "first packets that are sent and not counted").default("0");
 
 pub(super) const FREQUENCY: Opt<Duration> = seconds_or_zero(
     "frequency",
@@ -66,6 +69,7 @@ options! {
         size: usize = bytes("size", 1, MAX_SIZE, "payload of each packet, 1 to 64M")
             .short('s')
             .default("64");
+        warmup: u64 = WARMUP;
         timeout: Duration =
             seconds("timeout", "time to connect, and age at which an unanswered packet is late")
                 .short('W')
@@ -79,8 +83,10 @@ options! {
         ipv4: bool = flag("ipv4", "use IPv4 only").short('4');
         ipv6: bool = flag("ipv6", "use IPv6 only").short('6');
         bind: Option<IpAddr> = address("bind", "address of this host to connect from");
-        dscp: Option<u8> =
-            number("dscp", 0, 63, "DSCP code point of outgoing packets, 0 to 63");
+        dscp: Option<u8> = code_point(
+            "dscp",
+            "DSCP code point of outgoing packets, 0 to 63 or a name such as EF, AF41, CS6",
+        );
     }
 }
 
@@ -146,9 +152,12 @@ options! {
 options! {
     /// In which form results are printed.
     Format "Output" {
-        json: bool = flag("json", "print one JSON object instead of lines and summary");
+        json: bool = JSON;
     }
 }
+
+pub(super) const JSON: Opt<bool> =
+    flag("json", "print one JSON object instead of lines and summary");
 
 options! {
     /// How exactly a client measures, and what that costs.

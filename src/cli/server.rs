@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Status;
 use super::error::{Failure, UsageError};
+use super::habits;
 use super::logging::Destination;
 use super::matches::Matches;
 use super::opt::Group;
@@ -182,7 +183,14 @@ fn service(matches: &Matches) -> Result<&'static Service, UsageError> {
     ALL.iter().find(|service| service.name == name).ok_or_else(|| {
         let names: Vec<&str> = ALL.iter().map(|service| service.name).collect();
         let names = names.join(", ");
-        matches.usage(format!("PROTOCOL {name:?}: accepted is {names}"))
+        let meant = if name.parse::<u16>().is_ok() {
+            format!("; a port is an option: echotest server --port {name}")
+        } else {
+            let known = SERVICES.iter().map(|service| service.name);
+            let near = habits::nearest(name, known);
+            near.map_or_else(String::new, |near| format!("; did you mean '{near}'?"))
+        };
+        matches.usage(format!("PROTOCOL {name:?}: accepted is {names}{meant}"))
     })
 }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::error::{Failure, UsageError};
+use super::habits;
 use super::matches::Matches;
 use super::options::Address;
 use super::value::{Kind, Value};
@@ -36,7 +37,14 @@ impl Target {
     pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
         let command = matches.command();
         let host = matches.positional_at(0).unwrap_or_default().to_owned();
+        if let Some(problem) = habits::host(command, &host) {
+            return Err(matches.usage(problem));
+        }
         let port = match matches.positional_at(1) {
+            Some(text) if habits::swapped(&host, text) => {
+                let right = format!("echotest {} {text} {host}", command.name);
+                return Err(matches.usage(format!("HOST comes before PORT: {right}")));
+            }
             Some(text) => port(matches, text)?,
             None => command.port.unwrap_or_default(),
         };
@@ -128,6 +136,33 @@ impl fmt::Display for OtherFamily {
 }
 
 impl std::error::Error for OtherFamily {}
+
+/// An address to connect from that is another host's.
+#[derive(Debug)]
+struct Foreign {
+    address: IpAddr,
+    source: io::Error,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--bind {} is no address of this host", self.address)
+    }
+}
+
+impl std::error::Error for Foreign {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Where `--bind` named an address that this host does not have.
+pub(super) fn foreign(dialer: &Dialer, error: &io::Error) -> Option<Failure> {
+    let address = dialer.options.source?.ip();
+    let kind = error.kind();
+    let source = io::Error::new(kind, error.to_string());
+    (kind == io::ErrorKind::AddrNotAvailable).then(|| Foreign { address, source }.into())
+}
 
 /// Where to connect to, and how.
 pub(super) fn dialer(way: &Way, target: &mut Target, timeout: Duration) -> Result<Dialer, Failure> {

@@ -47,6 +47,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A share of a hundred.
     Percent,
+    /// A differentiated services code point (RFC 2474), by number or name.
+    CodePoint,
     /// A range of ports.
     Ports,
     /// A numeric address.
@@ -98,7 +100,10 @@ impl Kind {
                 text.split(',').map(size).collect::<Option<_>>().map(Value::Wholes)
             }
             Self::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
-            Self::Percent => decimal(text).filter(|share| *share <= 100.0).map(Value::Percent),
+            Self::Percent => decimal(text.strip_suffix('%').unwrap_or(text))
+                .filter(|share| *share <= 100.0)
+                .map(Value::Percent),
+            Self::CodePoint => code_point(text).map(Value::Whole),
             Self::Ports => ports(text).map(Value::Ports),
             Self::Address => address(text).map(Value::Address),
             Self::File | Self::Directory | Self::Text => {
@@ -132,6 +137,7 @@ impl Kind {
             ),
             Self::Choice(words) => words.join(" or "),
             Self::Percent => "a number from 0 to 100".to_owned(),
+            Self::CodePoint => "0 to 63, or a name: EF, AF41, CS6, LE, VA".to_owned(),
             Self::Ports => "two ports from 1 to 65535, the lower first: 18760-19960".to_owned(),
             Self::Address => "an IPv4 or IPv6 address of this host".to_owned(),
             Self::File => "a file's path".to_owned(),
@@ -161,6 +167,31 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// Digits with at most one point, no exponent, never NaN or infinite.
+/// RFC 2474, 2597, 3246, 5865 and 8622.
+fn code_point(text: &str) -> Option<u64> {
+    if let Some(number) = number(text) {
+        return (number <= 63).then_some(number);
+    }
+    let name = text.to_ascii_uppercase();
+    let digit = |from: &str| from.parse::<u64>().ok().filter(|_| from.len() == 1);
+    match name.as_str() {
+        "EF" => Some(46),
+        "VA" => Some(44),
+        "LE" => Some(1),
+        "BE" | "DF" => Some(0),
+        _ => match (name.strip_prefix("CS"), name.strip_prefix("AF")) {
+            (Some(class), _) => digit(class).filter(|class| *class < 8).map(|class| class * 8),
+            (None, Some(rest)) => {
+                let (class, drop) = rest.split_at_checked(1)?;
+                let (class, drop) = (digit(class)?, digit(drop)?);
+                let is_one = (1..=4).contains(&class) && (1..=3).contains(&drop);
+                is_one.then_some(class * 8 + drop * 2)
+            }
+            _ => None,
+        },
+    }
+}
+
 fn decimal(text: &str) -> Option<f64> {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let points = text.bytes().filter(|&byte| byte == b'.').count();
@@ -248,6 +279,17 @@ mod tests {
         for bad in ["", "-", "1-", "-1", "0-5", "5-4", "1-65536", "1-2-3", "a-b"] {
             assert_eq!(Kind::Ports.read(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn code_points_have_names() {
+        for (text, value) in [("46", 46), ("EF", 46), ("af41", 34), ("AF13", 14), ("CS6", 48)] {
+            assert_eq!(Kind::CodePoint.read(text), Some(Value::Whole(value)), "{text}");
+        }
+        for bad in ["64", "AF51", "AF44", "AF4", "CS8", "CS", "XY", ""] {
+            assert_eq!(Kind::CodePoint.read(bad), None, "{bad:?}");
+        }
+        assert_eq!(Kind::Percent.read("5%"), Some(Value::Percent(5.0)));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::link::{Arrival, Ended, Single, What};
 use super::outlet::Output;
 use super::run::Machine;
 use super::sample::{Notice, Outcome, Sample};
-use super::schedule::Plan;
-use super::tracker::{Step, standstill};
+use super::schedule::{Plan, standstill};
+use super::tracker::Step;
 use crate::clock::Mono;
 
 /// Probes between the oldest without a row and the latest, about 130 bytes

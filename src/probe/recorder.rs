@@ -107,6 +107,7 @@ impl<'sinks> Recorder<'sinks> {
             Output::Clocks(fresh) => self.clocks(fresh),
             Output::Show(standing) => {
                 self.stand(std::slice::from_ref(standing));
+                self.aside();
                 let tallies = self.tracks.iter().map(|track| &track.tally).collect();
                 return Some((tallies, standing.outstanding));
             }
@@ -157,6 +158,12 @@ impl<'sinks> Recorder<'sinks> {
             if standings.len() > 1 {
                 tally.add_tcp(standing.tcp.as_ref());
             }
+        }
+    }
+
+    fn aside(&mut self) {
+        for track in &mut self.tracks {
+            track.sinks.iter_mut().for_each(|sink| sink.aside());
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Plan {
     pub give_up: Option<Duration>,
     /// How often the name is looked up again, beside at each reconnect.
     pub re_resolve: Option<Duration>,
+    /// First probes that are sent and not told of; `count` includes them.
+    pub warmup: u64,
     /// Its turn among others on the same schedule.
     pub turn: Turn,
 }
@@ -74,6 +76,7 @@ impl Default for Plan {
             keep_port: false,
             give_up: None,
             re_resolve: None,
+            warmup: 0,
             turn: Turn::default(),
         }
     }
@@ -114,10 +117,26 @@ impl Plan {
         last.saturating_sub(next)
     }
 
-    /// From when on nothing is sent.
+    /// From when on nothing is sent: the warm-up's time does not count.
     pub fn end(&self, start: Mono) -> Mono {
-        self.duration.map_or(Mono::NEVER, |duration| start + duration)
+        self.duration.map_or(Mono::NEVER, |duration| self.counted(start) + duration)
     }
+
+    /// When the first packet that counts is due.
+    pub fn counted(&self, start: Mono) -> Mono {
+        start + self.frequency * u32::try_from(self.warmup).unwrap_or(u32::MAX)
+    }
+}
+
+/// A wait that ends this much too late is no scheduler's delay any more: the
+/// host, or the machine below it, stood still.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long this host stood still, if it did: of a wait that began at `began`, was
+/// to end at `until` and did so `now`.
+pub(super) fn standstill(now: Mono, began: Mono, until: Mono) -> Option<Duration> {
+    let stood_still = until > began && now >= until + PAUSE;
+    stood_still.then(|| now.since(until))
 }
 
 /// The pause before the next attempt to connect: doubling, with a ceiling.

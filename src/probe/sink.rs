@@ -43,6 +43,9 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// Something else is about to be printed.
+    fn aside(&mut self) {}
+
     /// Nothing more is measured: what was taken is written now, or counted. Gives
     /// how many rows were lost.
     fn settle(&mut self) -> u64 {

@@ -13,16 +13,12 @@ use super::outlet::Output;
 use super::rescue::{Order, Policy, Rescue};
 use super::run::Machine;
 use super::sample::{DropCause, Notice, Outcome, Sample};
-use super::schedule::Plan;
+use super::schedule::{Plan, standstill};
 use crate::clock::Mono;
 
 /// Unanswered probes kept in mind, 16 bytes each. 1 kHz over a dead path with
 /// the default time-out needs 15,000.
 const MAX_OUTSTANDING: usize = 1 << 20;
-
-/// A wait that ends this much too late is no scheduler's delay any more: the
-/// host, or the machine below it, stood still.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,13 +46,6 @@ enum State {
     Up { since: Mono },
     Down,
     Over,
-}
-
-/// How long this host stood still, if it did: of a wait that began at `began`, was
-/// to end at `until` and did so `now`.
-pub(super) fn standstill(now: Mono, began: Mono, until: Mono) -> Option<Duration> {
-    let stood_still = until > began && now >= until + PAUSE;
-    stood_still.then(|| now.since(until))
 }
 
 /// The state of one run. See the module's text.
@@ -170,6 +159,7 @@ impl Tracker {
             let at = self.now;
             let age = at.since(overdue.sent);
             self.overdue += 1;
+            let number = number.saturating_sub(self.plan.warmup);
             self.tell(Notice::Overdue { at, number, age });
             return Step::Report;
         }
@@ -253,7 +243,7 @@ impl Tracker {
     fn never_sent(&mut self, due: Mono) {
         let number = self.next + self.skipped;
         self.next += 1;
-        self.outputs.push(Output::Sample(Sample {
+        self.tell_sample(Sample {
             number,
             due,
             sent: due,
@@ -262,7 +252,15 @@ impl Tracker {
             detail: Detail::None,
             explained: None,
             flow: 1,
-        }));
+        });
+    }
+
+    /// Packets of the warm-up are left out of what is told, and of the numbers.
+    #[inline]
+    fn tell_sample(&mut self, sample: Sample) {
+        if let Some(number @ 1..) = sample.number.checked_sub(self.plan.warmup) {
+            self.outputs.push(Output::Sample(Sample { number, ..sample }));
+        }
     }
 
     /// The end of a wait for replies: whatever has to be decided first.
@@ -336,7 +334,7 @@ impl Tracker {
         self.overdue = self.overdue.saturating_sub(1);
         let sample =
             Sample { number, due, sent, went_out: true, outcome, detail, explained: None, flow: 1 };
-        self.outputs.push(Output::Sample(sample));
+        self.tell_sample(sample);
     }
 
     fn on_reply(&mut self, at: Mono, detail: Detail) {

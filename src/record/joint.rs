@@ -52,9 +52,10 @@ pub struct JointSink {
 }
 
 impl Joint {
-    /// Sinks for these targets; prints their headers unless `json` is wanted.
-    pub fn sinks(runs: Vec<Run>, missing: Vec<Missing>, json: bool) -> Vec<JointSink> {
-        if !json {
+    /// Sinks for these targets; prints their headers unless `json` is wanted, or
+    /// `quiet`.
+    pub fn sinks(runs: Vec<Run>, missing: Vec<Missing>, json: bool, quiet: bool) -> Vec<JointSink> {
+        if !json && !quiet {
             for run in &runs {
                 let _ = screen::say(&(text::header(run) + "\n"));
             }

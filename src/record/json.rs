@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Run, events, flows, screen, slow};
 use crate::clock::Anchor;
+use crate::os::clock;
 use crate::probe::{Finding, Gone, Sample, Sink, Tally, findings};
 use crate::stats::Summary;
 use crate::text::object::Object;
@@ -38,6 +39,40 @@ impl Sink for JsonSink {
 /// The run as the contract lays it out: every key always there.
 pub fn object(run: &Run, tally: &Tally) -> Object {
     with_targets(run, tally, std::iter::empty(), std::iter::empty())
+}
+
+/// What stands for a run that did not come about: every key, and why.
+pub fn failed(command: &str, host: &str, error: &str) -> Object {
+    let none = Tally::default();
+    let packets = Object::new()
+        .whole("sent", 0)
+        .whole("received", 0)
+        .whole("lost", 0)
+        .whole("late", 0)
+        .whole("corrupt", 0)
+        .whole("skipped", 0)
+        .number("loss_percent", None, 4);
+    let object = Object::new()
+        .text("version", env!("CARGO_PKG_VERSION"))
+        .text("command", command)
+        .text("host", host)
+        .text("address", None)
+        .text("start", rfc3339(clock::wall()).as_str())
+        .number("duration_s", 0.0, 6)
+        .raw("config", "null")
+        .object("packets", packets)
+        .object("rtt_us", round_trips(&none))
+        .object("send_lateness_us", lateness(&none.lateness))
+        .object("connections", connections(&none))
+        .object("tcp", tcp(&none))
+        .object("slow", slow::object(&none))
+        .object("drops_by", events::drops_by(&none));
+    let empty = ["events", "flows", "targets", "comparisons"];
+    let object = empty.iter().fold(object, |object, key| object.raw(key, "[]"));
+    let null = ["kernel", "floor_us"];
+    let object = null.iter().fold(object, |object, key| object.raw(key, "null"));
+    let files = Object::new().text("log", None).text("csv", None);
+    object.whole("not_recorded", 0).object("files", files).text("error", error)
 }
 
 /// The same with what several targets of one run have, and how they compare.

@@ -16,14 +16,17 @@ use crate::wire::ping;
 /// Two lines for each ping, and the summary.
 pub struct PingTerminal {
     run: Run,
+    quiet: bool,
 }
 
 impl PingTerminal {
-    /// Prints the header.
-    pub fn new(run: Run) -> Self {
-        // A reader that has gone is noticed at the first ping.
-        let _ = screen::say(&(text::header(&run) + "\n"));
-        Self { run }
+    /// Prints the header; where `quiet`, nothing but the summary.
+    pub fn new(run: Run, quiet: bool) -> Self {
+        if !quiet {
+            // A reader that has gone is noticed at the first ping.
+            let _ = screen::say(&(text::header(&run) + "\n"));
+        }
+        Self { run, quiet }
     }
 }
 
@@ -86,10 +89,17 @@ pub fn closing(tally: &Tally) -> String {
 
 impl Sink for PingTerminal {
     fn sample(&mut self, sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
-        screen::say(&(lines(sample) + "\n"))
+        if self.quiet { Ok(()) } else { screen::say(&(lines(sample) + "\n")) }
+    }
+
+    fn aside(&mut self) {
+        terminal::new_line();
     }
 
     fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
+        if terminal::was_interrupted() {
+            terminal::new_line();
+        }
         let summary = text::summary(&self.run, tally, 0);
         screen::result(terminal::closing(&(closing(tally) + &summary)));
     }

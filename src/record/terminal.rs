@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::live::Live;
 use super::{Run, screen, text};
 use crate::clock::{Anchor, Mono, nanos};
+use crate::os::signals::{self, Signal};
 use crate::os::terminal;
 use crate::probe::{Gone, Notice, Sample, Sink, Tally};
 use crate::text::timestamp::Stamper;
@@ -34,26 +35,46 @@ pub struct TerminalSink {
 }
 
 impl TerminalSink {
-    /// Prints the header.
-    pub fn new(run: Run) -> Self {
-        let every_packet = run.frequency >= SHORTEST_FOR_LINES && run.flows <= 1;
+    /// Prints the header; where `quiet`, nothing but the summary.
+    pub fn new(run: Run, quiet: bool) -> Self {
+        let slow = run.frequency >= SHORTEST_FOR_LINES && run.flows <= 1;
+        let every_packet = slow && !quiet;
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let live = !every_packet && !plain && io::stdout().is_terminal();
-        // A reader that has gone is noticed at the first packet.
-        let _ = screen::say(&(text::header(&run) + "\n"));
+        let live = !slow && !quiet && !plain && io::stdout().is_terminal();
+        if !quiet {
+            // A reader that has gone is noticed at the first packet.
+            let _ = screen::say(&(text::header(&run) + "\n"));
+        }
         let live = live.then(|| Live::new(speaks_unicode()));
         let redraw_at = if live.is_some() { Mono(0) } else { Mono::NEVER };
         Self { run, stamper: Stamper::new(), every_packet, live, redraw_at, drawn: false }
     }
 
-    /// Takes the status line away, so that something else can be printed.
-    fn clear(&mut self) {
-        if std::mem::take(&mut self.drawn) {
+    /// Takes the status line away, so that something else can be printed. Whether
+    /// there was one.
+    fn clear(&mut self) -> bool {
+        let drawn = std::mem::take(&mut self.drawn);
+        if drawn {
             let _ = screen::say("\r\x1b[K");
             // What comes next may go to standard error of the same terminal.
             screen::settle(MOMENT);
         }
+        drawn
     }
+}
+
+/// Where a key was pressed that the terminal shows as ^C, what follows begins on a
+/// line of its own.
+pub(super) fn new_line() {
+    if io::stdout().is_terminal() {
+        let _ = screen::say("\n");
+        screen::settle(MOMENT);
+    }
+}
+
+/// Whether somebody has pressed Ctrl-C.
+pub(super) fn was_interrupted() -> bool {
+    signals::seen(Signal::Interrupt) > 0
 }
 
 /// Whether the terminal shows more than ASCII, as its locale says.
@@ -108,8 +129,16 @@ impl Sink for TerminalSink {
         screen::say(&status)
     }
 
+    fn aside(&mut self) {
+        if !self.clear() {
+            new_line();
+        }
+    }
+
     fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
-        self.clear();
+        if !self.clear() && was_interrupted() {
+            new_line();
+        }
         screen::result(closing(&text::summary(&self.run, tally, 0)));
     }
 }

@@ -123,7 +123,7 @@ fn without_any_reply_there_are_figures_and_a_bad_status() {
 fn from_cron_it_is_quiet_unless_something_is_wrong() {
     let server = server(&[]);
     let port = server.port();
-    let client = ["twamp", "127.0.0.1", &port, "-c", "3", "-i", "0.01", "-q", "--no-files"];
+    let client = ["twamp", "127.0.0.1", &port, "-c", "3", "-i", "0.01", "-qq", "--no-files"];
     let good = run(client);
     assert_eq!((good.status, good.stdout.as_str(), good.stderr.as_str()), (0, "", ""));
     let slow = run(client.iter().chain(&["--max-rtt", "1ns"]));
@@ -132,7 +132,7 @@ fn from_cron_it_is_quiet_unless_something_is_wrong() {
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap().port().to_string();
     let none = ["twamp", "127.0.0.1", &silent, "--light", "-c", "1", "-W", "0.2", "--no-files"];
-    let none = run(none.iter().chain(&["-q"]));
+    let none = run(none.iter().chain(&["-qq"]));
     assert_eq!((none.status, none.stdout.as_str()), (1, ""));
     assert!(none.stderr.contains(&format!("no reply from 127.0.0.1:{silent}")), "{none:?}");
     let json = run(client.iter().chain(&["--json"]));
