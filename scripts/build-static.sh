@@ -141,7 +141,8 @@ need_std_source() {
     RUST_BACKTRACE=0 rustup component add rust-src >&2 || true
   fi
   if [[ -f $lock ]]; then
-    own_std=('-Zbuild-std=std,panic_unwind' -Zbuild-std-features=)
+    # Sorting and the like in their short forms: nothing of it is done per packet.
+    own_std=('-Zbuild-std=std,panic_unwind' -Zbuild-std-features=optimize_for_size)
   else
     printf 'without the Rust component rust-src the binary is 260 KB larger\n' >&2
   fi

@@ -1,5 +1,7 @@
 //! `echotest client`, from options to exit status.
 
+use std::io::{self, IsTerminal};
+
 use super::Status;
 use super::error::{Failure, UsageError};
 use super::flows::Shape;
@@ -156,13 +158,28 @@ fn exchange(connected: &Connected, text: &str, plan: &Plan) -> Result<Status, Fa
         return Err(Failure::NoReply("no reply came before the time-out".to_owned()));
     }
     let mut line = b"Received: ".to_vec();
-    line.extend_from_slice(&received);
+    // As it came for a pipe; a stranger's bytes are no orders to a terminal.
+    let shown = if io::stdout().is_terminal() { printable(&received) } else { received.clone() };
+    line.extend_from_slice(&shown);
     line.push(b'\n');
     screen::result(line);
     if received != text.as_bytes() {
         log::warn!("{} of {} bytes came back as sent", same(&received, text), text.len());
     }
     Ok(Status::Good)
+}
+
+/// The text with whatever a terminal would obey written out.
+fn printable(received: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(received);
+    let shown = text.chars().map(|c| {
+        if c.is_control() && c != '\n' && c != '\t' {
+            c.escape_default().to_string()
+        } else {
+            c.into()
+        }
+    });
+    shown.collect::<String>().into_bytes()
 }
 
 /// How many bytes agree.

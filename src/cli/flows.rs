@@ -357,9 +357,9 @@ fn probe(
         .collect();
     let mut lanes = lanes(measurement, reached, start, &together)?;
     let runs: Vec<&Run> = runs.iter().collect();
-    let measure =
+    let mut measure =
         |outlet: &mut Outlet| run_lanes(&mut lanes, &mut together, outlet, &mut Orders::default());
-    Ok(record_all(&runs, tracks, anchor, measure)?)
+    Ok(record_all(&runs, tracks, anchor, &mut measure)?)
 }
 
 fn describe(

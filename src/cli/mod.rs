@@ -36,10 +36,10 @@ use command::{COMMANDS, Command};
 use error::{Failure, UsageError};
 use matches::Matches;
 use options::{Format, General, JSON};
-use service_options::INETD;
+use service_options::{DAEMON, INETD};
 
 use crate::net::syslog::{self, Severity, Syslog};
-use crate::os::{inherit, signals};
+use crate::os::{detach, inherit, signals};
 use crate::record::outflow::Account;
 use crate::record::{json, screen};
 
@@ -127,7 +127,11 @@ fn dispatch(command: &'static Command, arguments: Vec<OsString>) -> Result<Statu
     let seems_so = command.has(inetd) && arguments.iter().any(|word| word == "--inetd");
     let matches = Matches::parse(command, arguments.into_iter());
     if !matches.as_ref().map_or(seems_so, |matches| matches.was_given(inetd)) {
-        return perform(command, &matches?);
+        let matches = matches?;
+        if command.has(&DAEMON.row) && matches.was_given(&DAEMON.row) {
+            detach::leave_caller()?;
+        }
+        return perform(command, &matches);
     }
     // Before anything is said: under inetd, standard output and error are the
     // peer's. What is not ours to print there goes to the system's log.

@@ -212,6 +212,7 @@ fn settings(matches: &Matches, service: &Service) -> Result<Settings, UsageError
         busy_poll: Running::of(matches).busy_poll,
         losses: Losses::new(loss, seed),
         twamp: twamp_host(Reflecting::of(matches)),
+        ..Settings::default()
     })
 }
 
@@ -223,7 +224,6 @@ fn twamp_host(given: Reflecting) -> TwampHost {
             given.max_sessions.unwrap_or(MAX_SESSIONS),
             given.max_sessions_per_host.unwrap_or(MAX_SESSIONS_PER_HOST),
         ),
-        ports_are_binding: given.test_ports.is_some(),
         ports: given.test_ports.unwrap_or(usual.ports),
         limits: LightLimits {
             ref_wait: given.ref_wait.unwrap_or(usual.limits.ref_wait),
@@ -293,6 +293,9 @@ struct PidFile {
     _locked: File,
 }
 
+/// Bytes of a pid file that are looked at.
+const MOST_DIGITS: u64 = 20;
+
 impl PidFile {
     fn take(path: &Path) -> Result<Self, PidFileError> {
         Self::lock(path).map(|file| Self { path: path.to_owned(), _locked: file })
@@ -310,9 +313,12 @@ impl PidFile {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
+                // Whose file it is, is not known: no more than a number is shown.
                 let mut pid = String::new();
-                let _ = file.read_to_string(&mut pid);
-                let pid = pid.trim().to_owned();
+                let _ = file.take(MOST_DIGITS).read_to_string(&mut pid);
+                let pid = pid.trim();
+                let is_number = !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
+                let pid = if is_number { pid.to_owned() } else { "unknown".to_owned() };
                 return Err(PidFileError::Held { path: path.to_owned(), pid });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),

@@ -61,13 +61,16 @@ options! {
     Running "Running" {
         log_file: Option<PathBuf> =
             file("log-file", "FILE", "log there as well; opened again on SIGHUP");
-        daemon: bool = flag("daemon", "leave the terminal; exit 0 once it listens");
+        daemon: bool = DAEMON;
         pid_file: Option<PathBuf> =
             file("pid-file", "FILE", "written once listening, removed on a clean stop");
         inetd: bool = INETD;
         busy_poll: bool = BUSY_POLL;
     }
 }
+
+pub(super) const DAEMON: super::opt::Opt<bool> =
+    flag("daemon", "leave the terminal; exit 0 once it listens");
 
 /// Standard input, output and error are a client's.
 pub(super) const INETD: super::opt::Opt<bool> =
@@ -94,8 +97,7 @@ options! {
     Reflecting "TWAMP" {
         test_ports: Option<RangeInclusive<u16>> = ports(
             "test-ports",
-            "UDP ports of test sessions; given, clients' own wishes outside are not met \
-             (default {})",
+            "UDP ports of test sessions; clients' own wishes outside are not met (default {})",
         )
         .defined(|| format!("{}-{}", TEST_PORTS.start(), TEST_PORTS.end()));
         max_sessions: Option<usize> =

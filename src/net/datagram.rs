@@ -25,6 +25,8 @@ pub struct Datagram {
     pub stamp: Option<Wall>,
     /// The time to live that it came with.
     pub ttl: Option<u8>,
+    /// It was sent to this host alone.
+    pub is_unicast: bool,
     /// Makes a reply leave from where it was sent to.
     pub reply_from: Option<Control>,
     /// Where it came from, as the socket names it.
@@ -41,6 +43,7 @@ impl Datagram {
             at,
             stamp: received.kernel_stamp(),
             ttl: received.time_to_live(),
+            is_unicast: received.is_unicast(),
             reply_from: received.reply_from(),
             origin: received.from,
         }

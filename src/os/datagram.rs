@@ -103,6 +103,21 @@ impl Received {
         Some(Control::new(libc::IPPROTO_IP, libc::IP_PKTINFO, &info))
     }
 
+    /// Whether it was sent to this host alone, and not to all of a link or group,
+    /// as far as the kernel tells.
+    pub fn is_unicast(&self) -> bool {
+        if let Some(bytes) = self.control(libc::IPPROTO_IP, libc::IP_PKTINFO) {
+            // The kernel answers from the address that it was sent to, or, where that
+            // is one of many hosts, from another.
+            return bytes.get(4..8) == bytes.get(8..12);
+        }
+        let many = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
+            IpAddr::V6(ip) => ip.is_multicast(),
+        };
+        !self.sent_to().is_some_and(many)
+    }
+
     /// The address that it was sent to.
     pub fn sent_to(&self) -> Option<IpAddr> {
         if let Some(bytes) = self.control(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) {

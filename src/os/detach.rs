@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
 
 use super::{check, inherit};
@@ -53,6 +54,45 @@ fn fork() -> io::Result<bool> {
     // SAFETY: the callers are single-threaded: this is done before the first
     // thread is started, so that no lock is held by a thread that is not there.
     Ok(check(unsafe { libc::fork() })? == 0)
+}
+
+/// Lets go of what a caller may have left open, blocked or allowed: a lock of its
+/// stays held as long as a descriptor is open, and a blocked request to end is never
+/// heard. To be called before anything is opened and any thread is started.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn leave_caller() -> io::Result<()> {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: takes numbers only. Nothing of this process has a descriptor yet.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, 0) };
+    if closed != 0 {
+        close_each()?;
+    }
+    // SAFETY: takes a number and gives another.
+    unsafe { libc::umask(0o022) };
+    let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `none` is valid for the call, which fills it.
+    unsafe { libc::sigemptyset(none.as_mut_ptr()) };
+    // SAFETY: `none` was filled by the call above; a null old mask is allowed.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut()) };
+    Ok(())
+}
+
+/// Before Linux 5.9 there is no other way.
+fn close_each() -> io::Result<()> {
+    let open = std::fs::read_dir("/proc/self/fd")?.filter_map(|entry| {
+        let name = entry.ok()?.file_name();
+        name.to_str()?.parse::<libc::c_int>().ok()
+    });
+    let open: Vec<libc::c_int> = open.filter(|fd| *fd > 2).collect();
+    for fd in open {
+        // SAFETY: takes a number. Nothing of this process has a descriptor yet, but
+        // for the directory that was listed, which is closed by now.
+        unsafe { libc::close(fd) };
+    }
+    Ok(())
 }
 
 /// Goes on in a child without a terminal, in a session of its own and unable

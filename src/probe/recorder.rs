@@ -197,7 +197,8 @@ impl<'sinks> Recorder<'sinks> {
             // Rows first: how many were lost belongs to the figures.
             tally.not_recorded += sinks.iter_mut().map(|sink| sink.settle()).sum::<u64>();
         }
-        for Track { tally, sinks } in &mut self.tracks {
+        // The first last: it may tell of all.
+        for Track { tally, sinks } in self.tracks.iter_mut().rev() {
             for sink in sinks.iter_mut() {
                 sink.finish(tally, &self.anchor);
             }

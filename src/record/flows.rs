@@ -69,7 +69,7 @@ pub(super) fn table(run: &Run, tally: &Tally) -> String {
     }
     let judged = judge(flows);
     let mut order: Vec<usize> = (0..flows.len()).collect();
-    order.sort_by_key(|place| {
+    order.sort_unstable_by_key(|place| {
         let flow = &flows[*place];
         let odd = judged.why(*place).is_some();
         std::cmp::Reverse((odd, flow.lost, flow.troubles(), flow.rtt.percentile(99.0)))

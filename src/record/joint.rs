@@ -42,7 +42,15 @@ pub struct Joint {
     waiting: BTreeMap<(u64, u16), Vec<Told>>,
     /// Each further target against the first.
     paired: Vec<Paired>,
-    ended: Vec<Option<Tally>>,
+    /// What the further targets say of themselves, the last one first.
+    ended: Vec<Ended>,
+}
+
+/// What a target says of itself.
+struct Ended {
+    object: Option<Object>,
+    row: String,
+    summary: String,
 }
 
 /// One target's share of it.
@@ -62,7 +70,7 @@ impl Joint {
         }
         let count = runs.len();
         let joint = Self {
-            ended: vec![None; count],
+            ended: Vec::new(),
             paired: vec![Paired::default(); count.saturating_sub(1)],
             waiting: BTreeMap::new(),
             runs,
@@ -98,19 +106,17 @@ impl Joint {
         }
     }
 
+    /// A target is done; the first one is the last.
     fn end(&mut self, place: usize, tally: &Tally) {
-        if let Some(slot) = self.ended.get_mut(place) {
-            *slot = Some(tally.clone());
-        }
-        if self.ended.iter().all(Option::is_some) {
-            let said = if self.json { self.object() + "\n" } else { self.summary() };
+        let Some(run) = self.runs.get(place) else { return };
+        let object = self.json.then(|| object(run, tally));
+        let summary = if self.json { String::new() } else { text::summary(run, tally, 0) };
+        self.ended.push(Ended { object, row: row(run, tally), summary });
+        if place == 0 {
+            self.ended.reverse();
+            let said = if self.json { self.object(tally) + "\n" } else { self.summary() };
             screen::result(terminal::closing(&said));
         }
-    }
-
-    /// Each target's figures, in their order.
-    fn targets(&self) -> impl Iterator<Item = (&Run, &Tally)> {
-        self.runs.iter().zip(self.ended.iter().flatten())
     }
 
     fn compared(&self) -> Vec<(&Run, &Run, Compared)> {
@@ -130,35 +136,20 @@ impl Joint {
             "p50",
             "p99"
         );
-        for (run, tally) in self.targets() {
-            let figure =
-                |percent| tally.rtt.percentile(percent).map_or_else(|| "-".to_owned(), duration);
-            said += &format!(
-                "{:<28} {:>9} {:>8} {:>6.1}% {:>11} {:>11}  {}\n",
-                name(run),
-                tally.sent,
-                tally.lost,
-                tally.loss_percent().unwrap_or(0.0),
-                figure(50.0),
-                figure(99.0),
-                flows::worst(tally).unwrap_or_default(),
-            );
-        }
+        said.extend(self.ended.iter().map(|ended| ended.row.as_str()));
         for Missing { host, why } in &self.missing {
             said += &format!("{host}: not measured: {why}\n");
         }
         for (base, other, compared) in self.compared() {
             said += &sentence(base, other, &compared);
         }
-        for (run, tally) in self.targets() {
-            said += &text::summary(run, tally, 0);
-        }
+        said.extend(self.ended.iter().map(|ended| ended.summary.as_str()));
         said
     }
 
     /// The first target's object, with all of them and their comparisons in it.
-    fn object(&self) -> String {
-        let each: Vec<Object> = self.targets().map(|(run, tally)| object(run, tally)).collect();
+    fn object(&mut self, tally: &Tally) -> String {
+        let each: Vec<Object> = self.ended.drain(..).filter_map(|ended| ended.object).collect();
         let missing = self.missing.iter().map(|Missing { host, why }| {
             Object::new().text("host", host.as_str()).text("error", why.as_str())
         });
@@ -166,9 +157,24 @@ impl Joint {
         let comparisons = comparisons
             .iter()
             .map(|(base, other, compared)| comparison(&name(base), &name(other), compared));
-        let Some((run, tally)) = self.targets().next() else { return String::new() };
+        let Some(run) = self.runs.first() else { return String::new() };
         with_targets(run, tally, each.into_iter().chain(missing), comparisons).finish()
     }
+}
+
+/// A target's line in the table of all.
+fn row(run: &Run, tally: &Tally) -> String {
+    let figure = |percent| tally.rtt.percentile(percent).map_or_else(|| "-".to_owned(), duration);
+    format!(
+        "{:<28} {:>9} {:>8} {:>6.1}% {:>11} {:>11}  {}\n",
+        name(run),
+        tally.sent,
+        tally.lost,
+        tally.loss_percent().unwrap_or(0.0),
+        figure(50.0),
+        figure(99.0),
+        flows::worst(tally).unwrap_or_default(),
+    )
 }
 
 /// A target as the user named it: two names may lead to one address.

@@ -27,7 +27,10 @@ pub fn record(
 ) -> io::Result<Tally> {
     let runs: Vec<&Run> = run.into_iter().collect();
     let tracks = vec![Track { tally, sinks }];
-    let mut tallies = record_all(&runs, tracks, anchor, |outlet| vec![measure(outlet)])?;
+    let mut measure = Some(measure);
+    let mut once =
+        |outlet: &mut Outlet| measure.take().map(|measure| measure(outlet)).into_iter().collect();
+    let mut tallies = record_all(&runs, tracks, anchor, &mut once)?;
     tallies.pop().ok_or_else(|| io::Error::other("nothing was recorded"))
 }
 
@@ -41,7 +44,7 @@ pub fn record_all(
     runs: &[&Run],
     tracks: Vec<Track<'_>>,
     anchor: Anchor,
-    measure: impl FnOnce(&mut Outlet) -> Vec<Standing>,
+    measure: &mut dyn FnMut(&mut Outlet) -> Vec<Standing>,
 ) -> io::Result<Vec<Tally>> {
     let (mut outlet, inlet) = outlet();
     let recorder = Recorder::new(tracks, anchor);

@@ -29,6 +29,11 @@ const CHORES: Duration = Duration::from_secs(1);
 const BETWEEN_RUNS: Duration = Duration::from_millis(100);
 /// Lines a second about what senders do: each could be forged.
 const MOST_NEWS: u32 = 20;
+/// Below are services of all kinds, some of which answer anything (RFC 862 to 865):
+/// a forged datagram would have the two talk to each other for ever.
+const FIRST_SENDERS_PORT: u16 = 1024;
+/// But for that of TWAMP and STAMP themselves (RFC 8762, section 4.1).
+const TWAMP_PORT: u16 = 862;
 /// Stack of a reflecting thread: its buffer is on the heap.
 const STACK: usize = 64 * 1024;
 /// What the text datagrams of `TinyTwamp` begin with: its tests, and its result.
@@ -143,6 +148,12 @@ impl Light {
     fn take(&mut self, socket: &DatagramSocket, buffer: &mut [u8], datagram: &Datagram) {
         let (length, now) = (datagram.length, datagram.at);
         let Some(from) = datagram.from else { return };
+        if !datagram.is_unicast {
+            return self.refuse(from, now, "sent to many hosts at once");
+        }
+        if from.port() < FIRST_SENDERS_PORT && from.port() != TWAMP_PORT {
+            return self.refuse(from, now, "the port of another service");
+        }
         let packet = &buffer[..length];
         if TEXTS.iter().any(|text| packet.starts_with(text)) {
             return self.text(socket, packet, datagram, from);

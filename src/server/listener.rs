@@ -293,13 +293,15 @@ impl Session {
                     account.ending = Ending::Stopping;
                 }
                 let took = clock::now().since(began);
-                log::info!(
-                    "{peer} {}: {} in {:.3} s, {}",
-                    service.name,
-                    account.served,
-                    took.as_secs_f64(),
-                    account.ending
-                );
+                self.settings.endings.tell(|| {
+                    log::info!(
+                        "{peer} {}: {} in {:.3} s, {}",
+                        service.name,
+                        account.served,
+                        took.as_secs_f64(),
+                        account.ending
+                    );
+                });
             }
             Err(_) => log::error!("{peer} {}: internal error, session ended", service.name),
         }

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use super::budget::Share;
 use super::{Account, Connection, Context, Ending};
 use crate::os::clock;
 use crate::wire::measurement::{self, MAX_SHORT_LINE, Reply, Setup};
@@ -21,6 +22,8 @@ struct Lines<'connection> {
     pending: Vec<u8>,
     /// How many of them hold no newline.
     searched: usize,
+    /// What all sessions share for that.
+    share: Share,
 }
 
 /// What the next line is.
@@ -34,11 +37,14 @@ enum Next {
     },
     /// More bytes than a line may have.
     TooLong,
+    /// More bytes than there is memory for, as shared among all.
+    NoRoom,
 }
 
 impl<'connection> Lines<'connection> {
-    fn new(connection: &'connection mut dyn Connection) -> Self {
-        Self { connection, piece: Box::new([0; PIECE]), pending: Vec::new(), searched: 0 }
+    fn new(connection: &'connection mut dyn Connection, share: Share) -> Self {
+        let (piece, pending) = (Box::new([0; PIECE]), Vec::new());
+        Self { connection, piece, pending, searched: 0, share }
     }
 
     fn next(&mut self, limit: usize) -> io::Result<Next> {
@@ -55,6 +61,11 @@ impl<'connection> Lines<'connection> {
             self.searched = self.pending.len();
             if self.pending.len() > limit {
                 return Ok(Next::TooLong);
+            }
+            if !self.share.set(self.pending.len()) {
+                // At once: it is for others.
+                self.pending = Vec::new();
+                return Ok(Next::NoRoom);
             }
             if self.read_more()? == 0 {
                 return Ok(Next::End { incomplete: !self.pending.is_empty() });
@@ -85,7 +96,8 @@ impl<'connection> Lines<'connection> {
 /// Serves one client.
 pub fn serve(connection: &mut dyn Connection, context: &Context<'_>) -> Account {
     let mut echoed = 0;
-    let ending = converse(&mut Lines::new(connection), context, &mut echoed)
+    let share = context.settings.budget.share(context.peer.ip());
+    let ending = converse(&mut Lines::new(connection, share), context, &mut echoed)
         .unwrap_or_else(|error| Ending::of_read(&error));
     Account { served: format!("{echoed} probes"), ending }
 }
@@ -96,7 +108,7 @@ fn converse(lines: &mut Lines<'_>, context: &Context<'_>, echoed: &mut u64) -> i
     let setup = match lines.next(MAX_SHORT_LINE)? {
         Next::Line(line) => Setup::read(&line),
         Next::End { incomplete: false } => return Ok(Ending::PeerClosed),
-        Next::End { incomplete: true } | Next::TooLong => None,
+        Next::End { incomplete: true } | Next::TooLong | Next::NoRoom => None,
     };
     let Some(setup) = setup else { return refuse(lines, Reply::InvalidSetup) };
     log::info!(
@@ -113,6 +125,10 @@ fn converse(lines: &mut Lines<'_>, context: &Context<'_>, echoed: &mut u64) -> i
             Next::End { incomplete: false } => return Ok(Ending::PeerClosed),
             Next::End { incomplete: true } | Next::TooLong => {
                 return refuse(lines, Reply::InvalidMeasurement);
+            }
+            Next::NoRoom => {
+                refuse(lines, Reply::InvalidMeasurement)?;
+                return Ok(Ending::Refused("other messages of this host have its memory"));
             }
         };
         let all_done = *echoed == setup.probes;

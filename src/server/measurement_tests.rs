@@ -1,5 +1,6 @@
 use super::*;
 use crate::server::Settings;
+use crate::server::budget::Budget;
 use crate::wire::measurement::MAX_SIZE;
 use std::io::{Cursor, Read, Write};
 
@@ -112,7 +113,8 @@ fn a_line_that_never_ends_is_cut_off_at_its_limit() {
 fn a_large_size_takes_no_memory_before_its_bytes_come() {
     let input = format!("s RTT {MAX_SIZE} 10 0\nm short");
     let mut script = Script { input: Cursor::new(input.into_bytes()), piece: 99, output: vec![] };
-    let mut lines = Lines::new(&mut script);
+    let share = Budget::default().share([127, 0, 0, 1].into());
+    let mut lines = Lines::new(&mut script, share);
     assert!(matches!(lines.next(MAX_SHORT_LINE), Ok(Next::Line(_))));
     assert!(matches!(lines.next(MAX_SIZE), Ok(Next::End { incomplete: true })));
     assert!(lines.pending.capacity() < 4096, "{}", lines.pending.capacity());

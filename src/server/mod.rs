@@ -1,6 +1,7 @@
 //! Accepting clients, and a session a protocol.
 
 pub mod account;
+pub mod budget;
 pub mod busy;
 pub mod closing;
 pub mod echo;

@@ -127,20 +127,27 @@ fn answer(
     figures.answered += 1;
     figures.lost += u64::from(lost);
     // After the reply is out: what is logged must not be in the round trip.
-    log::info!("Message sent by client = {} from {}", shown(message), context.peer);
-    if lost {
-        log::info!("Packet lost");
-    } else {
-        log::info!("Response sent back = {}", shown(&reply));
-    }
+    context.settings.messages.tell(|| {
+        log::info!("Message sent by client = {} from {}", shown(message), context.peer);
+        if lost {
+            log::info!("Packet lost");
+        } else {
+            log::info!("Response sent back = {}", shown(&reply));
+        }
+    });
     Ok(())
 }
 
 /// A message as a log may hold it: no byte of a stranger's can start a line or
 /// move a terminal's cursor.
 fn shown(message: &[u8]) -> String {
-    message.trim_ascii_end().escape_ascii().to_string()
+    let message = message.trim_ascii_end();
+    let cut = if message.len() > MOST_SHOWN { "…" } else { "" };
+    format!("{}{cut}", message[..message.len().min(MOST_SHOWN)].escape_ascii())
 }
+
+/// Bytes of a message that a log line holds.
+const MOST_SHOWN: usize = 200;
 
 #[cfg(test)]
 mod tests {

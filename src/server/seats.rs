@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why a client gets no seat.
@@ -19,7 +19,10 @@ impl fmt::Display for Refusal {
         match self {
             Self::Full(limit) => write!(f, "{limit} clients are connected (--max-clients)"),
             Self::HostFull(limit) => {
-                write!(f, "{limit} clients of this address are connected (--max-per-host)")
+                write!(
+                    f,
+                    "{limit} clients of this address, or IPv6 /64, are connected (--max-per-host)"
+                )
             }
         }
     }
@@ -30,6 +33,15 @@ struct Taken {
     total: usize,
     /// Only addresses with a client: no larger than `total`.
     per_host: HashMap<IpAddr, usize>,
+}
+
+/// The addresses that one customer has: of IPv6 a network of 64 bits at least
+/// (RFC 6177), of which every address would else be a host of its own.
+pub(super) fn site(host: IpAddr) -> IpAddr {
+    match host.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) >> 64 << 64).into(),
+        ip @ IpAddr::V4(_) => ip,
+    }
 }
 
 /// The seats of a server.
@@ -64,6 +76,7 @@ impl Seats {
     ///
     /// Which limit is reached.
     pub fn take(&self, host: IpAddr) -> Result<Seat, Refusal> {
+        let host = site(host);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.total >= self.most {
             return Err(Refusal::Full(self.most));
@@ -113,6 +126,22 @@ mod tests {
     fn nothing_is_kept_of_hosts_that_left() {
         let seats = Seats::new(10, 10);
         drop(seats.take("::1".parse().unwrap()).unwrap());
+        assert!(seats.taken.lock().unwrap().per_host.is_empty());
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_one_host() {
+        let seats = Seats::new(100, 2);
+        let take = |text: &str| seats.take(text.parse().unwrap());
+        let (one, two) = (take("2001:db8::1").unwrap(), take("2001:db8::2").unwrap());
+        assert_eq!(take("2001:db8::ffff:3").err(), Some(Refusal::HostFull(2)));
+        let elsewhere = take("2001:db8:0:1::1").unwrap();
+        // IPv4 on an IPv6 socket is IPv4.
+        let mapped = take("::ffff:10.0.0.1").unwrap();
+        let plain = take("10.0.0.1").unwrap();
+        assert_eq!(take("10.0.0.1").err(), Some(Refusal::HostFull(2)));
+        assert!(take("10.0.0.2").is_ok());
+        drop((one, two, elsewhere, mapped, plain));
         assert!(seats.taken.lock().unwrap().per_host.is_empty());
     }
 }

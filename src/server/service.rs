@@ -5,7 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::Account;
+use super::budget::Budget;
 use super::ping::Losses;
+use super::throttle::News;
 use super::twamp::TwampHost;
 use super::{echo, measurement, ping, twamp};
 
@@ -40,7 +42,19 @@ pub struct Settings {
     pub losses: Losses,
     /// What TWAMP's control connections share.
     pub twamp: TwampHost,
+    /// Sessions that end, in the log.
+    pub endings: News,
+    /// Messages that clients send, in the log.
+    pub messages: News,
+    /// Memory for messages that are not complete.
+    pub budget: Budget,
 }
+
+/// Sessions whose end is told in a second: a monitor that connects every second from
+/// each of a hundred hosts has all of its lines.
+const MOST_ENDINGS: u32 = 100;
+/// Messages that are told in a second, each in two lines of some hundred bytes.
+const MOST_MESSAGES: u32 = 30;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -49,6 +63,9 @@ impl Default for Settings {
             busy_poll: false,
             losses: Losses::new(0.0, None),
             twamp: TwampHost::default(),
+            endings: News::new(MOST_ENDINGS),
+            messages: News::new(MOST_MESSAGES),
+            budget: Budget::default(),
         }
     }
 }

@@ -21,6 +21,9 @@ use crate::wire::ntp::ErrorEstimate;
 
 /// Stack of a reflecting thread: its buffer is on the heap.
 const STACK: usize = 64 * 1024;
+/// How long packets are reflected after the stop at most, whatever the client asks
+/// for: its seat and port are others' again then.
+const LONGEST_AFTERWARDS: Duration = Duration::from_mins(1);
 /// How often the clock's state is asked.
 const CHORES: Duration = Duration::from_secs(1);
 
@@ -101,9 +104,11 @@ impl TestSession {
         self.shared.from.store(now, Ordering::Relaxed);
     }
 
-    /// Packets are reflected for the agreed time more.
+    /// Packets are reflected for the agreed time more, if they ever were.
     pub fn stop(&self) {
-        let until = clock::now() + self.timeout;
+        let now = clock::now();
+        let started = now.0 >= self.shared.from.load(Ordering::Relaxed);
+        let until = if started { now + self.timeout.min(LONGEST_AFTERWARDS) } else { now };
         self.shared.until.fetch_min(until.0, Ordering::Relaxed);
     }
 

@@ -1,8 +1,10 @@
 //! Log lines that a hostile crowd could cause, at a bounded rate.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Mono;
+use crate::os::clock;
 
 /// The time in which lines are counted.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -51,6 +53,30 @@ impl Throttle {
             return None;
         }
         self.admit(now)
+    }
+}
+
+/// Lines about what clients do, of all sessions together.
+#[derive(Debug)]
+pub struct News(Mutex<Throttle>);
+
+impl News {
+    /// At most so many events a second are told, each in some lines.
+    pub fn new(most: u32) -> Self {
+        Self(Mutex::new(Throttle::new(most)))
+    }
+
+    /// Has `log` tell of an event, if it may, and says how many were left out.
+    pub fn tell(&self, log: impl FnOnce()) {
+        let admitted = self.0.lock().unwrap_or_else(PoisonError::into_inner).admit(clock::now());
+        match admitted {
+            None => {}
+            Some(0) => log(),
+            Some(others) => {
+                log::info!("{others} more events were not logged");
+                log();
+            }
+        }
     }
 }
 

@@ -33,8 +33,6 @@ const MAX_PER_CONNECTION: usize = 256;
 pub const MAX_SESSIONS: usize = 1024;
 /// See [`MAX_SESSIONS`].
 pub const MAX_SESSIONS_PER_HOST: usize = 256;
-/// Ports below it belong to services.
-const FIRST_FREE_PORT: u16 = 1024;
 
 /// What all control connections of a server share.
 #[derive(Debug)]
@@ -43,9 +41,6 @@ pub struct TwampHost {
     pub seats: Seats,
     /// The UDP ports of test sessions.
     pub ports: RangeInclusive<u16>,
-    /// Whether a port that a client asks for must be one of them; else any that
-    /// is free will do.
-    pub ports_are_binding: bool,
     /// Bounds of reflecting.
     pub limits: LightLimits,
     /// When the server was started.
@@ -61,7 +56,6 @@ impl Default for TwampHost {
         Self {
             seats: Seats::new(MAX_SESSIONS, MAX_SESSIONS_PER_HOST),
             ports: TEST_PORTS,
-            ports_are_binding: false,
             limits: LightLimits::default(),
             start: clock::wall(),
             turn: AtomicU16::new(0),
@@ -71,18 +65,17 @@ impl Default for TwampHost {
 }
 
 impl TwampHost {
-    /// Binds a UDP port at `local` for a session: the one asked for where that
-    /// may be had, else the next free one of the range.
+    /// Binds a UDP port at `local` for a session: the one asked for where that is of
+    /// the range, so that no stranger takes another service's, else the next free one
+    /// (RFC 5357, section 3.5, has the reflector propose it).
     fn bind(&self, local: SocketAddr, wanted: u16) -> Option<DatagramSocket> {
-        let allowed =
-            wanted >= FIRST_FREE_PORT && (!self.ports_are_binding || self.ports.contains(&wanted));
         let first = *self.ports.start();
         let count = self.ports.end().saturating_sub(first).saturating_add(1);
         let others = (0..count).map(|_| {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed);
             first.saturating_add(turn % count)
         });
-        let wish = allowed.then_some(wanted);
+        let wish = self.ports.contains(&wanted).then_some(wanted);
         wish.into_iter().chain(others).find_map(|port| {
             // With its scope: a link-local address is nothing without.
             let mut address = local;

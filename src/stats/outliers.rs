@@ -63,7 +63,7 @@ fn level(durations: &Summary) -> Option<(u64, f64)> {
 /// half of them.
 pub fn troubled(series: &[Series]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..series.len()).collect();
-    order.sort_by(|one, other| rate(&series[*other]).total_cmp(&rate(&series[*one])));
+    order.sort_unstable_by(|one, other| rate(&series[*other]).total_cmp(&rate(&series[*one])));
     let mut found = 0;
     // Without the worst the next may stand out that hid behind them.
     while let Some(more) = stand_out(series, &order[found..]) {
@@ -120,7 +120,7 @@ pub fn levels(series: &[Series]) -> Vec<Vec<usize>> {
     for (place, one) in series.iter().enumerate() {
         known.extend(one.level.map(|(median, error)| (median, error, place)));
     }
-    known.sort_by_key(|(median, ..)| *median);
+    known.sort_unstable_by_key(|(median, ..)| *median);
     let gaps: Vec<u64> = known.windows(2).map(|two| two[1].0 - two[0].0).collect();
     let mut sorted = gaps.clone();
     sorted.sort_unstable();
