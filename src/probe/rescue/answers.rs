@@ -142,13 +142,19 @@ impl Rescue {
     fn on_look(&mut self, now: Mono, look: Look) {
         let rtt = self.rtt;
         let State::Silent(silent) = &mut self.state else { return };
-        silent.copies = look.copies;
+        for scout in self.running.iter_mut().filter(|scout| scout.copies.is_none()) {
+            scout.copies = look.copies;
+        }
         let lossy = *silent.lossy.get_or_insert(look.copies > Some(USUAL_COPIES));
         let needed = if lossy { COPIES_UNDER_LOSS } else { 1 };
         let since = silent.counted + rtt * 2 + ACK_SLACK;
         silent.acknowledged = look.nothing_missing
             && look.acknowledged_before.is_some_and(|before| now - before > since);
         if let Some(back) = &mut silent.back
+            && back.copies.is_none()
+        {
+            back.copies = look.copies;
+        } else if let Some(back) = &mut silent.back
             && back.copy_seen.is_none()
             && let (Some(copies), Some(before)) = (look.copies, back.copies)
             && copies >= before + needed

@@ -98,7 +98,9 @@ struct Running {
     id: u32,
     kind: Kind,
     began: Mono,
-    /// Segments of the silent connection sent again when it began.
+    /// Segments of the silent connection sent again by the first look after it
+    /// was ordered: what was sent before that proves nothing about the path that
+    /// answers it.
     copies: Option<u32>,
     connected: Option<Mono>,
     /// Part of its packet got through: what is missing is lost, and was not too
@@ -131,7 +133,6 @@ const COPIES_UNDER_LOSS: u32 = 3;
 struct Silent {
     /// The same, not counting time in which this host stood still.
     counted: Mono,
-    copies: Option<u32>,
     /// Whether the connection had lost segments before.
     lossy: Option<bool>,
     /// As the last look at it told: the peer's kernel has all of it.
@@ -284,13 +285,8 @@ impl Rescue {
     /// later where this host stood still meanwhile.
     pub(super) fn watch(&mut self, now: Mono, since: Mono, counted: Mono) {
         if matches!(self.state, State::Quiet) && now >= counted + self.stall_after() {
-            self.state = State::Silent(Silent {
-                counted,
-                copies: None,
-                lossy: None,
-                acknowledged: false,
-                back: None,
-            });
+            self.state =
+                State::Silent(Silent { counted, lossy: None, acknowledged: false, back: None });
             let mut event = Event::new(EventKind::Stall, since, now);
             event.resolution = self.resolution(false);
             self.begin(event);

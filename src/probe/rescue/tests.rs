@@ -170,6 +170,14 @@ fn a_forgotten_connection_is_made_anew_from_its_own_port() {
 }
 
 #[test]
+fn a_copy_that_was_lost_before_the_path_came_back_is_no_proof() {
+    // Scouts leave at 1,750 and 2,000: the copy was lost between them.
+    let copies = |now| if now < 1_900 { 2 } else { 3 };
+    let world = World { answers_from: 1_950, copies, ..World::new() }.watch(6_000);
+    assert!(world.down.is_none(), "{:?}", world.down);
+}
+
+#[test]
 fn one_copy_that_is_lost_on_a_lossy_path_is_no_proof() {
     let copies = |now| if now < 1_400 { 40 } else { 41 };
     let world = World { answers_from: 0, copies, ..World::new() }.watch(20_000);

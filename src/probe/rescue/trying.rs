@@ -162,15 +162,11 @@ impl Rescue {
     fn attempt(&mut self, now: Mono, kind: Kind, from: Option<SocketAddr>) {
         self.next_id += 1;
         let id = self.next_id;
-        let copies = match &self.state {
-            State::Silent(silent) => silent.copies,
-            _ => None,
-        };
         self.running.push(Running {
             id,
             kind,
             began: now,
-            copies,
+            copies: None,
             connected: None,
             partly: false,
             answered: None,
