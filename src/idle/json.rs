@@ -65,7 +65,7 @@ fn idle(answer: &Answer<'_>, run: &IdleRun) -> Object {
         .boolean("complete", answer.complete)
         .boolean("limit_found", answer.died.is_some())
         .number("lived_s", answer.lived.map(seconds), 3)
-        .number("died_s", answer.died.map(|died| seconds(died.gap)), 3)
+        .number("died_s", answer.died.map(|died| seconds(died.silence())), 3)
         .text("how", answer.died.map(|died| died.outcome.name()))
         .whole("keep_alive_s", keep_alive(answer))
         .object("mixture", mixture)

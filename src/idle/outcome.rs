@@ -111,6 +111,20 @@ pub struct Tried {
 }
 
 impl Tried {
+    /// The longest time in which nobody spoke.
+    pub fn silence(&self) -> Duration {
+        match self.manner {
+            Manner::Speaking(every) => every.min(self.gap),
+            Manner::Silent | Manner::KeepAlive(_) => self.gap,
+        }
+    }
+
+    /// Data every so often did not keep the connection alive. Where TCP's
+    /// keep-alive does not, the path may not count what carries no data.
+    pub fn refutes_its_interval(&self) -> bool {
+        matches!(self.manner, Manner::Speaking(_)) && self.is_proven_death()
+    }
+
     /// A death of the connection alone: the service answered just then.
     pub fn is_proven_death(&self) -> bool {
         self.outcome.is_death() && matches!(self.proof, Some(Proof::Answered(_)))

@@ -35,7 +35,7 @@ const REPEATED_WITHIN: u32 = 2;
 /// A peer that speaks by itself is tried so far below its own interval.
 const BEFORE_THE_PEER: Duration = Duration::from_secs(1);
 /// Connections of the proof of an interval, for each way of keeping alive.
-const PROOFS: usize = 2;
+const PROOFS: usize = 4;
 /// The proof lasts so many times the limit.
 pub const PERIODS: u32 = 2;
 
@@ -172,7 +172,7 @@ impl Search {
             return None;
         }
         let this_round = self.proven_deaths().filter(|tried| tried.round == self.round);
-        this_round.map(|tried| tried.gap).min()
+        this_round.map(|tried| tried.silence()).min()
     }
 
     /// What the next round tries, by rising gaps; nothing when there is nothing
@@ -180,6 +180,11 @@ impl Search {
     pub fn next_round(&mut self) -> Vec<Trial> {
         if self.round > 0 && self.proof.is_none() {
             self.narrow();
+        }
+        // The interval did not hold, on a path that nobody had met before: its
+        // limit lies below it.
+        if self.proof.is_some() && self.is_refuted() {
+            self.proof = None;
         }
         if self.range.width == 0 || self.gone().is_some() {
             return Vec::new();
@@ -199,6 +204,11 @@ impl Search {
         trials
     }
 
+    fn is_refuted(&self) -> bool {
+        let this_round = self.tried.iter().filter(|tried| tried.round == self.round);
+        this_round.filter(|tried| tried.refutes_its_interval()).count() > 0
+    }
+
     /// A peer that takes fewer connections is asked for fewer.
     fn narrow(&mut self) {
         let this_round = || self.tried.iter().filter(|tried| tried.round == self.round);
@@ -208,14 +218,18 @@ impl Search {
         }
     }
 
-    /// What was tried in the manner that the search is about.
+    /// What was tried in the manner that the search is about, and what died of a
+    /// shorter silence in the proof of an interval.
     fn searched(&self) -> impl Iterator<Item = &Tried> {
-        self.tried.iter().filter(|tried| tried.manner == self.range.manner)
+        let silent = self.range.manner == Manner::Silent;
+        self.tried.iter().filter(move |tried| {
+            tried.manner == self.range.manner || (silent && tried.refutes_its_interval())
+        })
     }
 
     fn lives(&self) -> impl Iterator<Item = Duration> {
         let alive = |tried: &&Tried| matches!(tried.outcome, Outcome::Alive(_));
-        self.searched().filter(alive).map(|tried| tried.gap)
+        self.searched().filter(alive).map(|tried| tried.silence())
     }
 
     fn proven_deaths(&self) -> impl Iterator<Item = &Tried> {
@@ -226,9 +240,9 @@ impl Search {
     fn contradicted(&self) -> impl Iterator<Item = &Tried> {
         let top = self.lives().max().unwrap_or_default();
         let margin = |tried: &Tried| {
-            if tried.outcome.is_seen() { SEEN_LATE } else { self.precision(tried.gap) }
+            if tried.outcome.is_seen() { SEEN_LATE } else { self.precision(tried.silence()) }
         };
-        self.proven_deaths().filter(move |tried| tried.gap + margin(tried) < top)
+        self.proven_deaths().filter(move |tried| tried.silence() + margin(tried) < top)
     }
 
     /// Whether deaths and lives lie among each other for more than one reason.
@@ -248,7 +262,7 @@ impl Search {
         let accidents = self.accidents();
         let counts = |tried: &&Tried| !accidents.iter().any(|other| std::ptr::eq(*other, *tried));
         let mut deaths: Vec<&Tried> = self.proven_deaths().filter(counts).collect();
-        deaths.sort_by_key(|tried| tried.gap);
+        deaths.sort_by_key(|tried| tried.silence());
         deaths
     }
 
@@ -257,14 +271,14 @@ impl Search {
         let deaths = self.deaths();
         let repeated = |place: &usize| {
             let next = deaths.get(place + 1);
-            next.is_some_and(|next| next.gap <= deaths[*place].gap * REPEATED_WITHIN)
+            next.is_some_and(|next| next.silence() <= deaths[*place].silence() * REPEATED_WITHIN)
         };
         let lowest = if self.is_mixed() { (0..deaths.len()).find(repeated) } else { None };
         deaths.get(lowest.unwrap_or(0)).copied()
     }
 
     fn lived_below_deaths(&self) -> Option<Duration> {
-        let died = self.lowest_death().map_or(Duration::MAX, |died| died.gap);
+        let died = self.lowest_death().map_or(Duration::MAX, |died| died.silence());
         self.lives().filter(|gap| *gap < died).max()
     }
 
@@ -272,10 +286,10 @@ impl Search {
         if !self.is_mixed() {
             return None;
         }
-        let from = self.lowest_death()?.gap;
+        let from = self.lowest_death()?.silence();
         let to = self.lives().max()?;
         let within = |gap: Duration| gap >= from && gap <= to;
-        let died = self.proven_deaths().filter(|tried| within(tried.gap)).count();
+        let died = self.proven_deaths().filter(|tried| within(tried.silence())).count();
         let of = died + self.lives().filter(|gap| within(*gap)).count();
         Some(Mixture { died, of, from, to })
     }
@@ -362,8 +376,9 @@ impl Search {
     /// A death that longer lives contradict, several times at once; only while
     /// it has not been tried again.
     fn again(&self, once: &Tried) -> Vec<Duration> {
-        let near = |gap: Duration| gap.abs_diff(once.gap) <= self.precision(once.gap);
-        let after = self.searched().filter(|tried| tried.round > once.round && near(tried.gap));
+        let near = |gap: Duration| gap.abs_diff(once.silence()) <= self.precision(once.silence());
+        let after =
+            self.searched().filter(|tried| tried.round > once.round && near(tried.silence()));
         if after.count() > 0 {
             // It did not come again: the search goes on above it.
             return match self.lowest_death() {
@@ -371,7 +386,7 @@ impl Search {
                 Some(died) => self.between(died, 1),
             };
         }
-        vec![rounded(once.gap); COPIES.min(self.range.width)]
+        vec![rounded(once.silence()); COPIES.min(self.range.width)]
     }
 
     /// Several connections a gap: one life says nothing about the other paths.
@@ -388,8 +403,8 @@ impl Search {
     /// costs no further round.
     fn between(&self, died: &Tried, copies: usize) -> Vec<Duration> {
         let lived = self.lived_below_deaths().unwrap_or_default();
-        let precision = self.precision(died.gap);
-        let open = died.gap.saturating_sub(lived);
+        let precision = self.precision(died.silence());
+        let open = died.silence().saturating_sub(lived);
         let steps = open.as_nanos().div_ceil(precision.as_nanos().max(1));
         let within = usize::try_from(steps.saturating_sub(1)).unwrap_or(usize::MAX);
         let room = ((self.range.width - 1) / copies).max(1);
@@ -397,12 +412,12 @@ impl Search {
         let parts = u32::try_from(count + 1).unwrap_or(u32::MAX);
         let mut gaps: Vec<Duration> =
             (1..parts).map(|part| rounded(lived + open * part / parts)).collect();
-        gaps.retain(|gap| *gap > lived && *gap < died.gap);
+        gaps.retain(|gap| *gap > lived && *gap < died.silence());
         let mut gaps: Vec<Duration> =
             gaps.into_iter().flat_map(|gap| std::iter::repeat_n(gap, copies)).collect();
         if !gaps.is_empty() || !self.is_confirmed(died) {
             // A little later, so that an end which was seen can be seen again.
-            gaps.push(rounded(died.gap + precision));
+            gaps.push(rounded(died.silence() + precision));
         }
         gaps
     }
@@ -423,7 +438,7 @@ impl Search {
             return Vec::new();
         }
         let Some(seconds) = interval(&self.answer()) else { return Vec::new() };
-        let Some(limit) = self.lowest_death().map(|died| died.gap) else { return Vec::new() };
+        let Some(limit) = self.lowest_death().map(|died| died.silence()) else { return Vec::new() };
         let interval = Duration::from_secs(seconds);
         self.proof = Some(interval);
         let hold = Trial { gap: limit * PERIODS, manner: Manner::KeepAlive(interval) };
@@ -457,7 +472,7 @@ fn interval(answer: &Answer<'_>) -> Option<u64> {
     if answer.gone.is_some() {
         return None;
     }
-    let limit = if died.outcome.is_seen() { died.gap } else { answer.lived? };
+    let limit = if died.outcome.is_seen() { died.silence() } else { answer.lived? };
     Some((limit / 2).as_secs()).filter(|seconds| *seconds > 0)
 }
 

@@ -159,6 +159,20 @@ fn every_second_path_that_forgets_is_a_mixture_with_the_lower_limit() {
 }
 
 #[test]
+fn a_path_that_only_the_proof_meets_is_searched_too() {
+    let limits = [Duration::from_mins(2), Duration::from_secs(25)];
+    let range = Range { verify: true, ..RANGE };
+    let (search, _) = play(range, |trial, round, place| {
+        // The first rounds' connections have all met the other path.
+        let met = (round > 3 || trial.manner != Manner::Silent) && place % 2 == 1;
+        forgets(limits[usize::from(met)])(trial, round, place)
+    });
+    let answer = search.answer();
+    assert!(answer.died.unwrap().silence() <= Duration::from_mins(1), "{answer:?}");
+    assert!(keep_alive(&answer).is_none_or(|seconds| seconds < 25), "{answer:?}");
+}
+
+#[test]
 fn a_gap_in_which_the_peer_spoke_is_none() {
     let every = Duration::from_mins(1);
     let (search, waited) = play(RANGE, |trial, _, _| {

@@ -192,7 +192,7 @@ pub fn sentence(answer: &Answer<'_>, run: &IdleRun) -> String {
                 }
                 None => "No gap was lived through".to_owned(),
             };
-            format!("{known}; after {} {}{stopped}.", span(died.gap), how(died, run.speaker))
+            format!("{known}; after {} {}{stopped}.", span(died.silence()), how(died, run.speaker))
         }
     }
 }
@@ -212,7 +212,7 @@ pub fn remarks(answer: &Answer<'_>, run: &IdleRun) -> Vec<String> {
     for once in &answer.accidents {
         lines.push(format!(
             "A connection died after {} of silence and others lived longer: that did not come again.",
-            span(once.gap)
+            span(once.silence())
         ));
     }
     if let Some(every) = answer.peer_speaks {
@@ -233,11 +233,11 @@ pub fn remarks(answer: &Answer<'_>, run: &IdleRun) -> Vec<String> {
         });
     }
     lines.extend(known_limits(answer).map(|name| format!("That is the known limit of {name}.")));
-    if let Some(died) = answer.died.filter(|died| is_forgotten(died) && died.gap < RFC_5382) {
+    if let Some(died) = answer.died.filter(|died| is_forgotten(died) && died.silence() < RFC_5382) {
         lines.push(format!(
             "RFC 5382 asks a NAT to keep an established connection for 2 h 4 min at the least, not \
              for {}.",
-            span(died.gap)
+            span(died.silence())
         ));
     }
     lines
@@ -249,7 +249,7 @@ fn is_forgotten(died: &Tried) -> bool {
 
 /// The well-known limits that lie in what is left open.
 pub(super) fn known_limits(answer: &Answer<'_>) -> impl Iterator<Item = &'static str> {
-    let died = answer.died.map(|died| died.gap);
+    let died = answer.died.map(|died| died.silence());
     // An end that was seen is a moment late, never early.
     let least = answer.lived.unwrap_or_default().max(died.unwrap_or_default() * 9 / 10);
     let fits = move |limit: Duration| died.is_some_and(|died| limit > least && limit <= died);
