@@ -266,15 +266,21 @@ impl Search {
         deaths
     }
 
-    /// In a mixture the lowest death that came again, else the lowest.
+    /// In a mixture the lowest death that came again or that the proof met, else
+    /// the lowest.
     fn lowest_death(&self) -> Option<&Tried> {
         let deaths = self.deaths();
         let repeated = |place: &usize| {
-            let next = deaths.get(place + 1);
-            next.is_some_and(|next| next.silence() <= deaths[*place].silence() * REPEATED_WITHIN)
+            let (death, next) = (deaths[*place], deaths.get(place + 1));
+            death.refutes_its_interval()
+                || next.is_some_and(|next| next.silence() <= death.silence() * REPEATED_WITHIN)
         };
         let lowest = if self.is_mixed() { (0..deaths.len()).find(repeated) } else { None };
-        deaths.get(lowest.unwrap_or(0)).copied()
+        let lowest = deaths.get(lowest.unwrap_or(0)).copied()?;
+        // Of the same moment, one that was seen says more than one that was asked.
+        let seen = deaths.into_iter().filter(|tried| tried.outcome.is_seen());
+        let mut same = seen.filter(|tried| tried.silence().abs_diff(lowest.silence()) <= SEEN_LATE);
+        Some(same.next().unwrap_or(lowest))
     }
 
     fn lived_below_deaths(&self) -> Option<Duration> {

@@ -282,6 +282,12 @@ pub fn advice(answer: &Answer<'_>, run: &IdleRun) -> String {
     let proven = proven(answer);
     let Some(seconds) = keep_alive(answer) else {
         return match answer.verified {
+            Some(proof) if answer.mixture.is_some() => format!(
+                "Every {} did not hold every connection: on one of the paths the limit is lower. To \
+                 find it: --to {} with more connections at once.\n",
+                span(proof.interval),
+                span(proof.interval * 2)
+            ),
             Some(proof) if proof.speaking == Some(true) => format!(
                 "TCP keep-alive does not hold it; an application that speaks every {} does.\n{proven}",
                 span(proof.interval)

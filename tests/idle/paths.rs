@@ -160,7 +160,7 @@ fn one_of_two_paths_forgets() {
     let Some(lab) = Lab::new("two", [3, 60], 0, "drop", "") else { return };
     let server = lab.server(&[]);
     let mut command = Impaired::echotest_in(&lab.names[0]);
-    command.args(["idle", "10.208.9.9", &server.port(), "--from", "0.8", "--to", "14"]);
+    command.args(["idle", "10.208.9.9", &server.port(), "--from", "0.8", "--to", "7"]);
     let ended = Process::start(command.args(["--precision", "0.5", "--timeout", "1"])).finish();
     assert_eq!(ended.status, 0, "{ended:?}");
     assert!(!ended.stdout.contains("No limit was found"), "{ended:?}");
