@@ -146,7 +146,7 @@ if ((EUID == 0)); then
 fi
 touch "$scratch/before"
 tcpdump -i "$interface" -s "$snap" -U --immediate-mode -B 16384 "${user[@]}" -w "$capture" \
-  "host ${address%%%*} and tcp port $port" 2>"$scratch/tcpdump" &
+  "(host ${address%%%*} and tcp port $port) or icmp or icmp6" 2>"$scratch/tcpdump" &
 tcpdump=$!
 for ((try = 0; ; try++)); do
   if grep -q 'listening on' "$scratch/tcpdump"; then

@@ -2,70 +2,17 @@
 
 use std::net::SocketAddr;
 
-use super::requests::{Answered, Requests};
-use super::sequence::{Direction, Marks, SENT_AGAIN, judge};
-use super::series::Series;
+use super::alignment::Alignment;
+use super::copies::Recent;
+use super::handshake::Handshake;
+use super::requests::{Answered, Requests, Sent};
+use super::roles::{Known, Words};
+use super::sequence::{Direction, Marks, SENT_AGAIN, Stamp, Verdict, judge};
+use super::side::{Role, Side};
 use super::story::{Place, Story};
+use crate::wire::icmp::IcmpError;
 use crate::wire::packet::TcpPacket;
 use crate::wire::tcp::{ACK, FIN, PSH, RST, SYN};
-
-/// The two ends of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// It connected.
-    Client,
-    /// It was connected to.
-    Server,
-}
-
-impl Role {
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Server => "server",
-        }
-    }
-
-    /// The other end.
-    #[must_use]
-    pub fn other(self) -> Self {
-        match self {
-            Self::Client => Self::Server,
-            Self::Server => Self::Client,
-        }
-    }
-}
-
-/// What one end did.
-#[derive(Debug, Clone, Default)]
-pub struct Side {
-    /// Packets that it sent.
-    pub packets: u64,
-    /// Bytes of data that it sent, each counted once.
-    pub bytes: u64,
-    /// Data sent again, after a time-out, as asked for, or in vain.
-    pub retransmissions: [u64; 3],
-    /// Segments that were overtaken.
-    pub out_of_order: u64,
-    /// Segments before which something was not seen.
-    pub lost_before: u64,
-    /// Acknowledgements repeated.
-    pub duplicate_acks: u64,
-    /// Times that it had no room.
-    pub zero_windows: u64,
-    /// Updates of its window.
-    pub window_updates: u64,
-    /// Questions whether the other is there.
-    pub keep_alives: u64,
-    /// How long its segments waited for their acknowledgement, in nanoseconds.
-    pub acknowledged_after: Series,
-    /// Its first sequence number.
-    first: Option<u32>,
-    /// The number after its FIN.
-    after_fin: Option<u32>,
-    fin_acked: bool,
-}
 
 /// How a connection ended, as far as the capture goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,42 +25,31 @@ pub enum Closing {
     Silence,
 }
 
-/// When the handshake's packets were seen, in nanoseconds since 1970.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Handshake {
-    syn: Option<i64>,
-    /// The first answer to that SYN, and the last.
-    syn_acks: Option<(i64, i64)>,
-    /// A SYN after an answer, whose own answer has not come.
-    syn_again: Option<i64>,
-    ack: Option<i64>,
+/// ICMP errors of one connection, those of one kind together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reported {
+    /// What they say, and who.
+    pub error: IcmpError,
+    /// How many.
+    pub count: u64,
+    /// When the first came, in nanoseconds since the connection's first packet.
+    pub first: i64,
+    /// Whose packet was not delivered.
+    pub of: Role,
 }
 
-impl Handshake {
-    /// Whether its SYN was seen.
-    pub fn began(&self) -> bool {
-        self.syn.is_some()
-    }
+/// Kinds of ICMP errors of one connection that are told.
+const MAX_REPORTED: usize = 8;
 
-    /// From SYN to SYN-ACK, in nanoseconds: the round trip from this place to
-    /// the server.
-    pub fn to_server(&self) -> Option<u64> {
-        span(self.syn?, self.syn_acks?.0)
-    }
-
-    /// From SYN-ACK to ACK: the round trip from this place to the client.
-    pub fn to_client(&self) -> Option<u64> {
-        span(self.syn_acks?.1, self.ack?)
-    }
-
-    /// Both together: the round trip of the whole path.
-    pub fn whole(&self) -> Option<u64> {
-        Some(self.to_server()? + self.to_client()?)
-    }
-}
-
-fn span(from: i64, to: i64) -> Option<u64> {
-    u64::try_from(to.saturating_sub(from)).ok()
+/// Where the capture was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vantage {
+    /// At the client's host, or so near that it makes no difference.
+    Client,
+    /// At the server's.
+    Server,
+    /// On the way.
+    Between,
 }
 
 /// One connection.
@@ -127,6 +63,8 @@ pub struct Connection {
     pub sides: [Side; 2],
     /// The first and the last packet, in nanoseconds since 1970.
     pub seen: (i64, i64),
+    /// How it is known who is the client.
+    pub known: Known,
     /// How it began.
     pub handshake: Handshake,
     /// How it ended.
@@ -135,7 +73,16 @@ pub struct Connection {
     pub requests: Requests,
     /// Its steps.
     pub story: Story,
+    /// What routers and hosts reported of its packets.
+    pub reported: Vec<Reported>,
+    /// The file does not say when its packets came.
+    pub timeless: bool,
     directions: [Direction; 2],
+    recent: [Recent; 2],
+    alignment: Alignment,
+    words: Words,
+    /// How often the capture's clock had been set when its last packet came.
+    epoch: u32,
 }
 
 impl Connection {
@@ -144,12 +91,12 @@ impl Connection {
     /// or else the higher one.
     pub fn new(number: usize, packet: &TcpPacket<'_>, at: i64, port: Option<u16>) -> Self {
         let [source, destination] = [packet.source.port(), packet.destination.port()];
-        let from_client = if packet.segment.any(SYN) {
-            !packet.segment.any(ACK)
+        let (from_client, known) = if packet.segment.any(SYN) {
+            (!packet.segment.any(ACK), Known::Handshake)
         } else if port.is_some_and(|port| (port == source) != (port == destination)) {
-            port == Some(destination)
+            (port == Some(destination), Known::Asked)
         } else {
-            source >= destination
+            (source >= destination, Known::Guess)
         };
         let (client, server) = if from_client {
             (packet.source, packet.destination)
@@ -161,19 +108,55 @@ impl Connection {
             ends: [client, server],
             sides: [Side::default(), Side::default()],
             seen: (at, at),
+            known,
             handshake: Handshake::default(),
             closing: Closing::Silence,
             requests: Requests::default(),
             story: Story::default(),
+            reported: Vec::new(),
+            timeless: false,
             directions: [Direction::default(), Direction::default()],
+            recent: [Recent::default(), Recent::default()],
+            alignment: Alignment::default(),
+            words: Words::default(),
+            epoch: 0,
         }
     }
 
-    /// Whether a SYN begins another connection of the same two ends.
+    /// Whether a packet begins another connection of the same two ends: a SYN, or
+    /// the answer to one that is not in the capture.
     pub fn is_over_for(&self, packet: &TcpPacket<'_>) -> bool {
-        let side = usize::from(packet.source != self.ends[0]);
-        let begins = packet.segment.any(SYN) && !packet.segment.any(ACK);
-        begins && self.sides[side].first.is_some_and(|first| first != packet.segment.sequence)
+        let segment = &packet.segment;
+        if !segment.any(SYN) {
+            return false;
+        }
+        let own = usize::from(packet.source != self.ends[0]);
+        if segment.any(ACK) {
+            let other = 1 - own;
+            let answers = |first: u32| {
+                let next = self.directions[other].next().unwrap_or(first);
+                let taken = segment.acknowledgement.wrapping_sub(first);
+                taken > 0 && taken <= next.wrapping_sub(first)
+            };
+            let asked = self.sides[other].first.filter(|_| self.handshake.began());
+            return asked.is_some_and(|first| !answers(first));
+        }
+        match self.sides[own].first {
+            Some(first) => first != segment.sequence,
+            // Its answer may have been written before it.
+            None => self.directions[1 - own]
+                .acknowledged()
+                .is_none_or(|ack| ack != segment.sequence.wrapping_add(1)),
+        }
+    }
+
+    /// The clock of the capture has been set `epoch` times.
+    pub fn on_epoch(&mut self, epoch: u32) {
+        if std::mem::replace(&mut self.epoch, epoch) != epoch {
+            self.handshake.forget_times();
+            self.requests.forget_times();
+            self.directions.iter_mut().for_each(Direction::forget_times);
+        }
     }
 
     /// Takes in a packet; requests that it answers go to `done`.
@@ -185,9 +168,21 @@ impl Connection {
         mut done: impl FnMut(Answered),
     ) {
         let own = usize::from(packet.source != self.ends[0]);
+        self.seen.1 = self.seen.1.max(at);
+        if self.recent[own].is_copy(packet, at) {
+            self.sides[own].copies += 1;
+            return;
+        }
+        if self.known == Known::Guess && !self.words.are_spent() {
+            match self.words.echoes(own, packet) {
+                Some(0) => self.turn_round(),
+                Some(_) => self.known = Known::Echo,
+                None => {}
+            }
+        }
+        let own = usize::from(packet.source != self.ends[0]);
         let role = if own == 0 { Role::Client } else { Role::Server };
         let segment = &packet.segment;
-        self.seen.1 = at;
         let ends_handshake = self.shake_hands(role, packet, at);
         let initial_rtt = self.handshake.whole().and_then(|rtt| i64::try_from(rtt).ok());
         let (client, server) = self.directions.split_at_mut(1);
@@ -195,26 +190,16 @@ impl Connection {
             Role::Client => (&mut client[0], &mut server[0]),
             Role::Server => (&mut server[0], &mut client[0]),
         };
-        let verdict = judge(mine, theirs, segment, at, initial_rtt);
+        let stamp = Stamp {
+            identification: packet.identification,
+            timestamp: segment.options.timestamps.map(|(own, _)| own),
+        };
+        let verdict = judge(mine, theirs, (segment, stamp), at, initial_rtt);
         self.count(own, verdict.marks, verdict.data.fresh);
         if let Some(age) = verdict.ack_rtt {
             self.sides[1 - own].acknowledged_after.record(age);
         }
-        let grown = verdict.data.grown;
-        // A segment that closes a gap lets count what had been seen behind it.
-        let behind = grown.saturating_sub(segment.length);
-        let pushed = segment.any(PSH | FIN) || behind > 0;
-        match role {
-            Role::Client => {
-                self.requests.on_server(verdict.unseen, None, &mut done);
-                self.requests.on_client(grown - behind, pushed, Some(at), &mut done);
-                self.requests.on_client(behind, true, Some(at), done);
-            }
-            Role::Server => {
-                self.requests.on_client(verdict.unseen, true, None, &mut done);
-                self.requests.on_server(grown, Some(at), done);
-            }
-        }
+        self.follow(role, packet, at, &verdict, &mut done);
         let acks_fin = self.close(role, packet);
         let replies_to_fin = self.sides[1 - own].after_fin.is_some();
         let place = Place { ends_handshake, acks_fin, replies_to_fin };
@@ -222,16 +207,141 @@ impl Connection {
         self.story.tell(role, after, (segment, packet.data), verdict.marks, place, keep_all);
     }
 
+    /// Follows requests and replies.
+    fn follow(
+        &mut self,
+        role: Role,
+        packet: &TcpPacket<'_>,
+        at: i64,
+        verdict: &Verdict,
+        mut done: impl FnMut(Answered),
+    ) {
+        let segment = &packet.segment;
+        self.requests.sent_again = self.sides.iter().map(Side::sent_again).sum();
+        let grown = verdict.data.grown;
+        // A segment that closes a gap lets count what had been seen behind it.
+        let behind = grown.saturating_sub(segment.length);
+        match role {
+            Role::Client => {
+                if !segment.any(SYN | RST) {
+                    self.alignment.on_client(segment.sequence);
+                }
+                let seen = self.answered_by(verdict.unseen);
+                self.requests.on_server(seen, None, &mut done);
+                let takes = self.segment_size();
+                let own = &mut self.sides[0];
+                let full = own.is_full(segment.length, takes);
+                own.longest = own.longest.max(segment.length);
+                let pushed = segment.any(PSH | FIN) || behind > 0;
+                let sent = Sent { bytes: grown - behind, pushed, full, at: Some(at) };
+                self.requests.on_client(sent, &mut done);
+                let sent = Sent { bytes: behind, pushed: true, full: false, at: Some(at) };
+                self.requests.on_client(sent, done);
+            }
+            Role::Server => {
+                let sent = Sent { bytes: verdict.unseen, pushed: true, full: false, at: None };
+                self.requests.on_client(sent, &mut done);
+                if segment.length > 0 && segment.any(ACK) {
+                    let end = segment.sequence.wrapping_add(segment.length);
+                    self.alignment.on_reply(end, segment.acknowledgement);
+                }
+                let seen = self.answered_by(grown);
+                self.requests.on_server(seen, Some(at), done);
+            }
+        }
+    }
+
+    /// It was asked for with SYN, and never came about.
+    pub fn was_in_vain(&self) -> bool {
+        self.handshake.began() && !self.sides[0].acknowledges
+    }
+
+    /// Where the capture was made, by how soon each end answers there: to SYN, and
+    /// to data with an acknowledgement.
+    pub fn vantage(&self) -> Option<Vantage> {
+        /// An end on this host, or on the same as the other, answers sooner, in
+        /// nanoseconds.
+        const ON_THIS_HOST: u64 = 200_000;
+        let leg = |shaken: Option<u64>, sender: &Side| {
+            let acknowledged = sender.acknowledged_after.smallest();
+            shaken.into_iter().chain(acknowledged).min()
+        };
+        let client = leg(self.handshake.to_client(), &self.sides[1])?;
+        let server = leg(self.handshake.to_server(), &self.sides[0])?;
+        Some(if client <= server / 2 || client.max(server) < ON_THIS_HOST {
+            Vantage::Client
+        } else if server <= client / 2 {
+            Vantage::Server
+        } else {
+            Vantage::Between
+        })
+    }
+
+    /// How many of the client's bytes are answered, now that the server's stream
+    /// has grown by so many.
+    fn answered_by(&mut self, grown: u32) -> u32 {
+        match self.directions[1].end() {
+            Some(end) if grown > 0 => self.alignment.answers(end),
+            _ => 0,
+        }
+    }
+
+    /// The most data in one segment of the client, where both have announced what
+    /// they take: less what time stamps take from each segment.
+    fn segment_size(&self) -> Option<u32> {
+        Some(self.sides[0].takes?.min(self.sides[1].takes?))
+    }
+
+    /// The roles were guessed wrong: the one that asks is the client.
+    fn turn_round(&mut self) {
+        self.ends.swap(0, 1);
+        self.sides.swap(0, 1);
+        self.directions.swap(0, 1);
+        self.recent.swap(0, 1);
+        self.requests = Requests::default();
+        self.alignment = Alignment::default();
+        self.story.turn_round();
+        self.words.turn_round();
+        self.closing = match self.closing {
+            Closing::Fin(role, both) => Closing::Fin(role.other(), both),
+            Closing::Reset(role) => Closing::Reset(role.other()),
+            Closing::Silence => Closing::Silence,
+        };
+        self.known = Known::Echo;
+    }
+
+    /// An ICMP error came at `at` that quotes a packet of `role`.
+    pub fn report(&mut self, error: IcmpError, of: Role, at: i64) {
+        let first = at.saturating_sub(self.seen.0);
+        let known = self.reported.iter_mut().find(|known| known.error == error && known.of == of);
+        if let Some(known) = known {
+            known.count += 1;
+        } else if self.reported.len() < MAX_REPORTED {
+            self.reported.push(Reported { error, count: 1, first, of });
+        }
+    }
+
     /// Follows the handshake; `true` for the packet that ends it.
     fn shake_hands(&mut self, role: Role, packet: &TcpPacket<'_>, at: i64) -> bool {
         let segment = &packet.segment;
         let side = &mut self.sides[usize::from(role == Role::Server)];
         side.first.get_or_insert(segment.sequence);
+        side.acknowledges |= segment.any(ACK);
+        if segment.any(SYN) {
+            let stamps = if segment.options.timestamps.is_some() { 12 } else { 0 };
+            side.takes =
+                segment.options.maximum_segment.map(|most| u32::from(most).saturating_sub(stamps));
+            if let [Side { first: Some(client), .. }, Side { first: Some(server), .. }] = self.sides
+            {
+                self.alignment.on_handshake(client, server);
+            }
+        }
         let hands = &mut self.handshake;
         match (segment.any(SYN), segment.any(ACK)) {
             (true, false) if hands.syn_acks.is_some() => hands.syn_again = Some(at),
             (true, false) => hands.syn = Some(at),
             (true, true) if hands.ack.is_none() => {
+                hands.answered |= hands.syn.is_some();
                 // An answer to a SYN sent again: that one's round trip is known.
                 hands.syn_acks = match (hands.syn_again.take(), hands.syn_acks) {
                     (None, Some((first, _))) => Some((first, at)),
@@ -277,7 +387,8 @@ impl Connection {
     fn close(&mut self, role: Role, packet: &TcpPacket<'_>) -> bool {
         let own = usize::from(role == Role::Server);
         let segment = &packet.segment;
-        if segment.any(RST) {
+        // A stray behind an orderly end changes nothing.
+        if segment.any(RST) && !matches!(self.closing, Closing::Fin(_, true)) {
             self.closing = Closing::Reset(role);
         }
         if segment.any(FIN) {

@@ -32,6 +32,11 @@ pub(super) fn after(one: u32, other: u32) -> bool {
 }
 
 impl Coverage {
+    /// The end of what is there without a gap, once anything was seen.
+    pub fn end(&self) -> Option<u32> {
+        self.end
+    }
+
     /// Bytes from `from` on were seen, up to but without `to`. The first that
     /// are tell where the stream begins.
     pub fn seen(&mut self, from: u32, to: u32) -> Growth {

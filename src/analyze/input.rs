@@ -166,7 +166,7 @@ mod tests {
         let mut all = Vec::new();
         loop {
             match input.packet() {
-                Ok(Some((captured, bytes))) => all.push((captured.at, bytes.to_vec())),
+                Ok(Some((captured, bytes))) => all.push((captured.at.unwrap_or(0), bytes.to_vec())),
                 Ok(None) => return (all, true),
                 Err(_) => return (all, false),
             }

@@ -2,6 +2,7 @@
 //! wire, and the difference, which is this host's own share.
 
 use super::requests::Answered;
+use super::slowest::Slowest;
 use crate::stats::Summary;
 
 /// How far the client's times of day and the capture's may lie apart: a run's
@@ -17,15 +18,47 @@ pub struct Timed {
     pub rtt: u64,
 }
 
+impl Timed {
+    /// When its reply was received.
+    fn received(&self) -> i64 {
+        self.sent.saturating_add(i64::try_from(self.rtt).unwrap_or(i64::MAX))
+    }
+}
+
 /// What decides which of two neighbours belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pairing {
-    /// Their order: right where both sides have every packet, however fast they
-    /// follow one another.
+    /// Their order and nothing else: right where both sides have every packet,
+    /// however long the kernel kept one back.
+    Whole,
+    /// Their order, where their times allow it.
     InOrder,
     /// Their times: right where one side has more, and packets are further apart
     /// than this host ever held one up.
     Nearest,
+}
+
+impl Pairing {
+    /// All of them, the most plausible last.
+    pub const ALL: [Self; 3] = [Self::Nearest, Self::InOrder, Self::Whole];
+}
+
+/// A packet that was found on both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair {
+    /// The client's row.
+    pub row: Timed,
+    /// The request on the wire.
+    pub request: Answered,
+}
+
+impl Pair {
+    /// How long it was on its way, as seen in the capture, in nanoseconds: from
+    /// the request's first byte on, as a sender that waits for its congestion
+    /// window waits for the path.
+    pub fn on_the_wire(&self) -> u64 {
+        u64::try_from(self.request.replied.saturating_sub(self.request.begun)).unwrap_or(0)
+    }
 }
 
 /// The two joined, packet by packet.
@@ -56,11 +89,18 @@ pub struct Join<'rows> {
     pub wire: Summary,
     /// What this host added.
     pub host: Summary,
+    /// The slowest pairs.
+    pub slowest: Slowest<Pair>,
 }
 
 impl<'rows> Join<'rows> {
     /// Takes rows from `rows`, which gives one after another.
-    pub fn new(mut rows: impl FnMut() -> Option<Timed> + 'rows, pairing: Pairing) -> Self {
+    /// The `slowest` pairs are kept.
+    pub fn new(
+        mut rows: impl FnMut() -> Option<Timed> + 'rows,
+        pairing: Pairing,
+        slowest: usize,
+    ) -> Self {
         let (next, later) = (rows(), rows());
         Self {
             rows: Box::new(rows),
@@ -77,6 +117,7 @@ impl<'rows> Join<'rows> {
             client: Summary::new(),
             wire: Summary::new(),
             host: Summary::new(),
+            slowest: Slowest::new(slowest),
         }
     }
 
@@ -91,18 +132,21 @@ impl<'rows> Join<'rows> {
     /// Finds the row of `request`, which `following` comes after.
     fn place(&mut self, request: Answered, following: Option<Answered>) {
         while let Some(row) = self.next {
+            let whole = self.pairing == Pairing::Whole;
             let distance = self.distance(request, row);
             let closer = following.is_some_and(|other| self.distance(other, row) < distance);
-            if request.sent < row.sent - SLACK || closer {
+            // Nothing is on the wire before it was sent,
+            if !whole && (request.begun < row.sent - SLACK || closer) {
                 break;
             }
             let closer = self.later.is_some_and(|other| self.distance(request, other) < distance);
             self.turn();
-            if request.sent > row.sent + SLACK || closer {
+            // or received before that.
+            if !whole && (request.replied > row.received() + SLACK || closer) {
                 self.rows_alone += 1;
                 continue;
             }
-            return self.pair(row, request);
+            return self.pair(Pair { row, request });
         }
         self.requests_alone += 1;
     }
@@ -115,28 +159,48 @@ impl<'rows> Join<'rows> {
     /// How badly the two fit; in order, all do alike.
     fn distance(&self, request: Answered, row: Timed) -> u64 {
         match self.pairing {
-            Pairing::InOrder => 0,
-            Pairing::Nearest => (request.sent - row.sent).abs_diff(self.offset),
+            Pairing::Whole | Pairing::InOrder => 0,
+            Pairing::Nearest => (request.begun - row.sent).abs_diff(self.offset),
         }
     }
 
     /// Orders the same two sides joined in different ways: by how many pairs can
     /// be true, then by how well they fit.
-    pub fn merit(&self) -> impl Ord + use<> {
-        (self.matched.saturating_sub(self.impossible), std::cmp::Reverse(self.strain))
+    pub fn merit(&self) -> (u64, std::cmp::Reverse<u64>) {
+        let alone = self.rows_alone + self.requests_alone;
+        let usable = self.pairing != Pairing::Whole || alone == 0;
+        let possible = self.matched.saturating_sub(self.impossible);
+        (if usable { possible } else { 0 }, std::cmp::Reverse(self.strain))
     }
 
-    fn pair(&mut self, row: Timed, answered: Answered) {
-        let strain = (answered.sent - row.sent).abs_diff(self.offset);
+    fn pair(&mut self, pair: Pair) {
+        let Pair { row, request } = pair;
+        let strain = (request.begun - row.sent).abs_diff(self.offset);
         self.strain = self.strain.saturating_add(strain);
         // Slowly, as a single request may have been late for reasons of its own.
-        self.offset += (answered.sent - row.sent - self.offset) / 8;
-        let wire = u64::try_from(answered.replied - answered.sent).unwrap_or(0);
+        self.offset += (request.begun - row.sent - self.offset) / 8;
+        let wire = pair.on_the_wire();
         self.matched += 1;
         self.impossible += u64::from(wire > row.rtt);
         self.client.record(row.rtt);
         self.wire.record(wire);
         self.host.record(row.rtt.saturating_sub(wire));
+        self.slowest.take(row.rtt, pair);
+    }
+
+    /// Takes in another connection of the same client.
+    pub fn absorb(&mut self, other: &Self) {
+        self.matched += other.matched;
+        self.impossible += other.impossible;
+        // Its rows were alone here.
+        self.rows_alone = self.rows_alone.saturating_sub(other.matched);
+        self.requests_alone += other.requests_alone;
+        self.client.absorb(&other.client);
+        self.wire.absorb(&other.wire);
+        self.host.absorb(&other.host);
+        for (rtt, pair) in other.slowest.sorted() {
+            self.slowest.take(rtt, pair);
+        }
     }
 
     /// Nothing more will come.
@@ -157,11 +221,15 @@ mod tests {
 
     const MS: i64 = 1_000_000;
 
+    fn answered(sent: i64, replied: i64) -> Answered {
+        Answered { number: 1, begun: sent, sent, replied, sent_again: 0 }
+    }
+
     fn joined(rows: &[i64], requests: &[i64]) -> (u64, u64, u64) {
         let mut rows = rows.iter().map(|at| Timed { sent: at * MS, rtt: 900_000 });
-        let mut join = Join::new(move || rows.next(), Pairing::Nearest);
+        let mut join = Join::new(move || rows.next(), Pairing::Nearest, 0);
         for at in requests {
-            join.take(Answered { sent: at * MS + 50_000, replied: at * MS + 800_000 });
+            join.take(answered(at * MS + 50_000, at * MS + 800_000));
         }
         join.end();
         assert_eq!(join.host.max().unwrap_or(0), if join.matched > 0 { 150_000 } else { 0 });
@@ -180,9 +248,9 @@ mod tests {
             });
             let all: Vec<_> = rows.by_ref().collect();
             let mut timed = all.clone().into_iter().map(|(row, _)| row);
-            let mut join = Join::new(move || timed.next(), pairing);
+            let mut join = Join::new(move || timed.next(), pairing, 0);
             for (_, wire) in all {
-                join.take(Answered { sent: wire, replied: wire + 7_000 });
+                join.take(answered(wire, wire + 7_000));
             }
             join.end();
             join

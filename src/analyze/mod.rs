@@ -2,19 +2,28 @@
 //! wire, and what went wrong. Sequence numbers are judged by the rules that
 //! Wireshark uses, so that both say the same of the same file.
 
+mod alignment;
+pub mod candidates;
 pub mod connection;
+mod copies;
 pub mod coverage;
+mod handshake;
 pub mod input;
 pub mod join;
 pub mod json;
 pub mod requests;
+pub mod roles;
 pub mod sequence;
 pub mod series;
+pub mod side;
+pub mod slowest;
 pub mod story;
 pub mod table;
+mod tell;
 pub mod text;
 
-pub use connection::{Connection, Role};
+pub use candidates::Candidates;
+pub use connection::Connection;
 pub use input::{Input, InputError};
-pub use join::{Join, Pairing, Timed};
+pub use join::{Join, Timed};
 pub use table::Capture;

@@ -6,7 +6,8 @@
 //! with a pushed segment, but a large one is pushed in between as well. So the
 //! first turn (up to where the client speaks again, all being echoed) shows how
 //! long requests are, and as long as turns end at multiples of that, they are
-//! counted by it.
+//! counted by it. A turn that ends with a segment as long as segments can be says
+//! nothing: the sender may have had to wait for its congestion window.
 
 use std::collections::VecDeque;
 
@@ -19,14 +20,27 @@ const MAX_PENDING: usize = 1 << 16;
 /// Requests of the first turn that are held back until its end.
 const MAX_HELD: usize = 64;
 
-/// A request that has its reply: when the last byte of each was seen, in
-/// nanoseconds since 1970.
+/// A request that has its reply, in nanoseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answered {
+    /// Its number among the client's requests, from 1.
+    pub number: u64,
+    /// The request's first byte.
+    pub begun: i64,
     /// The request's end.
     pub sent: i64,
     /// The reply's end.
     pub replied: i64,
+    /// Segments of either end that were sent again from its beginning on.
+    pub sent_again: u64,
+}
+
+impl Answered {
+    /// From the request's end to the reply's, in nanoseconds; `None` where the
+    /// packets were written in another order.
+    pub fn on_the_wire(&self) -> Option<u64> {
+        u64::try_from(self.replied.saturating_sub(self.sent)).ok()
+    }
 }
 
 /// How long requests are.
@@ -41,6 +55,32 @@ enum Unit {
     Pushed,
 }
 
+/// A request that waits for its reply.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    number: u64,
+    /// Where it ends in the client's bytes.
+    end: u64,
+    /// When its first byte was seen and its last, if they were.
+    seen: Option<(i64, i64)>,
+    /// Segments that had been sent again by then.
+    sent_again: u64,
+}
+
+/// What the client sent in one segment.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    /// Bytes by which its stream has grown.
+    pub bytes: u32,
+    /// They are to be handed on.
+    pub pushed: bool,
+    /// The segment is as long as segments are here: more of the same request may
+    /// follow.
+    pub full: bool,
+    /// When it was seen, if it was.
+    pub at: Option<i64>,
+}
+
 /// The requests of one connection.
 #[derive(Debug, Clone, Default)]
 pub struct Requests {
@@ -48,9 +88,15 @@ pub struct Requests {
     sent: u64,
     returned: u64,
     unit: Unit,
-    /// Ends of requests in the client's bytes, and when they were seen, if they
-    /// were.
-    pending: VecDeque<(u64, Option<i64>)>,
+    pending: VecDeque<Pending>,
+    /// Segments of either end that were sent again, as whoever counts them says.
+    pub sent_again: u64,
+    /// Requests so far.
+    count: u64,
+    /// When the first byte of the request that has not ended was seen.
+    begun: Option<i64>,
+    /// The last segment was as long as segments are here.
+    full: bool,
     /// What the first turn has brought: where each ended.
     held: Vec<(u64, Option<Answered>)>,
     /// The server has sent more than it got: it is no echo.
@@ -66,45 +112,44 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// The client has sent `fresh` bytes, `pushed` or not, at `at`, or at a time
-    /// that nobody saw; what is known to be answered by now goes to `done`.
-    pub fn on_client(
-        &mut self,
-        fresh: u32,
-        pushed: bool,
-        at: Option<i64>,
-        mut done: impl FnMut(Answered),
-    ) {
-        if fresh == 0 {
+    /// What the client has sent in one segment; what is known to be answered by now
+    /// goes to `done`.
+    pub fn on_client(&mut self, sent: Sent, mut done: impl FnMut(Answered)) {
+        let Sent { bytes, pushed, full, at } = sent;
+        if bytes == 0 {
             return;
         }
-        if self.returned == self.sent && self.sent > 0 {
+        if self.returned == self.sent && self.sent > 0 && !self.full {
             self.learn(&mut done);
         }
+        self.full = full;
         let before = self.sent;
-        self.sent += u64::from(fresh);
+        self.sent += u64::from(bytes);
         // After a reply the next request goes alone: one as long as several units
         // is a longer one.
         if let Unit::Bytes(unit) = self.unit
             && self.returned == before
             && pushed
             && at.is_some()
-            && u64::from(fresh) > unit
-            && u64::from(fresh).is_multiple_of(unit)
+            && u64::from(bytes) > unit
+            && u64::from(bytes).is_multiple_of(unit)
         {
             self.unit = Unit::Pushed;
         }
+        self.begun = self.begun.or(at);
         match self.unit {
-            // Their replies will have no time either.
-            Unit::Bytes(_) if at.is_none() => {}
             Unit::Bytes(unit) => {
                 let mut end = (before / unit + 1) * unit;
                 while end <= self.sent {
                     self.wait_for(end, at);
+                    self.begun = at.filter(|_| end < self.sent);
                     end += unit;
                 }
             }
-            Unit::Unknown | Unit::Pushed if pushed => self.wait_for(self.sent, at),
+            Unit::Unknown | Unit::Pushed if pushed => {
+                self.wait_for(self.sent, at);
+                self.begun = None;
+            }
             Unit::Unknown | Unit::Pushed => {}
         }
         self.end_turn();
@@ -112,9 +157,22 @@ impl Requests {
     }
 
     fn wait_for(&mut self, end: u64, at: Option<i64>) {
-        if self.pending.len() < MAX_PENDING {
-            self.pending.push_back((end, at));
+        self.count += 1;
+        // What nobody saw has a reply without a time too.
+        let seen = at.map(|at| (self.begun.unwrap_or(at), at));
+        let counted = self.unit == Unit::Unknown || self.unit == Unit::Pushed || seen.is_some();
+        if counted && self.pending.len() < MAX_PENDING {
+            let sent_again = self.sent_again;
+            self.pending.push_back(Pending { number: self.count, end, seen, sent_again });
         }
+    }
+
+    /// The clock of the capture was set: times before say nothing any more.
+    pub fn forget_times(&mut self) {
+        self.pending.iter_mut().for_each(|pending| pending.seen = None);
+        self.begun = None;
+        self.asked = None;
+        self.told = None;
     }
 
     /// A turn has ended: all that was sent has come back.
@@ -128,7 +186,7 @@ impl Requests {
                     .collect();
                 let alike = sizes.windows(2).all(|pair| pair[0] == pair[1]);
                 if !alike && let Some(last) = self.held.pop() {
-                    self.held = vec![last];
+                    self.join_held(last);
                 }
                 let first = self.held.first().map_or(self.sent, |(end, _)| *end);
                 self.unit = Unit::Bytes(first.max(1));
@@ -137,6 +195,18 @@ impl Requests {
             Unit::Bytes(unit) if !self.sent.is_multiple_of(unit) => self.unit = Unit::Pushed,
             Unit::Bytes(_) | Unit::Pushed => {}
         }
+    }
+
+    /// All that is held was one request, which ended with `last`.
+    fn join_held(&mut self, (end, answered): (u64, Option<Answered>)) {
+        let begun = self.held.first().and_then(|(_, first)| first.map(|first| first.begun));
+        let whole = |answered: Answered| Answered {
+            number: 1,
+            begun: begun.unwrap_or(answered.begun),
+            ..answered
+        };
+        self.held = vec![(end, answered.map(whole))];
+        self.count = 1;
     }
 
     /// The server has sent `fresh` bytes at `at`, or at a time that nobody saw;
@@ -154,11 +224,18 @@ impl Requests {
             self.in_two_parts += 1;
         }
         self.told = at;
-        while let Some(&(end, sent)) = self.pending.front()
+        while let Some(&Pending { number, end, seen, sent_again }) = self.pending.front()
             && end <= self.returned
         {
             self.pending.pop_front();
-            let answered = sent.zip(at).map(|(sent, replied)| Answered { sent, replied });
+            let sent_again = self.sent_again - sent_again;
+            let answered = seen.zip(at).map(|((begun, sent), replied)| Answered {
+                number,
+                begun,
+                sent,
+                replied,
+                sent_again,
+            });
             if self.unit == Unit::Unknown {
                 self.held.push((end, answered));
             } else if let Some(answered) = answered {
@@ -219,13 +296,19 @@ impl Requests {
     }
 }
 
+/// A time that would be negative was none: packets may be written in another
+/// order than they came in.
 fn record(series: &mut Series, from: i64, to: i64) {
-    series.record(u64::try_from(to.saturating_sub(from)).unwrap_or(0));
+    if let Ok(span) = u64::try_from(to.saturating_sub(from)) {
+        series.record(span);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const FULL: u32 = 1448;
 
     /// Segments: who, bytes, pushed, when.
     fn played(segments: &[(char, u32, bool, i64)]) -> (Vec<(i64, i64)>, Requests) {
@@ -233,7 +316,8 @@ mod tests {
         let mut done = Vec::new();
         for &(who, bytes, pushed, at) in segments {
             if who == 'c' {
-                requests.on_client(bytes, pushed, Some(at), |answered| done.push(answered));
+                let sent = Sent { bytes, pushed, full: bytes == FULL, at: Some(at) };
+                requests.on_client(sent, |answered| done.push(answered));
             } else {
                 requests.on_server(bytes, Some(at), |answered| done.push(answered));
             }
@@ -302,6 +386,34 @@ mod tests {
     }
 
     #[test]
+    fn a_request_beyond_the_congestion_window_is_one() {
+        let mut segments = Vec::new();
+        for number in 0..5 {
+            let at = 1000 * number;
+            let first = (0..10).map(|nth| ('c', FULL, nth % 2 == 1, at + nth));
+            let back = [('s', 10 * FULL, false, at + 100), ('c', FULL, true, at + 101)];
+            segments.extend(first.chain(back));
+            segments.extend([('c', 500, true, at + 102), ('s', FULL + 500, false, at + 200)]);
+        }
+        let mut requests = Requests::default();
+        let mut done = Vec::new();
+        for (who, bytes, pushed, at) in segments {
+            let at = Some(at);
+            if who == 'c' {
+                let sent = Sent { bytes, pushed, full: bytes == FULL, at };
+                requests.on_client(sent, |answered| done.push(answered));
+            } else {
+                requests.on_server(bytes, at, |answered| done.push(answered));
+            }
+        }
+        requests.end(|answered| done.push(answered));
+        let begun: Vec<_> = done.iter().map(|one| (one.number, one.begun, one.replied)).collect();
+        assert_eq!(begun.len(), 5, "{done:?}");
+        assert_eq!(begun[4], (5, 4000, 4200));
+        assert_eq!(begun[0], (1, 0, 200));
+    }
+
+    #[test]
     fn what_nobody_saw_counts_and_has_no_time() {
         let mut requests = Requests::default();
         let mut done = Vec::new();
@@ -309,7 +421,8 @@ mod tests {
             let (sent, replied) = (Some(10 * number), Some(10 * number + 3));
             // The second request and the third reply are not in the capture.
             let (sent, replied) = (sent.filter(|_| number != 1), replied.filter(|_| number != 2));
-            requests.on_client(64, true, sent, |answered| done.push(answered.sent));
+            let sent = Sent { bytes: 64, pushed: true, full: false, at: sent };
+            requests.on_client(sent, |answered| done.push(answered.sent));
             requests.on_server(64, replied, |answered| done.push(answered.sent));
         }
         requests.end(|answered| done.push(answered.sent));

@@ -72,9 +72,54 @@ pub const SENT_AGAIN: Marks =
 
 #[derive(Debug, Clone, Copy)]
 struct Unacked {
-    from: u32,
     next: u32,
-    at: i64,
+    /// When it was first sent, if that is known.
+    at: Option<i64>,
+}
+
+/// In what order a side's packets left it, by what it writes into them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Order {
+    /// The marks of the packet that has reached furthest.
+    identification: u16,
+    timestamp: Option<u32>,
+    /// How often the next packet's identification was a little larger, and how
+    /// often not.
+    rises: u32,
+    others: u32,
+}
+
+impl Order {
+    /// A packet has reached further than any before.
+    fn advance(&mut self, stamp: Stamp) {
+        let step = stamp.identification.wrapping_sub(self.identification);
+        let rises = (1..=64).contains(&step);
+        *(if rises { &mut self.rises } else { &mut self.others }) += 1;
+        self.identification = stamp.identification;
+        self.timestamp = stamp.timestamp;
+    }
+
+    /// Whether a packet left before the one that has reached furthest, if what it
+    /// carries tells.
+    fn left_before(&self, stamp: Stamp) -> Option<bool> {
+        if let (Some(own), Some(furthest)) = (stamp.timestamp, self.timestamp)
+            && own != furthest
+        {
+            return Some(after(furthest, own));
+        }
+        let counts = self.rises >= 3 && self.others * 8 <= self.rises;
+        let step = stamp.identification.wrapping_sub(self.identification);
+        (counts && stamp.identification != 0 && step != 0).then_some(step >= 1 << 15)
+    }
+}
+
+/// What a sender writes into its packets in the order in which they leave.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stamp {
+    /// Of the datagram; 0 says nothing.
+    pub identification: u16,
+    /// TCP's own (RFC 7323).
+    pub timestamp: Option<u32>,
 }
 
 /// One direction's numbers so far.
@@ -89,9 +134,13 @@ pub struct Direction {
     window: u32,
     last_ack: Option<u32>,
     last_ack_at: i64,
+    /// That acknowledgement had blocks beyond a gap (SACK).
+    last_sacks: bool,
     duplicates: u32,
     last: Marks,
+    /// In the order of their ends.
     unacked: VecDeque<Unacked>,
+    order: Order,
     coverage: Coverage,
     /// Where its data ended, once its FIN was seen.
     fin: Option<u32>,
@@ -120,6 +169,23 @@ impl Direction {
     pub fn next(&self) -> Option<u32> {
         self.next
     }
+
+    /// What it acknowledged last.
+    pub fn acknowledged(&self) -> Option<u32> {
+        self.last_ack
+    }
+
+    /// The end of the bytes that are there without a gap.
+    pub fn end(&self) -> Option<u32> {
+        self.coverage.end()
+    }
+
+    /// The clock of the capture was set: times before say nothing any more.
+    pub fn forget_times(&mut self) {
+        self.unacked.iter_mut().for_each(|unacked| unacked.at = None);
+        self.next_at = i64::MIN;
+        self.last_ack_at = i64::MIN;
+    }
 }
 
 /// Judges a segment from `own`'s side against the `other` side. `at` is its time
@@ -127,7 +193,7 @@ impl Direction {
 pub fn judge(
     own: &mut Direction,
     other: &mut Direction,
-    segment: &Segment,
+    (segment, stamp): (&Segment, Stamp),
     at: i64,
     initial_rtt: Option<i64>,
 ) -> Verdict {
@@ -146,15 +212,17 @@ pub fn judge(
         marks = marks.and(Marks::ACKED_UNSEEN);
         other.to_be_acked = other.next;
     }
-    if segment.length > 0 || segment.any(SYN | FIN) {
-        marks = marks.and(again(own, other, segment, at, initial_rtt, marks));
-    }
-    advance(own, segment, at, marks);
     let data = cover(own, segment);
+    if segment.length > 0 || segment.any(SYN | FIN) {
+        let seen = Seen { at, known: segment.length > 0 && data.fresh == 0, stamp };
+        marks = marks.and(again(own, other, segment, seen, initial_rtt, marks));
+    }
+    advance(own, segment, stamp, at, marks);
     let unseen = if segment.any(ACK) { take_for_seen(other, segment.acknowledgement) } else { 0 };
     own.window = u32::from(segment.window);
     own.last_ack = Some(segment.acknowledgement);
     own.last_ack_at = at;
+    own.last_sacks = segment.options.sack_blocks > 0;
     own.last = marks;
     let ack_rtt =
         segment.any(ACK).then(|| acknowledge(other, segment.acknowledgement, at)).flatten();
@@ -215,12 +283,25 @@ fn repeats(own: &Direction, segment: &Segment) -> bool {
         && !segment.any(SYN | FIN | RST)
 }
 
+/// What the capture tells of a segment beside its numbers.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    at: i64,
+    /// All its bytes were in the capture before.
+    known: bool,
+    stamp: Stamp,
+}
+
 /// What kind of repetition a segment with data, SYN or FIN is, if it is one.
+///
+/// Wireshark tells a segment that was overtaken by its time alone. Where the
+/// capture knows better it is followed: bytes that it holds already were sent
+/// again, and a sender's marks tell what left later.
 fn again(
     own: &Direction,
     other: &Direction,
     segment: &Segment,
-    at: i64,
+    seen: Seen,
     initial_rtt: Option<i64>,
     marks: Marks,
 ) -> Marks {
@@ -238,18 +319,22 @@ fn again(
     if length > 0 && other.last_ack.is_some_and(|ack| ack != 0 && at_or_before(end, ack)) {
         return Marks::SPURIOUS;
     }
-    if behind
-        && other.duplicates >= 2
-        && other.last_ack == Some(sequence)
-        && at.saturating_sub(other.last_ack_at) < FAST
-    {
-        return Marks::FAST_RETRANSMISSION;
+    if !behind {
+        return Marks::default();
     }
     let soon = initial_rtt.filter(|&rtt| rtt > 0).unwrap_or(OUT_OF_ORDER);
-    if behind && at.saturating_sub(own.next_at) < soon && next != sequence.wrapping_add(takes) {
-        return Marks::OUT_OF_ORDER;
+    let soon = seen.at.saturating_sub(own.next_at) < soon && next != sequence.wrapping_add(takes);
+    let left_before = if seen.known { Some(false) } else { own.order.left_before(seen.stamp) };
+    let asked = other.last_ack.is_some_and(|ack| {
+        let thrice = other.duplicates >= 2 && ack == sequence;
+        // Blocks beyond a gap ask for what is in it, the first time already.
+        let sacked = other.last_sacks && at_or_before(ack, sequence);
+        thrice || sacked && left_before == Some(false)
+    });
+    if asked && left_before != Some(true) && seen.at.saturating_sub(other.last_ack_at) < FAST {
+        return Marks::FAST_RETRANSMISSION;
     }
-    if behind { Marks::RETRANSMISSION } else { Marks::default() }
+    if left_before.unwrap_or(soon) { Marks::OUT_OF_ORDER } else { Marks::RETRANSMISSION }
 }
 
 /// What the data of a segment adds to its stream.
@@ -272,39 +357,53 @@ fn take_for_seen(other: &mut Direction, acknowledgement: u32) -> u32 {
 }
 
 /// Moves a direction's numbers on.
-fn advance(own: &mut Direction, segment: &Segment, at: i64, marks: Marks) {
+fn advance(own: &mut Direction, segment: &Segment, stamp: Stamp, at: i64, marks: Marks) {
     let mut end = segment.sequence.wrapping_add(segment.length);
-    let occupies = segment.length > 0 || segment.any(SYN | FIN);
-    if occupies && own.unacked.len() < MAX_UNACKED {
+    if segment.length > 0 || segment.any(SYN | FIN) {
         if segment.any(SYN | FIN) {
             end = end.wrapping_add(1);
         }
-        own.unacked.push_front(Unacked { from: segment.sequence, next: end, at });
+        wait_for(&mut own.unacked, Unacked { next: end, at: Some(at) });
     }
     let probe = marks.any(Marks::ZERO_WINDOW_PROBE);
     if !probe && own.next.is_none_or(|next| after(end, next)) {
         own.next = Some(end);
         own.next_at = at;
+        own.order.advance(stamp);
     }
     if !probe && own.to_be_acked.is_none_or(|seen| seen == segment.sequence) {
         own.to_be_acked = own.next;
     }
 }
 
-/// Takes away what `ack` acknowledges, and gives the age of the oldest segment
-/// that ends there.
+/// Puts a segment among those that are not acknowledged. Of one that was sent again
+/// the first time counts.
+fn wait_for(unacked: &mut VecDeque<Unacked>, segment: Unacked) {
+    if unacked.len() >= MAX_UNACKED {
+        return;
+    }
+    match unacked.back() {
+        Some(last) if at_or_before(segment.next, last.next) => {
+            let place = unacked.partition_point(|other| after(segment.next, other.next));
+            if unacked.get(place).is_none_or(|other| other.next != segment.next) {
+                unacked.insert(place, segment);
+            }
+        }
+        _ => unacked.push_back(segment),
+    }
+}
+
+/// Takes away what `ack` acknowledges, and gives the age of the segment that ends
+/// there.
 fn acknowledge(sender: &mut Direction, ack: u32, at: i64) -> Option<u64> {
     let mut age = None;
-    sender.unacked.retain_mut(|unacked| {
-        if unacked.next == ack {
-            age = u64::try_from(at.saturating_sub(unacked.at)).ok();
-            return false;
+    while let Some(first) = sender.unacked.front().copied()
+        && at_or_before(first.next, ack)
+    {
+        sender.unacked.pop_front();
+        if first.next == ack {
+            age = first.at.and_then(|sent| u64::try_from(at.saturating_sub(sent)).ok());
         }
-        if after(ack, unacked.from) && at_or_before(ack, unacked.next) {
-            unacked.from = ack;
-            return true;
-        }
-        after(unacked.next, ack)
-    });
+    }
     age
 }

@@ -31,6 +31,12 @@ impl Series {
         self.many.as_ref().map_or(few, |many| many.count())
     }
 
+    /// The shortest.
+    pub fn smallest(&self) -> Option<u64> {
+        let few = self.few.iter().min().copied();
+        self.many.as_ref().map_or(few, |many| many.min())
+    }
+
     /// All of them summed up.
     pub fn summary(&self) -> Summary {
         if let Some(many) = &self.many {

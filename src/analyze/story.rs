@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::connection::Role;
 use super::sequence::Marks;
+use super::side::Role;
 use crate::wire::tcp::{ACK, FIN, RST, SYN, Segment};
 
 /// Steps of a long connection that are kept from its beginning, from its end,
@@ -58,6 +58,8 @@ pub struct Story {
     pub first: Vec<Step>,
     /// Those after `first` and before `last` that are out of the ordinary.
     pub exceptions: Vec<Step>,
+    /// Further ones that are not kept.
+    pub more_exceptions: u64,
     /// The latest, if they are not in `first`.
     pub last: VecDeque<Step>,
     /// The client's last data.
@@ -106,10 +108,23 @@ impl Story {
         if self.last.len() > LAST
             && let Some(step) = self.last.pop_front()
             && step.is_unusual()
-            && self.exceptions.len() < EXCEPTIONS
         {
-            self.exceptions.push(step);
+            if self.exceptions.len() < EXCEPTIONS {
+                self.exceptions.push(step);
+            } else {
+                self.more_exceptions += 1;
+            }
         }
+    }
+
+    /// The ends change their roles.
+    pub fn turn_round(&mut self) {
+        let steps = self.first.iter_mut().chain(&mut self.exceptions).chain(&mut self.last);
+        steps.for_each(|step| {
+            step.role = step.role.other();
+            step.back = false;
+        });
+        self.request = None;
     }
 
     /// Steps that are not kept.

@@ -1,16 +1,24 @@
 //! All connections of a capture.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use super::connection::Connection;
 use super::requests::Answered;
+use super::side::Role;
 use crate::wire::capture::Captured;
+use crate::wire::icmp::{IcmpError, Quoted};
 use crate::wire::ip::Bytes;
-use crate::wire::packet::{Packet, Skip, TcpPacket};
+use crate::wire::packet::{Packet, Seen, Skip, TcpPacket};
+use crate::wire::tunnel::Tunnel;
 
 /// Connections that are looked at; further ones are only counted.
 const MAX_CONNECTIONS: usize = 1 << 16;
+/// Kinds of packets that are told apart among those not looked at.
+const MAX_KINDS: usize = 64;
+/// Packets of several interfaces may be written a little out of order, in
+/// nanoseconds; a clock that goes back further was set.
+const SLACK: i64 = 10_000_000;
 
 /// What is asked of a capture.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,8 +37,16 @@ pub struct Capture {
     pub packets: u64,
     /// Packets that were looked at.
     pub looked_at: u64,
-    /// Packets that were not, by [`Skip::ALL`].
-    pub skipped: [u64; Skip::ALL.len()],
+    /// Packets that were not, by reason.
+    pub skipped: BTreeMap<Skip, u64>,
+    /// Packets in tunnels, by the innermost.
+    pub tunnels: BTreeMap<Tunnel, u64>,
+    /// ICMP errors about connections that are looked at.
+    pub reports: u64,
+    /// Packets without a time.
+    pub timeless: u64,
+    /// How often the capture's clock went back, and the furthest, in nanoseconds.
+    pub set_back: (u32, i64),
     /// Packets of other ports than the one asked for.
     pub other_ports: u64,
     /// Packets of connections beyond those that are looked at.
@@ -41,6 +57,8 @@ pub struct Capture {
     pub connections: Vec<Connection>,
     /// The latest connection of two ends, the lower address first.
     places: HashMap<(SocketAddr, SocketAddr), usize>,
+    /// The latest time since the clock was set.
+    latest: Option<i64>,
     /// Where the last packet belonged: mostly the next does too.
     last: Option<((SocketAddr, SocketAddr), usize)>,
 }
@@ -51,28 +69,73 @@ impl Capture {
         Self { wish, ..Self::default() }
     }
 
-    /// Takes in a packet; requests that it answers go to `done`.
+    /// Takes in a packet; requests that it answers go to `done`, with the number of
+    /// their connection.
     #[inline]
-    pub fn take(&mut self, captured: &Captured, bytes: &[u8], done: impl FnMut(Answered)) {
+    pub fn take(&mut self, captured: &Captured, bytes: &[u8], done: impl FnMut(usize, Answered)) {
         self.packets += 1;
-        let (first, last) = self.seen.unwrap_or((captured.at, captured.at));
-        self.seen = Some((first.min(captured.at), last.max(captured.at)));
+        let at = self.time(captured.at);
         let length = usize::try_from(captured.original).unwrap_or(usize::MAX);
         // A file may say that less was on the wire than it holds.
         let bytes = Bytes { kept: bytes, length: length.max(bytes.len()) };
-        match Packet::parse(captured.link, bytes) {
-            Packet::Tcp(packet) => self.segment(&packet, captured.at, done),
-            Packet::Fragment(_) => self.skip(Skip::Fragment),
+        let seen = Seen::parse(captured.link, bytes);
+        if let Some(tunnel) = seen.tunnel {
+            *self.tunnels.entry(tunnel).or_default() += 1;
+        }
+        match seen.packet {
+            Packet::Tcp(packet) => self.segment(&packet, at, captured.at.is_some(), done),
+            Packet::Icmp(error, quoted) => self.report(error, quoted, at),
             Packet::Skipped(why) => self.skip(why),
         }
     }
 
-    fn skip(&mut self, why: Skip) {
-        let places = Skip::ALL.iter().zip(&mut self.skipped);
-        places.filter(|(skip, _)| **skip == why).for_each(|(_, count)| *count += 1);
+    /// Follows the capture's clock.
+    #[inline]
+    fn time(&mut self, at: Option<i64>) -> i64 {
+        let Some(at) = at else {
+            self.timeless += 1;
+            return 0;
+        };
+        let (first, last) = self.seen.unwrap_or((at, at));
+        self.seen = Some((first.min(at), last.max(at)));
+        let latest = self.latest.unwrap_or(at);
+        if at < latest.saturating_sub(SLACK) {
+            self.set_back.0 = self.set_back.0.saturating_add(1);
+            self.set_back.1 = self.set_back.1.max(latest - at);
+            self.latest = Some(at);
+        } else {
+            self.latest = Some(latest.max(at));
+        }
+        at
     }
 
-    fn segment(&mut self, packet: &TcpPacket<'_>, at: i64, done: impl FnMut(Answered)) {
+    fn skip(&mut self, why: Skip) {
+        if self.skipped.len() < MAX_KINDS || self.skipped.contains_key(&why) {
+            *self.skipped.entry(why).or_default() += 1;
+        } else {
+            *self.skipped.entry(Skip::Malformed).or_default() += 1;
+        }
+    }
+
+    /// Takes in an ICMP error.
+    fn report(&mut self, error: IcmpError, quoted: Quoted, at: i64) {
+        let (one, other) = (quoted.source, quoted.destination);
+        let Some(&place) = self.places.get(&(one.min(other), one.max(other))) else {
+            return self.skip(Skip::NotTcp(if error.version6 { 58 } else { 1 }));
+        };
+        self.reports += 1;
+        let connection = &mut self.connections[place];
+        let of = if connection.ends[0] == one { Role::Client } else { Role::Server };
+        connection.report(error, of, at);
+    }
+
+    fn segment(
+        &mut self,
+        packet: &TcpPacket<'_>,
+        at: i64,
+        timed: bool,
+        mut done: impl FnMut(usize, Answered),
+    ) {
         let (one, other) = (packet.source, packet.destination);
         if self.wish.port.is_some_and(|port| one.port() != port && other.port() != port) {
             self.other_ports += 1;
@@ -84,7 +147,10 @@ impl Capture {
             return;
         };
         self.looked_at += 1;
-        self.connections[place].take(packet, at, self.wish.all_steps, done);
+        let connection = &mut self.connections[place];
+        connection.timeless |= !timed;
+        connection.on_epoch(self.set_back.0);
+        connection.take(packet, at, self.wish.all_steps, |answered| done(place, answered));
     }
 
     fn place(
@@ -113,9 +179,9 @@ impl Capture {
 
     /// Nothing more will come; what is known to be answered only now goes to
     /// `done`.
-    pub fn end(&mut self, mut done: impl FnMut(Answered)) {
-        for connection in &mut self.connections {
-            connection.requests.end(&mut done);
+    pub fn end(&mut self, mut done: impl FnMut(usize, Answered)) {
+        for (place, connection) in self.connections.iter_mut().enumerate() {
+            connection.requests.end(|answered| done(place, answered));
         }
     }
 }

@@ -1,33 +1,80 @@
 //! What was found, for people.
 
-use super::connection::{Closing, Connection, Role, Side};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::connection::{Closing, Connection, Vantage};
 use super::join::Join;
-use super::story::Step;
+use super::requests::Answered;
+use super::side::Side;
+use super::slowest::Slowest;
 use super::table::Capture;
+use super::tell::{closing, figures, in_full};
 use crate::clock::Wall;
-use crate::probe::{Tally, findings};
-use crate::stats::Summary;
-use crate::text::format::{Unit, count, duration};
+use crate::text::format::{count, duration};
 use crate::text::timestamp::rfc3339;
 use crate::wire::packet::Skip;
 
 /// Connections that are told in full; further ones have a line each.
 const IN_FULL: usize = 20;
 
-/// The whole analysis but for the join. `verbose` tells every connection in
-/// full.
-pub fn capture(file: &str, format: &str, capture: &Capture, verbose: bool) -> String {
-    let mut text = head(file, format, capture);
+/// Everything that was found.
+pub struct Found<'run> {
+    /// The files, which are one capture in pieces.
+    pub files: &'run [String],
+    /// What kind of file the first is, if that was known.
+    pub format: Option<&'static str>,
+    /// What is in them.
+    pub capture: &'run Capture,
+    /// The client's own file beside it.
+    pub joined: Option<Joined<'run>>,
+    /// The slowest requests on the wire, with the places of their connections.
+    pub slowest: &'run Slowest<(usize, Answered)>,
+}
+
+/// The client's own file beside the capture.
+pub struct Joined<'run> {
+    /// Its name.
+    pub file: &'run str,
+    /// Packet by packet.
+    pub join: &'run Join<'static>,
+    /// The places of the client's connections.
+    pub connections: &'run [usize],
+}
+
+impl Joined<'_> {
+    /// Where the capture was made.
+    pub fn vantage(&self, capture: &Capture) -> Option<Vantage> {
+        let place = self.connections.first()?;
+        capture.connections.get(*place)?.vantage()
+    }
+
+    /// The numbers of the client's connections.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.connections.iter().map(|place| u64::try_from(place + 1).unwrap_or(0))
+    }
+}
+
+/// The whole analysis. `verbose` tells every connection in full.
+pub fn found(found: &Found<'_>, verbose: bool) -> String {
+    let Some(format) = found.format else { return String::new() };
+    let capture = found.capture;
+    let mut text = head(&found.files.join(", "), format, capture);
     let full = if verbose { usize::MAX } else { IN_FULL };
+    if capture.connections.len() > full {
+        text.push_str(&totals(capture));
+    }
     for connection in capture.connections.iter().take(full) {
         text.push('\n');
-        text.push_str(&self::connection(connection));
+        text.push_str(&in_full(connection, capture));
     }
     if capture.connections.len() > full {
-        text += "\nfurther connections (--verbose tells them in full):\n";
-        for connection in &capture.connections[full..] {
-            text += &line(connection);
-        }
+        text.push_str(&further(capture, full));
+    }
+    match &found.joined {
+        Some(joined) => text.push_str(&join(joined, capture)),
+        None => text.push_str(&slowest(found)),
     }
     text
 }
@@ -44,23 +91,113 @@ fn head(file: &str, format: &str, capture: &Capture) -> String {
         text += &format!(", {} from {}", seconds(last - first), rfc3339(Wall(first)));
     }
     text.push('\n');
-    let skipped = Skip::ALL.iter().zip(capture.skipped).filter(|(_, count)| *count > 0);
-    let mut skipped: Vec<String> =
-        skipped.map(|(skip, count)| format!("{count} {}", skip.name())).collect();
+    if !capture.tunnels.is_empty() {
+        let tunnels = capture.tunnels.iter();
+        let each: Vec<String> =
+            tunnels.map(|(tunnel, count)| format!("{count} in {}", tunnel.name())).collect();
+        text += &format!("packets in tunnels: {}\n", each.join(", "));
+    }
+    let left_out = left_out(capture);
+    if !left_out.is_empty() {
+        text += &format!("not looked at: {}\n", left_out.join(", "));
+    }
+    if capture.timeless > 0 {
+        text += &format!(
+            "the file has no times for {}: none is told of their connections\n",
+            count(capture.timeless, "packet")
+        );
+    }
+    let (times, furthest) = capture.set_back;
+    if times > 0 {
+        text += &format!(
+            "the clock went back {} in the capture, by {} at the most: nothing is told of spans \
+             across that\n",
+            count(u64::from(times), "time"),
+            seconds(furthest)
+        );
+    }
+    if capture.connections.is_empty() {
+        text.push_str(if capture.other_ports > 0 {
+            "no TCP connection with that port in it\n"
+        } else {
+            "no TCP connection in it\n"
+        });
+    }
+    text
+}
+
+/// What was not looked at, with the reasons.
+fn left_out(capture: &Capture) -> Vec<String> {
+    let mut texts = Vec::new();
+    for name in Skip::NAMES {
+        let of_it = || capture.skipped.iter().filter(|(skip, _)| skip.name() == name);
+        let all: u64 = of_it().map(|(_, count)| count).sum();
+        if all == 0 {
+            continue;
+        }
+        let kinds: Vec<String> = of_it()
+            .filter_map(|(skip, count)| Some(format!("{count} {}", skip.instead()?)))
+            .collect();
+        let kinds =
+            if kinds.is_empty() { kinds.concat() } else { format!(" ({})", kinds.join(", ")) };
+        texts.push(format!("{all} {name}{kinds}"));
+    }
     if capture.other_ports > 0 {
-        skipped.push(format!("{} of other ports", capture.other_ports));
+        texts.push(format!("{} of other ports", capture.other_ports));
     }
     if capture.beyond > 0 {
-        skipped.push(format!("{} of more connections than are looked at", capture.beyond));
+        texts.push(format!("{} of more connections than are looked at", capture.beyond));
     }
-    if !skipped.is_empty() {
-        text += &format!("not looked at: {}\n", skipped.join(", "));
+    texts
+}
+
+/// What all connections have together.
+fn totals(capture: &Capture) -> String {
+    let sides = || capture.connections.iter().flat_map(|connection| &connection.sides);
+    let sum = |of: fn(&Side) -> u64| sides().map(of).sum::<u64>();
+    let reset = |connection: &&Connection| matches!(connection.closing, Closing::Reset(_));
+    let resets = capture.connections.iter().filter(reset).count();
+    let vain = capture.connections.iter().filter(|one| one.was_in_vain()).count();
+    format!(
+        "all together: {}, {} out of order, {}, {}, {} reset, {vain} never established\n",
+        count(sum(Side::sent_again), "retransmission"),
+        sum(|side| side.out_of_order),
+        count(sum(|side| side.duplicate_acks), "duplicate ACK"),
+        count(sum(|side| side.zero_windows), "zero window"),
+        resets
+    )
+}
+
+/// The connections that are not told in full: the worst first, and what was never
+/// established together.
+fn further(capture: &Capture, full: usize) -> String {
+    let mut text =
+        "\nfurther connections, the worst first (--verbose tells them in full):\n".to_owned();
+    let rest = &capture.connections[full..];
+    let mut told: Vec<&Connection> = rest.iter().filter(|one| !one.was_in_vain()).collect();
+    told.sort_by_key(|one| {
+        let again: u64 = one.sides.iter().map(Side::sent_again).sum();
+        (Reverse(again), one.number)
+    });
+    text.extend(told.into_iter().map(line));
+    let mut vain: BTreeMap<(IpAddr, IpAddr), (u64, BTreeSet<u16>)> = BTreeMap::new();
+    for one in rest.iter().filter(|one| one.was_in_vain()) {
+        let entry = vain.entry((one.ends[0].ip(), one.ends[1].ip())).or_default();
+        entry.0 += 1;
+        entry.1.insert(one.ends[1].port());
+    }
+    for ((client, server), (tries, ports)) in vain {
+        text += &format!(
+            "{client} to {server}: {} in vain, to {}\n",
+            count(tries, "connection"),
+            count(u64::try_from(ports.len()).unwrap_or(0), "port")
+        );
     }
     text
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
-fn seconds(nanos: i64) -> String {
+pub(super) fn seconds(nanos: i64) -> String {
     format!("{:.6} s", nanos as f64 / 1e9)
 }
 
@@ -70,184 +207,46 @@ fn line(connection: &Connection) -> String {
     let round_trips = connection.requests.round_trips().summary();
     let p50 = round_trips.percentile(50.0).map_or("-".to_owned(), duration);
     format!(
-        "connection {}: {client} to {server}, {}, {}, p50 {p50}, {}\n",
+        "connection {}: {client} to {server}, {}, {}, p50 {p50}, {}, {}\n",
         connection.number,
         count(connection.story.count, "packet"),
         count(round_trips.count(), "request"),
+        count(connection.sides.iter().map(Side::sent_again).sum(), "retransmission"),
         closing(connection.closing)
     )
 }
 
-/// One connection in full.
-pub fn connection(connection: &Connection) -> String {
-    let [client, server] = connection.ends;
-    let (first, last) = connection.seen;
-    let mut text = format!(
-        "connection {}: {client} (client) to {server} (server), {}, {} from {}\n",
-        connection.number,
-        count(connection.story.count, "packet"),
-        seconds(last - first),
-        rfc3339(Wall(first))
-    );
-    text.push_str(&steps(connection));
-    text.push_str(&handshake(connection));
-    text += &format!("  {}\n", closing(connection.closing));
-    text.push_str(&requests(connection));
-    for (side, name) in connection.sides.iter().zip(["client", "server"]) {
-        text.push_str(&sent(side, name));
-    }
-    for finding in findings(&as_tally(connection)) {
-        text += &format!("  note: {finding}\n");
-    }
-    text
-}
-
-fn steps(connection: &Connection) -> String {
-    let story = &connection.story;
-    let mut text = String::new();
-    story.first.iter().for_each(|told| text.push_str(&step(told)));
-    let left_out = story.left_out();
-    if left_out > 0 {
-        let exceptional = if story.exceptions.is_empty() { "" } else { ", but for these" };
-        text += &format!("       … {left_out} more in the ordinary way{exceptional}\n");
-    }
-    story.exceptions.iter().chain(&story.last).for_each(|told| text.push_str(&step(told)));
-    text
-}
-
-fn step(step: &Step) -> String {
-    let after = seconds(step.after);
-    format!("{after:>16} {:>5} {} [{}]\n", step.number, step.text(), step.flags())
-}
-
-fn handshake(connection: &Connection) -> String {
-    let hands = &connection.handshake;
-    let (server, client) = (hands.to_server(), hands.to_client());
-    if server.is_none() && client.is_none() {
-        let what = match (hands.began(), connection.closing) {
-            (true, Closing::Reset(Role::Server)) => "refused with RST",
-            (true, _) => "the SYN has no answer in the capture",
-            (false, _) => "not in the capture",
-        };
-        return format!("  handshake: {what}\n");
-    }
-    let shown = |span: Option<u64>| span.map_or("-".to_owned(), duration);
-    format!(
-        "  handshake: SYN to SYN-ACK {} (from here to the server and back), SYN-ACK to ACK {} \
-         (to the client and back)\n",
-        shown(server),
-        shown(client)
-    )
-}
-
-fn closing(closing: Closing) -> String {
-    match closing {
-        Closing::Fin(first, true) => {
-            format!(
-                "closed by the {} with FIN, the {} followed",
-                first.name(),
-                first.other().name()
-            )
-        }
-        Closing::Fin(first, false) => {
-            format!(
-                "closed by the {} with FIN, the {} did not follow",
-                first.name(),
-                first.other().name()
-            )
-        }
-        Closing::Reset(role) => format!("reset by the {} with RST", role.name()),
-        Closing::Silence => "not closed: silence at the end of the capture".to_owned(),
-    }
-}
-
-fn requests(connection: &Connection) -> String {
-    let round_trips = connection.requests.round_trips().summary();
-    if round_trips.is_empty() {
-        return "  no request with a reply\n".to_owned();
-    }
-    let kind = if connection.requests.is_echo() { "echoed" } else { "answered" };
-    let mut text = format!(
-        "  {} {kind}, on the wire {}\n",
-        count(round_trips.count(), "request"),
-        figures(&round_trips)
-    );
-    let unanswered = u64::try_from(connection.requests.unanswered()).unwrap_or(0);
-    if unanswered > 0 {
-        text += &format!("  {} without a reply\n", count(unanswered, "request"));
-    }
-    text
-}
-
-/// `min/p50/p90/p99/max = … us`.
-#[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
-fn figures(series: &Summary) -> String {
-    let unit = Unit::for_largest(series.max().unwrap_or(0));
-    let percentile = |percent| series.percentile(percent).map(|value| value as f64);
-    let values = [
-        series.min().map(|value| value as f64),
-        percentile(50.0),
-        percentile(90.0),
-        percentile(99.0),
-        series.max().map(|value| value as f64),
-    ];
-    format!("min/p50/p90/p99/max = {} {}", unit.numbers(&values), unit.name())
-}
-
-/// What one end sent, and what went wrong with it.
-fn sent(side: &Side, name: &str) -> String {
-    let mut text = format!("  {name}: {} bytes in {}", side.bytes, count(side.packets, "packet"));
-    let acknowledged = side.acknowledged_after.summary();
-    if !acknowledged.is_empty() {
-        text += &format!(", acknowledged after {}", figures(&acknowledged));
-    }
-    text.push('\n');
-    let [timed_out, fast, spurious] = side.retransmissions;
-    let again = timed_out + fast + spurious;
-    text += &format!(
-        "    {} ({timed_out} after a time-out, {fast} fast, {spurious} spurious), {}, {} out of \
-         order, {}, {} with a gap before",
-        count(again, "retransmission"),
-        count(side.duplicate_acks, "duplicate ACK"),
-        side.out_of_order,
-        count(side.zero_windows, "zero window"),
-        side.lost_before
-    );
-    if side.keep_alives > 0 {
-        text += &format!(", {}", count(side.keep_alives, "keep-alive"));
-    }
-    text.push('\n');
-    text
-}
-
-/// The connection as a run, so that the same rules find the same plateaus.
-pub fn as_tally(connection: &Connection) -> Tally {
-    let mut tally = Tally { rtt: connection.requests.round_trips().summary(), ..Tally::default() };
-    if let Some(whole) = connection.handshake.whole() {
-        tally.connect.record(whole);
-    }
-    let again = connection.sides.iter().flat_map(|side| side.retransmissions).sum::<u64>();
-    // What was sent again explains a reply in parts as well.
-    tally.slow.in_two_parts = if again == 0 { connection.requests.in_two_parts() } else { 0 };
-    tally.slow.after_minimum_rto = again;
-    tally
-}
-
 /// The client's file beside the capture.
-pub fn join(file: &str, join: &Join<'_>) -> String {
+fn join(joined: &Joined<'_>, capture: &Capture) -> String {
+    let join = joined.join;
     let mut text = format!(
-        "\n{file}: {} found in both, {} of the file and {} of the capture alone\n",
+        "\n{}: {} found in both, {} of the file and {} of the capture alone\n",
+        joined.file,
         count(join.matched, "packet"),
         join.rows_alone,
         join.requests_alone
     );
-    if join.matched > 0 {
+    let others = capture.connections.len() - joined.connections.len();
+    if others > 0 && !joined.connections.is_empty() {
+        let numbers: Vec<String> = joined.numbers().map(|number| number.to_string()).collect();
         text += &format!(
-            "  the client says       {}\n  on the wire           {}\n  this host's own share {}\n",
-            figures(&join.client),
-            figures(&join.wire),
-            figures(&join.host)
+            "  it is the file of connection {}, by order and times\n",
+            numbers.join(", then ")
         );
+    }
+    if join.matched == 0 {
+        return text;
+    }
+    let difference = match joined.vantage(capture) {
+        None | Some(Vantage::Client) => "this host's own share",
+        Some(Vantage::Server) => "on the path and in the client's host (captured at the server)",
+        Some(Vantage::Between) => "between the client and this place on the path",
+    };
+    let width = difference.len().max("the client says".len());
+    for (name, series) in
+        [("the client says", &join.client), ("on the wire", &join.wire), (difference, &join.host)]
+    {
+        text += &format!("  {name:<width$} {}\n", figures(series));
     }
     if join.impossible > 0 {
         text += &format!(
@@ -255,6 +254,74 @@ pub fn join(file: &str, join: &Join<'_>) -> String {
              place or its clock was set\n",
             count(join.impossible, "packet")
         );
+    }
+    let rows = join.slowest.sorted().map(|(rtt, pair)| {
+        let wire = pair.on_the_wire();
+        [
+            rfc3339(Wall(pair.row.sent)),
+            duration(rtt),
+            duration(wire),
+            rtt.checked_sub(wire).map_or("-".to_owned(), duration),
+            again(pair.request.sent_again),
+        ]
+    });
+    text += &columns(["time", "client", "on the wire", "the rest", ""], rows);
+    text
+}
+
+/// The slowest requests on the wire, where there are more than a few.
+fn slowest(found: &Found<'_>) -> String {
+    const FEW: u64 = 20;
+    let connections = &found.capture.connections;
+    let all: u64 = connections.iter().map(|one| one.requests.round_trips().count()).sum();
+    if all < FEW || found.capture.timeless > 0 {
+        return String::new();
+    }
+    let echoes = |place: &usize| connections.get(*place).is_some_and(|one| one.requests.is_echo());
+    let rows = found.slowest.sorted().filter(|(_, (place, _))| echoes(place)).map(
+        |(wire, (place, request))| {
+            [
+                rfc3339(Wall(request.begun)),
+                (place + 1).to_string(),
+                request.number.to_string(),
+                duration(wire),
+                again(request.sent_again),
+            ]
+        },
+    );
+    columns(["time", "connection", "request", "on the wire", ""], rows)
+}
+
+/// What the capture shows beside a slow request.
+fn again(sent_again: u64) -> String {
+    match sent_again {
+        0 => "nothing was sent again".to_owned(),
+        1 => "1 segment was sent again meanwhile".to_owned(),
+        many => format!("{many} segments were sent again meanwhile"),
+    }
+}
+
+/// The slowest as a table.
+fn columns<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = rows.collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0).max(head[column].len())
+    };
+    let mut text = "\nthe slowest:\n".to_owned();
+    for row in std::iter::once(head.map(str::to_owned)).chain(rows.iter().cloned()) {
+        let cells: Vec<String> = row
+            .iter()
+            .enumerate()
+            .map(|(column, cell)| match column + 1 {
+                last if last == N => cell.clone(),
+                _ => format!("{cell:>width$}", width = width(column)),
+            })
+            .collect();
+        text += &format!("  {}\n", cells.join("  ").trim_end());
     }
     text
 }

@@ -2,15 +2,23 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
+use std::rc::Rc;
 
 use super::Status;
 use super::error::{Failure, UsageError};
 use super::matches::Matches;
 use super::options::{Captured, General};
+use crate::analyze::candidates::Rows;
+use crate::analyze::slowest::Slowest;
 use crate::analyze::table::Wish;
-use crate::analyze::{Capture, Input, InputError, Join, Pairing, Timed, json, text};
+use crate::analyze::text::{Found, Joined};
+use crate::analyze::{Candidates, Capture, Input, InputError, Timed, json, text};
+use crate::os::signals::{self, Signal};
 use crate::report::reader::Reader;
+
+/// The most of a client's file that is taken from standard input, in bytes.
+const MAX_PIPED: u64 = 256 << 20;
 
 /// A file that cannot be opened, or not be read to its end.
 #[derive(Debug)]
@@ -31,9 +39,28 @@ impl<E: std::error::Error + 'static> std::error::Error for FileError<E> {
     }
 }
 
+/// Standard input. Ctrl-C reaches whoever writes there too, and ends that; a
+/// second one ends the reading.
+struct Piped;
+
+impl Read for Piped {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match io::stdin().read(buffer) {
+            Err(error)
+                if error.kind() == ErrorKind::Interrupted
+                    && signals::seen(Signal::Interrupt) > 1 =>
+            {
+                Ok(0)
+            }
+            read => read,
+        }
+    }
+}
+
 fn open(name: &str) -> Result<Box<dyn Read>, Failure> {
     if name == "-" {
-        return Ok(Box::new(io::stdin()));
+        signals::watch(Signal::Interrupt)?;
+        return Ok(Box::new(Piped));
     }
     let file = File::open(name);
     let file = file.map_err(|source| FileError { file: name.to_owned(), source })?;
@@ -43,106 +70,153 @@ fn open(name: &str) -> Result<Box<dyn Read>, Failure> {
 /// `echotest analyze` with its arguments.
 #[derive(Debug)]
 pub(super) struct Options {
-    file: String,
+    files: Vec<String>,
     captured: Captured,
     verbose: bool,
 }
 
 impl super::command::Options for Options {
     fn of(matches: &Matches) -> Result<Self, UsageError> {
-        let file = matches.positional_at(0).unwrap_or_default().to_owned();
+        let files = matches.positionals().to_vec();
+        let captured = Captured::of(matches);
+        let piped = files.iter().filter(|file| *file == "-").count();
+        if piped > 0 && files.len() > 1 {
+            return Err(matches.usage("- cannot be one of several pieces".to_owned()));
+        }
+        if piped > 0 && captured.csv.as_ref().is_some_and(|csv| csv.as_os_str() == "-") {
+            let problem = "standard input cannot be the capture and the client's file";
+            return Err(matches.usage(problem.to_owned()));
+        }
         let verbose = General::of(matches).verbose.0 > 0;
-        Ok(Self { file, captured: Captured::of(matches), verbose })
+        Ok(Self { files, captured, verbose })
     }
 
     /// Reads the capture. What could be read is told also where it does not end
     /// well.
     fn run(self) -> Result<Status, Failure> {
-        let Self { file, captured: Captured { port, csv, json: as_json }, verbose } = self;
+        let Self { files, captured: Captured { port, csv, slowest, json: as_json }, verbose } =
+            self;
+        let files = in_order(files)?;
         let timings = csv.map(|path| path.to_string_lossy().into_owned());
-        let mut troubles = [None, None];
-        let mut joins = Vec::new();
-        if let Some(name) = &timings {
-            let pairings = [Pairing::InOrder, Pairing::Nearest];
-            // What can be read only once is paired one way.
-            let readings = if name == "-" { 1 } else { 2 };
-            for (trouble, pairing) in troubles.iter_mut().zip(pairings).take(readings) {
-                joins.push(Join::new(rows(name, trouble)?, pairing));
-            }
-        }
+        let trouble = Rc::default();
+        let mut candidates = match &timings {
+            Some(name) => Some(Candidates::new(rows(name, &trouble)?, slowest)),
+            None => None,
+        };
         let mut capture = Capture::new(Wish { port, all_steps: verbose });
-        let mut input = Input::new(open(&file)?);
-        let ended = read(&mut input, &mut capture, &mut joins);
-        capture.end(|answered| {
-            for join in &mut joins {
-                join.take(answered);
+        let mut on_the_wire = Slowest::new(slowest);
+        let mut format = None;
+        let mut ended = Ok(());
+        let mut done = |place, answered: crate::analyze::requests::Answered| {
+            if let Some(nanos) = answered.on_the_wire() {
+                on_the_wire.take(nanos, (place, answered));
             }
-        });
-        for join in &mut joins {
-            join.end();
+            if let Some(candidates) = &mut candidates {
+                candidates.take(place, answered);
+            }
+        };
+        for file in &files {
+            let mut input = Input::new(open(file)?);
+            let read = read(&mut input, &mut capture, &mut done);
+            format = format.or(input.format());
+            ended = read.map_err(|source| FileError { file: file.clone(), source });
+            if ended.is_err() {
+                break;
+            }
         }
-        // Of equals the last is taken: in order if there is no reason against it.
-        let join = joins.into_iter().rev().max_by_key(Join::merit);
-        let format = input.format();
+        capture.end(&mut done);
+        let joined = candidates.map(Candidates::end).transpose()?;
+        let joined = joined
+            .as_ref()
+            .zip(timings.as_deref())
+            .map(|((join, connections), file)| Joined { file, join, connections });
+        let found =
+            Found { files: &files, format, capture: &capture, joined, slowest: &on_the_wire };
         let report = if as_json {
-            let error = ended.as_ref().err().map(ToString::to_string);
-            json::capture(&file, format, &capture, join.as_ref(), error.as_deref()).finish() + "\n"
+            let error = ended.as_ref().err().map(|error| error.source.to_string());
+            json::found(&found, error.as_deref()).finish() + "\n"
         } else {
-            let mut report = format
-                .map(|format| text::capture(&file, format, &capture, verbose))
-                .unwrap_or_default();
-            if let (Some(join), Some(name)) = (&join, &timings) {
-                report.push_str(&text::join(name, join));
-            }
-            report
+            text::found(&found, verbose)
         };
         super::print(&report)?;
-        drop(join);
-        if let Some(trouble) = troubles.into_iter().flatten().next() {
+        if let Some(trouble) = trouble.take() {
             return Err(trouble);
         }
-        ended.map_err(|source| FileError { file, source })?;
-        Ok(Status::Good)
+        ended?;
+        Ok(if capture.connections.is_empty() { Status::Bad } else { Status::Good })
     }
 }
 
-/// The rows of received packets, one after another; trouble on the way ends
-/// them, and is told afterwards.
-fn rows<'run>(
+/// Several files are pieces of one capture, in the order of their first packets.
+fn in_order(files: Vec<String>) -> Result<Vec<String>, Failure> {
+    if files.len() < 2 {
+        return Ok(files);
+    }
+    let mut timed = Vec::new();
+    for file in files {
+        let mut input = Input::new(open(&file)?);
+        let first = input.packet().ok().flatten().and_then(|(captured, _)| captured.at);
+        timed.push((first, file));
+    }
+    timed.sort_by_key(|(first, _)| first.unwrap_or(i64::MAX));
+    Ok(timed.into_iter().map(|(_, file)| file).collect())
+}
+
+/// Where trouble with the client's file is put: it ends the rows, and is told
+/// after what could be found out.
+type Trouble = Rc<std::cell::Cell<Option<Failure>>>;
+
+/// Opens the client's file from its beginning, as often as asked. What can be read
+/// only once is kept in memory.
+fn rows(
     name: &str,
-    trouble: &'run mut Option<Failure>,
-) -> Result<impl FnMut() -> Option<Timed> + 'run, Failure> {
-    let mut reader = Reader::new(name, open(name)?)?;
+    trouble: &Trouble,
+) -> Result<impl FnMut() -> Result<Rows, Failure> + use<>, Failure> {
+    let mut piped: Rc<[u8]> = Rc::default();
+    if name == "-" {
+        let mut bytes = Vec::new();
+        io::stdin().take(MAX_PIPED + 1).read_to_end(&mut bytes)?;
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_PIPED {
+            let problem = format!("--csv -: more than {} MiB; name a file", MAX_PIPED >> 20);
+            return Err(io::Error::new(ErrorKind::FileTooLarge, problem).into());
+        }
+        piped = bytes.into();
+    }
+    let (name, trouble) = (name.to_owned(), Rc::clone(trouble));
     Ok(move || {
-        loop {
-            match reader.row() {
-                Ok(Some(row)) => {
-                    let (Ok(sent), Some(rtt)) = (i64::try_from(row.sent), row.rtt) else {
-                        continue;
-                    };
-                    return Some(Timed { sent, rtt });
-                }
-                Ok(None) => return None,
-                Err(error) => {
-                    *trouble = Some(error.into());
-                    return None;
+        let from: Box<dyn Read> = match name.as_str() {
+            "-" => Box::new(io::Cursor::new(Rc::clone(&piped))),
+            name => open(name)?,
+        };
+        let mut reader = Reader::new(&name, from)?;
+        let trouble = Rc::clone(&trouble);
+        Ok(Box::new(move || {
+            loop {
+                match reader.row() {
+                    Ok(Some(row)) => {
+                        let (Ok(sent), Some(rtt)) = (i64::try_from(row.sent), row.rtt) else {
+                            continue;
+                        };
+                        return Some(Timed { sent, rtt });
+                    }
+                    Ok(None) => return None,
+                    Err(error) => {
+                        trouble.set(Some(error.into()));
+                        return None;
+                    }
                 }
             }
-        }
+        }) as Rows)
     })
 }
 
 fn read(
     input: &mut Input<Box<dyn Read>>,
     capture: &mut Capture,
-    joins: &mut [Join<'_>],
+    mut done: impl FnMut(usize, crate::analyze::requests::Answered),
 ) -> Result<(), InputError> {
     while let Some((captured, bytes)) = input.packet()? {
-        capture.take(&captured, bytes, |answered| {
-            for join in joins.iter_mut() {
-                join.take(answered);
-            }
-        });
+        capture.take(&captured, bytes, &mut done);
     }
     Ok(())
 }

@@ -226,15 +226,19 @@ pub(crate) const COMMANDS: [Command; 9] = [
     Command {
         name: "analyze",
         about: "explain a packet capture: what happened, and how long it took on the wire",
-        positionals: &["CAPTURE"],
+        positionals: &["CAPTURE…"],
         port: None,
         groups: &[Captured::GROUP, General::GROUP],
         defaults: &[],
-        notes: "CAPTURE is a pcap or pcapng file, or - for standard input. Each TCP connection is\n\
-                told step by step; of long ones the ordinary middle is left out, unless with\n\
-                --verbose. Sequence numbers are judged by Wireshark's rules.\n\
+        notes: "CAPTURE is a pcap or pcapng file, or - for standard input; several are one\n\
+                capture in pieces (tcpdump -C, -G), in the order of their first packets. Each\n\
+                TCP connection is told step by step; of long ones the ordinary middle is left\n\
+                out, unless with --verbose. Tunnels (VXLAN, Geneve, GRE, ERSPAN, MPLS and\n\
+                others) are looked into. Ctrl-C on standard input ends the capture, not the\n\
+                analysis; a second one ends the reading.\n\
                 \n\
-                Exit status: 0 read to its end; 2 anything else, after what could be read.\n\
+                Exit status: 0 read to its end; 1 no such TCP connection in it; 2 anything\n\
+                else, after what could be read.\n\
                 \n\
                 Examples:\n  \
                 echotest analyze capture.pcap\n  \

@@ -341,6 +341,13 @@ options! {
         port: Option<u16> = number("port", 1, 65535, "connections with this port alone");
         csv: Option<PathBuf> =
             file("csv", "TIMINGS", "the client's own file, to be compared packet by packet");
+        slowest: usize = number(
+            "slowest",
+            0,
+            100_000,
+            "requests that are told one by one, the slowest first",
+        )
+        .default("10");
         json: bool = flag("json", "print one JSON object instead of lines and summary");
     }
 }

@@ -172,7 +172,7 @@ impl Search {
             return None;
         }
         let this_round = self.proven_deaths().filter(|tried| tried.round == self.round);
-        this_round.map(|tried| tried.silence()).min()
+        this_round.map(Tried::silence).min()
     }
 
     /// What the next round tries, by rising gaps; nothing when there is nothing
@@ -229,7 +229,7 @@ impl Search {
 
     fn lives(&self) -> impl Iterator<Item = Duration> {
         let alive = |tried: &&Tried| matches!(tried.outcome, Outcome::Alive(_));
-        self.searched().filter(alive).map(|tried| tried.silence())
+        self.searched().filter(alive).map(Tried::silence)
     }
 
     fn proven_deaths(&self) -> impl Iterator<Item = &Tried> {
@@ -284,7 +284,7 @@ impl Search {
     }
 
     fn lived_below_deaths(&self) -> Option<Duration> {
-        let died = self.lowest_death().map_or(Duration::MAX, |died| died.silence());
+        let died = self.lowest_death().map_or(Duration::MAX, Tried::silence);
         self.lives().filter(|gap| *gap < died).max()
     }
 
@@ -444,7 +444,7 @@ impl Search {
             return Vec::new();
         }
         let Some(seconds) = interval(&self.answer()) else { return Vec::new() };
-        let Some(limit) = self.lowest_death().map(|died| died.silence()) else { return Vec::new() };
+        let Some(limit) = self.lowest_death().map(Tried::silence) else { return Vec::new() };
         let interval = Duration::from_secs(seconds);
         self.proof = Some(interval);
         let hold = Trial { gap: limit * PERIODS, manner: Manner::KeepAlive(interval) };

@@ -249,7 +249,7 @@ fn is_forgotten(died: &Tried) -> bool {
 
 /// The well-known limits that lie in what is left open.
 pub(super) fn known_limits(answer: &Answer<'_>) -> impl Iterator<Item = &'static str> {
-    let died = answer.died.map(|died| died.silence());
+    let died = answer.died.map(Tried::silence);
     // An end that was seen is a moment late, never early.
     let least = answer.lived.unwrap_or_default().max(died.unwrap_or_default() * 9 / 10);
     let fits = move |limit: Duration| died.is_some_and(|died| limit > least && limit <= died);

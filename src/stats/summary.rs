@@ -33,6 +33,21 @@ impl Summary {
         self.squares += distance * (value - self.mean);
     }
 
+    /// Takes in what another has summed up (Chan and others 1979).
+    #[allow(clippy::cast_precision_loss, reason = "moments are floating point by nature")]
+    pub fn absorb(&mut self, other: &Self) {
+        if other.is_empty() {
+            return;
+        }
+        let (own, more) = (self.count() as f64, other.count() as f64);
+        let distance = other.mean - self.mean;
+        self.squares += other.squares + distance * distance * own * more / (own + more);
+        self.mean += distance * more / (own + more);
+        self.min = if self.is_empty() { other.min } else { self.min.min(other.min) };
+        self.max = self.max.max(other.max);
+        self.histogram.absorb(&other.histogram);
+    }
+
     /// How many values were taken in.
     pub fn count(&self) -> u64 {
         self.histogram.total()

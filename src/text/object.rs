@@ -76,6 +76,24 @@ impl Object {
         self.raw(key, &format!("[{}]", texts.join(",")))
     }
 
+    /// A list of texts.
+    #[must_use]
+    pub fn texts<'text>(self, key: &str, values: impl IntoIterator<Item = &'text str>) -> Self {
+        let mut text = String::new();
+        for value in values {
+            text.push_str(if text.is_empty() { "" } else { "," });
+            push_string(&mut text, value);
+        }
+        self.raw(key, &format!("[{text}]"))
+    }
+
+    /// A list of whole numbers.
+    #[must_use]
+    pub fn wholes(self, key: &str, values: impl IntoIterator<Item = u64>) -> Self {
+        let texts: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+        self.raw(key, &format!("[{}]", texts.join(",")))
+    }
+
     /// The whole text.
     pub fn finish(self) -> String {
         format!("{{{}}}", self.members)

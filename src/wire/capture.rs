@@ -17,9 +17,8 @@ pub const MAGIC_LENGTH: usize = 4;
 /// about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {
-    /// When it was seen: nanoseconds since 1970-01-01 UTC. 0 where the file
-    /// does not say.
-    pub at: i64,
+    /// When it was seen: nanoseconds since 1970-01-01 UTC, if the file says.
+    pub at: Option<i64>,
     /// What its bytes begin with: a `LINKTYPE_` number.
     pub link: u32,
     /// Its length on the wire in bytes.
@@ -43,6 +42,8 @@ pub enum Item {
 /// Why a capture cannot be read on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaptureError {
+    /// It is compressed: with what, and the command that unpacks it.
+    Compressed(&'static str, &'static str),
     /// It does not begin as a capture does.
     NotACapture([u8; MAGIC_LENGTH]),
     /// A version that is not known: major and minor.
@@ -64,6 +65,10 @@ pub enum CaptureError {
 impl fmt::Display for CaptureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Compressed(with, command) => write!(
+                f,
+                "compressed with {with}; unpack it on the way: {command} FILE | echotest analyze -"
+            ),
             Self::NotACapture(magic) => {
                 write!(f, "not a capture: it begins with {magic:02x?}, neither pcap nor pcapng")
             }
@@ -88,6 +93,16 @@ impl fmt::Display for CaptureError {
 
 impl std::error::Error for CaptureError {}
 
+/// What compressed files begin with, by what they were compressed with and the
+/// command that unpacks them.
+const COMPRESSED: [(&[u8], &str, &str); 5] = [
+    (&[0x1f, 0x8b], "gzip", "zcat"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "zstd", "zstdcat"),
+    (&[0xfd, b'7', b'z', b'X'], "xz", "xzcat"),
+    (b"BZh", "bzip2", "bzcat"),
+    (&[0x04, 0x22, 0x4d, 0x18], "lz4", "lz4cat"),
+];
+
 /// A capture file being read, of either kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Format {
@@ -108,6 +123,11 @@ impl Format {
         let Some(&magic) = bytes.first_chunk::<MAGIC_LENGTH>() else { return Ok(None) };
         if magic == pcapng::MAGIC {
             return Ok(Some((Self::PcapNg(pcapng::Sections::default()), 0)));
+        }
+        for (start, with, command) in COMPRESSED {
+            if magic.starts_with(start) {
+                return Err(CaptureError::Compressed(with, command));
+            }
         }
         let header = pcap::Header::parse(bytes)?;
         Ok(header.map(|header| (Self::Pcap(header), pcap::HEADER_LENGTH)))

@@ -42,7 +42,7 @@ impl Bytes<'_> {
 
     /// The first `length` alone, such as without an Ethernet frame's padding.
     #[inline]
-    fn up_to(self, length: usize) -> Self {
+    pub(super) fn up_to(self, length: usize) -> Self {
         Self { kept: self.kept.get(..length).unwrap_or(self.kept), length }
     }
 }
@@ -71,6 +71,12 @@ pub struct Datagram<'a> {
     pub payload: Bytes<'a>,
     /// Which part it is, if it is not the whole.
     pub part: Option<Part>,
+    /// The mark that the sender gave it, of IPv4 alone; 0 says nothing.
+    pub identification: u16,
+    /// How many more routers it may pass (time to live, hop limit).
+    pub hops: u8,
+    /// DSCP and, in the last two bits, ECN.
+    pub class: u8,
 }
 
 /// Why there is no datagram.
@@ -102,7 +108,7 @@ impl<'a> Datagram<'a> {
     #[inline]
     fn v4(bytes: Bytes<'a>) -> Result<Self, IpError> {
         let head = bytes.kept.first_chunk::<V4_HEADER>().ok_or(IpError::Cut)?;
-        let [first, _, _, _, _, _, _, _, _, protocol, ..] = *head;
+        let [first, class, _, _, _, _, _, _, hops, protocol, ..] = *head;
         let header = usize::from(first & 15).saturating_mul(4);
         // The sender's own capture of what its network card will cut up says 0.
         let total = match usize::from(be16(head, 2).unwrap_or(0)) {
@@ -126,6 +132,9 @@ impl<'a> Datagram<'a> {
             protocol,
             payload: bytes.up_to(total).after(header).ok_or(IpError::Cut)?,
             part,
+            identification: be16(head, 4).unwrap_or(0),
+            hops,
+            class,
         })
     }
 
@@ -141,9 +150,18 @@ impl<'a> Datagram<'a> {
             length => length.saturating_add(V6_HEADER),
         };
         let payload = bytes.up_to(whole).after(V6_HEADER).ok_or(IpError::Cut)?;
-        let [_, _, _, _, _, _, next, ..] = *head;
+        let [first, second, _, _, _, _, next, hops, ..] = *head;
         let (protocol, payload, part) = extensions(next, payload)?;
-        Ok(Self { source: address(8), destination: address(24), protocol, payload, part })
+        Ok(Self {
+            source: address(8),
+            destination: address(24),
+            protocol,
+            payload,
+            part,
+            identification: 0,
+            hops,
+            class: first << 4 | second >> 4,
+        })
     }
 }
 
@@ -221,6 +239,9 @@ mod tests {
             protocol: TCP,
             payload: Bytes { kept: &[0xaa, 0xbb], length: 2 },
             part: Some(part),
+            identification: 0x1234,
+            hops: 64,
+            class: 0,
         };
         assert_eq!(Datagram::parse(whole(&padded)), Ok(expected));
         for length in 0..24 {
@@ -240,6 +261,9 @@ mod tests {
             protocol: TCP,
             payload: Bytes { kept: &[0xaa, 0xbb], length: 2 },
             part: Some(part),
+            identification: 0,
+            hops: 0,
+            class: 0,
         };
         assert_eq!(Datagram::parse(whole(&V6)), Ok(expected));
         for length in 0..64 {

@@ -20,5 +20,6 @@ pub mod ping;
 pub mod stamp;
 pub mod tcp;
 pub mod tcp_info;
+pub mod tunnel;
 pub mod twamp_control;
 pub mod twamp_test;

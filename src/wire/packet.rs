@@ -5,11 +5,26 @@ use std::net::SocketAddr;
 
 use super::bytes::be16;
 use super::capture::Order;
+use super::icmp::{self, IcmpError, Quoted};
 use super::ip::{Bytes, Datagram, IpError, TCP};
 use super::tcp::{Segment, TcpError};
+use super::tunnel::{self, Inner, Tunnel};
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
+const MPLS: u16 = 0x8847;
+const MPLS_UPSTREAM: u16 = 0x8848;
+const PPPOE_SESSION: u16 = 0x8864;
+/// Below it the type field is a length (IEEE 802.3).
+const FIRST_TYPE: u16 = 0x0600;
+const ICMP: u8 = 1;
+const IP_IN_IP: u8 = 4;
+const UDP: u8 = 17;
+const IPV6_IN_IP: u8 = 41;
+const GRE: u8 = 47;
+const ICMP6: u8 = 58;
+/// The most headers around the innermost datagram that are followed.
+const MAX_NESTED: usize = 8;
 /// VLAN tags: IEEE 802.1Q, 802.1ad, and what was used before it.
 const VLAN: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 /// The most VLAN tags that are followed.
@@ -28,6 +43,12 @@ pub struct TcpPacket<'a> {
     pub segment: Segment,
     /// Its data as far as it was captured.
     pub data: &'a [u8],
+    /// The mark that the sender gave the datagram, of IPv4 alone; 0 says nothing.
+    pub identification: u16,
+    /// How many more routers the datagram may pass.
+    pub hops: u8,
+    /// Its DSCP and, in the last two bits, ECN.
+    pub class: u8,
 }
 
 /// What a captured packet turned out to be.
@@ -35,44 +56,68 @@ pub struct TcpPacket<'a> {
 pub enum Packet<'a> {
     /// A TCP segment.
     Tcp(TcpPacket<'a>),
-    /// Part of a datagram that carries TCP.
-    Fragment(Datagram<'a>),
+    /// The report that a segment was not delivered.
+    Icmp(IcmpError, Quoted),
     /// Nothing to look at.
     Skipped(Skip),
 }
 
-/// Why a packet is not looked at.
+/// A packet and what it was carried in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen<'a> {
+    /// The innermost packet.
+    pub packet: Packet<'a>,
+    /// The innermost tunnel around it, if there is one.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// Why a packet is not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Skip {
-    /// Its link type is not known.
-    LinkType,
-    /// It carries no IP.
-    NotIp,
-    /// It carries no TCP.
-    NotTcp,
+    /// This link type is not known.
+    LinkType(u32),
+    /// It carries no IP but this Ethernet type; 0 where there is none.
+    NotIp(u16),
+    /// It carries no TCP but this protocol.
+    NotTcp(u8),
     /// The capture ends within its headers.
     Cut,
     /// Its headers contradict themselves.
     Malformed,
-    /// The rest of its datagram was not seen.
+    /// It is a part of a datagram.
     Fragment,
 }
 
 impl Skip {
-    /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::LinkType, Self::NotIp, Self::NotTcp, Self::Cut, Self::Malformed, Self::Fragment];
+    /// What all reasons are called.
+    pub const NAMES: [&'static str; 6] =
+        ["unknown link type", "not IP", "not TCP", "cut short", "malformed", "fragments"];
 
-    /// The reason in words.
+    /// The reason in words, one of [`Skip::NAMES`].
     pub fn name(self) -> &'static str {
         match self {
-            Self::LinkType => "unknown link type",
-            Self::NotIp => "not IP",
-            Self::NotTcp => "not TCP",
+            Self::LinkType(_) => "unknown link type",
+            Self::NotIp(_) => "not IP",
+            Self::NotTcp(_) => "not TCP",
             Self::Cut => "cut short",
             Self::Malformed => "malformed",
-            Self::Fragment => "incomplete fragments",
+            Self::Fragment => "fragments",
         }
+    }
+
+    /// What it carries instead, by name or number.
+    pub fn instead(self) -> Option<String> {
+        Some(match self {
+            Self::LinkType(number) => format!("LINKTYPE {number}"),
+            Self::NotIp(0x0806) => "ARP".to_owned(),
+            Self::NotIp(0x88cc) => "LLDP".to_owned(),
+            Self::NotIp(kind) if kind >= FIRST_TYPE => format!("EtherType 0x{kind:04x}"),
+            Self::NotTcp(ICMP) => "ICMP".to_owned(),
+            Self::NotTcp(ICMP6) => "ICMPv6".to_owned(),
+            Self::NotTcp(UDP) => "UDP".to_owned(),
+            Self::NotTcp(protocol) => format!("protocol {protocol}"),
+            Self::NotIp(_) | Self::Cut | Self::Malformed | Self::Fragment => return None,
+        })
     }
 }
 
@@ -81,7 +126,7 @@ impl From<IpError> for Skip {
         match error {
             IpError::Cut => Self::Cut,
             IpError::Malformed => Self::Malformed,
-            IpError::Version => Self::NotIp,
+            IpError::Version => Self::NotIp(0),
         }
     }
 }
@@ -95,25 +140,75 @@ impl From<TcpError> for Skip {
     }
 }
 
-impl<'a> Packet<'a> {
+impl<'a> Seen<'a> {
     /// Reads the packet in `bytes`, which begins as the `LINKTYPE_` number
     /// `link` says.
     #[inline]
     pub fn parse(link: u32, bytes: Bytes<'a>) -> Self {
-        Self::read(link, bytes).unwrap_or_else(Self::Skipped)
+        let mut tunnel = None;
+        let inner = network(link, bytes).and_then(|inner| unwrapped(inner, &mut tunnel));
+        Self { packet: inner.unwrap_or_else(Packet::Skipped), tunnel }
     }
+}
 
-    #[inline]
-    fn read(link: u32, bytes: Bytes<'a>) -> Result<Self, Skip> {
-        let datagram = Datagram::parse(network(link, bytes)?)?;
-        if datagram.protocol != TCP {
-            return Err(Skip::NotTcp);
-        }
-        if datagram.part.is_some() {
-            return Ok(Self::Fragment(datagram));
-        }
-        Ok(Self::Tcp(TcpPacket::of(&datagram)?))
+/// Follows the headers inwards, and notes the innermost tunnel.
+#[inline]
+fn unwrapped<'a>(mut inner: Inner<'a>, tunnel: &mut Option<Tunnel>) -> Result<Packet<'a>, Skip> {
+    for _ in 0..MAX_NESTED {
+        inner = match inner {
+            Inner::Ethernet(frame) => tagged(frame, 12)?,
+            Inner::Type(IPV4 | IPV6, bytes) => Inner::Ip(bytes),
+            Inner::Type(kind, bytes) => {
+                let (name, within) = match kind {
+                    MPLS | MPLS_UPSTREAM => (Tunnel::Mpls, tunnel::in_mpls(bytes)),
+                    PPPOE_SESSION => (Tunnel::Pppoe, tunnel::in_pppoe(bytes)),
+                    _ => return Err(Skip::NotIp(kind)),
+                };
+                *tunnel = Some(name);
+                within.ok_or(or_cut(bytes, Skip::NotIp(kind)))?
+            }
+            Inner::Ip(bytes) => {
+                let datagram = Datagram::parse(bytes)?;
+                if datagram.protocol == TCP && datagram.part.is_none() {
+                    return Ok(Packet::Tcp(TcpPacket::of(&datagram)?));
+                }
+                if let Some((error, quoted)) = report(&datagram, bytes) {
+                    return Ok(Packet::Icmp(error, quoted));
+                }
+                let (name, within) = carried(&datagram)?;
+                *tunnel = Some(name);
+                within
+            }
+        };
     }
+    Err(Skip::Malformed)
+}
+
+/// An ICMP error in a datagram, which `bytes` begin with.
+fn report(datagram: &Datagram<'_>, bytes: Bytes<'_>) -> Option<(IcmpError, Quoted)> {
+    match datagram.protocol {
+        ICMP => icmp::read_v4(bytes.kept),
+        ICMP6 => icmp::read_v6(datagram.payload.kept, datagram.source),
+        _ => None,
+    }
+}
+
+/// What a datagram carries, if that is a tunnel.
+fn carried<'a>(datagram: &Datagram<'a>) -> Result<(Tunnel, Inner<'a>), Skip> {
+    let other = Skip::NotTcp(datagram.protocol);
+    if datagram.part.is_some() {
+        return Err(if datagram.protocol == TCP { Skip::Fragment } else { other });
+    }
+    let payload = datagram.payload;
+    let found = match datagram.protocol {
+        IP_IN_IP | IPV6_IN_IP => Some((Tunnel::IpInIp, Inner::Ip(payload))),
+        GRE => tunnel::in_gre(payload),
+        UDP => be16(payload.kept, 2)
+            .zip(payload.after(8))
+            .and_then(|(port, inner)| tunnel::in_udp(port, inner)),
+        _ => None,
+    };
+    found.ok_or(other)
 }
 
 impl<'a> TcpPacket<'a> {
@@ -131,13 +226,21 @@ impl<'a> TcpPacket<'a> {
             destination: SocketAddr::new(datagram.destination, segment.destination),
             segment,
             data: kept.get(segment.header..).unwrap_or_default(),
+            identification: datagram.identification,
+            hops: datagram.hops,
+            class: datagram.class,
         })
     }
 }
 
-/// The datagram's bytes behind the link's header.
+/// What could not be read because the capture ends within it, or else `other`.
+fn or_cut(bytes: Bytes<'_>, other: Skip) -> Skip {
+    if bytes.kept.len() < bytes.length { Skip::Cut } else { other }
+}
+
+/// What follows the link's header.
 #[inline]
-fn network(link: u32, bytes: Bytes<'_>) -> Result<Bytes<'_>, Skip> {
+fn network(link: u32, bytes: Bytes<'_>) -> Result<Inner<'_>, Skip> {
     let behind = |count| bytes.after(count).ok_or(Skip::Cut);
     match link {
         // Ethernet (IEEE 802.3): two addresses, then what follows.
@@ -145,36 +248,50 @@ fn network(link: u32, bytes: Bytes<'_>) -> Result<Bytes<'_>, Skip> {
         // Linux cooked capture, version 1 and 2.
         113 => tagged(bytes, 14),
         276 => match be16(bytes.kept, 0).ok_or(Skip::Cut)? {
-            IPV4 | IPV6 => behind(20),
             tag if VLAN.contains(&tag) => tagged(behind(20)?, 2),
-            _ => Err(Skip::NotIp),
+            kind => Ok(Inner::Type(kind, behind(20)?)),
         },
         // BSD loopback: the address family in the capturing or in network order.
         0 | 108 => {
             let families = [Order::Little, Order::Big].map(|order| order.u32(bytes.kept, 0));
             let [Some(little), Some(big)] = families else { return Err(Skip::Cut) };
             if FAMILIES.contains(&little) || FAMILIES.contains(&big) {
-                behind(4)
+                behind(4).map(Inner::Ip)
             } else {
-                Err(Skip::NotIp)
+                Err(Skip::NotIp(0))
             }
         }
+        // PPP, in its kinds of framing, and an access concentrator's Ethernet.
+        9 | 50 => tunnel::in_ppp(bytes).ok_or(or_cut(bytes, Skip::NotIp(0))),
+        51 => tunnel::in_pppoe(bytes).ok_or(or_cut(bytes, Skip::NotIp(0))),
+        // Linux's netfilter log.
+        239 => tunnel::in_nflog(bytes).ok_or(or_cut(bytes, Skip::NotIp(0))),
         // Raw IP, under every number that it has.
-        12 | 14 | 101 | 228 | 229 => Ok(bytes),
-        _ => Err(Skip::LinkType),
+        12 | 14 | 101 | 228 | 229 => Ok(Inner::Ip(bytes)),
+        _ => Err(Skip::LinkType(link)),
     }
 }
 
 /// What follows the type field at `at` and any VLAN tags.
 #[inline]
-fn tagged(bytes: Bytes<'_>, at: usize) -> Result<Bytes<'_>, Skip> {
+fn tagged(bytes: Bytes<'_>, at: usize) -> Result<Inner<'_>, Skip> {
     let mut at = at;
     for _ in 0..=MAX_TAGS {
-        match be16(bytes.kept, at).ok_or(Skip::Cut)? {
-            IPV4 | IPV6 => return bytes.after(at.saturating_add(2)).ok_or(Skip::Cut),
-            tag if VLAN.contains(&tag) => at = at.saturating_add(4),
-            _ => return Err(Skip::NotIp),
+        let kind = be16(bytes.kept, at).ok_or(Skip::Cut)?;
+        if VLAN.contains(&kind) {
+            at = at.saturating_add(4);
+            continue;
         }
+        let rest = bytes.after(at.saturating_add(2)).ok_or(Skip::Cut)?;
+        // A length, then LLC with SNAP (IEEE 802.2; RFC 1042): the type comes last.
+        if kind < FIRST_TYPE && rest.kept.len() < 3.min(rest.length) {
+            return Err(Skip::Cut);
+        }
+        if kind < FIRST_TYPE && rest.kept.starts_with(&[0xaa, 0xaa, 3]) {
+            at = at.saturating_add(8);
+            continue;
+        }
+        return Ok(Inner::Type(kind, rest));
     }
     Err(Skip::Malformed)
 }
@@ -193,10 +310,10 @@ mod tests {
     fn parse(link: u32, header: &[u8], kept: usize) -> Result<(SocketAddr, u32, usize), Skip> {
         let bytes = [header, &IP].concat();
         let kept = bytes.get(..kept.min(bytes.len())).unwrap();
-        match Packet::parse(link, Bytes { kept, length: bytes.len() }) {
+        match Seen::parse(link, Bytes { kept, length: bytes.len() }).packet {
             Packet::Tcp(tcp) => Ok((tcp.source, tcp.segment.length, tcp.data.len())),
             Packet::Skipped(skip) => Err(skip),
-            Packet::Fragment(_) => Err(Skip::Fragment),
+            Packet::Icmp(..) => panic!("no ICMP"),
         }
     }
 
@@ -207,7 +324,10 @@ mod tests {
         let ethernet = [&[0xff; 12][..], &[8, 0]].concat();
         let vlan = [&[0xff; 12][..], &[0x81, 0, 0, 5, 8, 0]].concat();
         let double = [&[0xff; 12][..], &[0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 8, 0]].concat();
-        let links: [(u32, &[u8]); 11] = [
+        let snap = [&[0xff; 12][..], &[0, 50, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0]].concat();
+        let mpls = [&[0xff; 12][..], &[0x88, 0x47, 0, 0, 0x11, 0x40]].concat();
+        let pppoe = [&[0xff; 12][..], &[0x88, 0x64, 0x11, 0, 0, 1, 0, 44, 0, 0x21]].concat();
+        let links: [(u32, &[u8]); 16] = [
             (1, &ethernet),
             (1, &vlan),
             (1, &double),
@@ -219,6 +339,11 @@ mod tests {
             (14, &[]),
             (101, &[]),
             (228, &[]),
+            (1, &snap),
+            (1, &mpls),
+            (1, &pppoe),
+            (9, &[0xff, 3, 0, 0x21]),
+            (50, &[0, 0x21]),
         ];
         for (link, header) in links {
             let source: SocketAddr = "10.0.0.1:60990".parse().unwrap();
@@ -231,8 +356,11 @@ mod tests {
                 assert_eq!(found, expected, "{link}, {kept} bytes kept");
             }
         }
-        assert_eq!(parse(147, &[], 100), Err(Skip::LinkType));
-        assert_eq!(parse(1, &[[0xff; 12].as_slice(), &[8, 6]].concat(), 100), Err(Skip::NotIp));
+        assert_eq!(parse(147, &[], 100), Err(Skip::LinkType(147)));
+        assert_eq!(
+            parse(1, &[[0xff; 12].as_slice(), &[8, 6]].concat(), 100),
+            Err(Skip::NotIp(0x0806))
+        );
     }
 
     proptest! {
@@ -242,7 +370,7 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 0..120),
             length in 0_usize..200,
         ) {
-            let _ = Packet::parse(link, Bytes { kept: &bytes, length });
+            let _ = Seen::parse(link, Bytes { kept: &bytes, length });
         }
     }
 }

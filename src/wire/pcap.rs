@@ -69,7 +69,8 @@ impl Header {
         }
         let fraction = i64::from(field(4)).saturating_mul(self.unit);
         let at = i64::from(field(0)).saturating_mul(1_000_000_000).saturating_add(fraction);
-        let captured = Captured { at, link: self.link, original, data: RECORD_LENGTH..end };
+        let captured =
+            Captured { at: Some(at), link: self.link, original, data: RECORD_LENGTH..end };
         Ok(Item::Packet(captured, end))
     }
 
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn a_record_is_whole_or_waited_for() {
         let header = Header { order: Order::Big, unit: 1, link: 1 };
-        let captured = Captured { at: 1_000_000_007, link: 1, original: 60, data: 16..19 };
+        let captured = Captured { at: Some(1_000_000_007), link: 1, original: 60, data: 16..19 };
         assert_eq!(header.item(&RECORD), Ok(Item::Packet(captured, 19)));
         for length in 0..RECORD.len() {
             assert_eq!(header.item(RECORD.get(..length).unwrap()), Ok(Item::More), "{length}");

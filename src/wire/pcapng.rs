@@ -162,9 +162,10 @@ impl Sections {
             let original = field(8)?;
             let room = u32::try_from(block.len().saturating_sub(12)).unwrap_or(0);
             let snap = if interface.snap == 0 { u32::MAX } else { interface.snap };
-            (0, original.min(snap).min(room), original, 12_usize)
+            (None, original.min(snap).min(room), original, 12_usize)
         } else {
-            (interface.time(field(12)?, field(16)?), field(20)?, field(24)?, 28)
+            let at = interface.time(field(12)?, field(16)?);
+            (Some(at), field(20)?, field(24)?, 28)
         };
         if kept > MAX_CAPTURED {
             return Err(CaptureError::PacketTooLong(kept));
@@ -236,11 +237,11 @@ mod tests {
                 0, 3, 0, 0, 0, 0,
             ],
         );
-        let captured = Captured { at: 5_000, link: 1, original: 9, data: 28..30 };
+        let captured = Captured { at: Some(5_000), link: 1, original: 9, data: 28..30 };
         let file = [section(), plain, enhanced()].concat();
         assert_eq!(packets(&file), Ok(vec![captured.clone()]));
         // Half seconds, three seconds later.
-        let tuned_packet = Captured { at: 5_500_000_000, link: 276, ..captured.clone() };
+        let tuned_packet = Captured { at: Some(5_500_000_000), link: 276, ..captured.clone() };
         let again = [&file[..], &section(), &tuned, &enhanced()].concat();
         assert_eq!(packets(&again), Ok(vec![captured, tuned_packet]));
         for length in 0..file.len() {
@@ -257,8 +258,8 @@ mod tests {
             &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 2, 0, 0, 0, 9, 0xaa, 0xbb, 0, 0],
         );
         let file = [section(), interface, block(77, &[1; 40]), simple, obsolete].concat();
-        let first = Captured { at: 0, link: 1, original: 60, data: 12..15 };
-        let second = Captured { at: 5_000, link: 1, original: 9, data: 28..30 };
+        let first = Captured { at: None, link: 1, original: 60, data: 12..15 };
+        let second = Captured { at: Some(5_000), link: 1, original: 9, data: 28..30 };
         assert_eq!(packets(&file), Ok(vec![first, second]));
     }
 

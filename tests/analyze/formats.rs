@@ -370,7 +370,7 @@ fn noise_in_a_capture_is_no_reason_to_fall() {
         fs::write(&file, bytes).unwrap();
         let mut command = echotest();
         let ended = Process::start(command.args(["analyze", &name])).finish();
-        assert!(ended.status == 0 || ended.status == 2, "{ended:?}");
+        assert!((0..=2).contains(&ended.status), "{ended:?}");
         assert!(!ended.stderr.contains("internal error"), "{ended:?}");
     }
 }

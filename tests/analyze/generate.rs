@@ -61,7 +61,9 @@ pub(crate) fn ipv4(segment: &Segment, options: usize) -> Vec<u8> {
     let words = u8::try_from(header / 4).expect("small enough");
     let mut bytes = vec![0x40 | words, 0];
     bytes.extend(total.to_be_bytes());
-    bytes.extend([0, 1, 0, 0, 64, 6, 0, 0]);
+    // Another one for each packet, which says nothing of their order.
+    let [_, first, second, ..] = (segment.at + 1).wrapping_mul(2_654_435_761).to_le_bytes();
+    bytes.extend([first, second | 1, 0, 0, 64, 6, 0, 0]);
     let (from, to) = if segment.from_client { (1, 2) } else { (2, 1) };
     bytes.extend([10, 0, 0, from, 10, 0, 0, to]);
     bytes.extend(std::iter::repeat_n(1, options));
