@@ -119,6 +119,8 @@ fn known_percentiles_and_outages_are_found() {
     });
     let scratch = scratch(&[("a.csv", &file(rtts))]);
     let json = report_in(&scratch, &["a.csv", "--json"], &[]).stdout;
+    assert!(json.contains(r#""duration_s":0.500000,"packets":500,"lost":500}"#), "{json}");
+    let json = json.split_once("\"runs\":").expect("runs").1.to_owned();
     near(number(&json, "packets", "lost"), 524.0);
     near(number(&json, "packets", "loss_percent"), 5.24);
     near(number(&json, "outages", "count"), 2.0);
@@ -175,7 +177,7 @@ fn files_that_do_not_differ_are_within_noise() {
         assert!(said.contains(&expected), "{said}");
     }
     let few = report_in(&scratch, &["a.csv", "few.csv"], &[]).stdout;
-    assert!(few.contains("few: too few replies to compare at the median (20 needed)"), "{few}");
+    assert!(few.contains("few: too few replies to compare at the median (50 needed)"), "{few}");
 }
 
 #[test]
@@ -256,6 +258,34 @@ fn a_foreign_five_column_file_is_read() {
 }
 
 #[test]
+fn what_changed_and_when_is_told() {
+    // A level that moved for good, and one that was lower before an outage.
+    let moved = noise(6, 20_000)
+        .take(6000)
+        .enumerate()
+        .map(|(place, noise)| Some(1_200_000 + noise + if place < 3000 { 0 } else { 700_000 }));
+    let before = noise(7, 20_000).take(6010).enumerate().map(|(place, noise)| match place {
+        6000..6008 => None,
+        5900..6000 => Some(734_000 + noise),
+        _ => Some(900_000 + noise),
+    });
+    let scratch = scratch(&[("moved.csv", &file(moved)), ("before.csv", &file(before))]);
+    let text = report_in(&scratch, &["moved.csv"], &[]).stdout;
+    let said = text.lines().find(|line| line.starts_with("the level rose from 121"));
+    assert!(said.is_some_and(|said| said.contains("us (58 %) at 2026-11-20T")), "{text}");
+    let json = report_in(&scratch, &["moved.csv", "--json"], &[]).stdout;
+    assert!((number(&json, "changes", "packet") - 3001.0).abs() <= 25.0, "{json}");
+    assert!(number(&json, "changes", "p") < 0.001, "{json}");
+    let text = report_in(&scratch, &["before.csv"], &[]).stdout.replace("\n  ", " ");
+    assert!(text.contains("the level had changed: the median of the last 100 packets was 74"));
+    assert!(text.contains(" lower than usual and beyond that of every 100 before them"), "{text}");
+    // Both at once: the same outage twice, told as one.
+    let both = report_in(&scratch, &["before.csv", "before.csv"], &[]).stdout;
+    assert!(both.contains("outages together: before and before (2) from "), "{both}");
+    assert_eq!(both.matches("compared with ").count(), 1, "{both}");
+}
+
+#[test]
 fn series_of_one_file_are_told_apart() {
     let scratch = Scratch::new();
     let server = {
@@ -280,7 +310,7 @@ fn series_of_one_file_are_told_apart() {
     let arguments: Vec<&str> = names.iter().map(String::as_str).collect();
     let text = report_in(&scratch, &[&arguments[..], &["--label=A", "--label=B"]].concat(), &[]);
     assert_eq!(text.status, 0, "{text:?}");
-    for part in ["A RTT 1000", "B RTT 1 ", "B RTT 1000"] {
+    for part in ["A RTT 1000", "B RTT 1:", "B RTT 1000"] {
         assert!(text.stdout.contains(part), "{part:?} is not in {}", text.stdout);
     }
     assert_eq!(text.stdout.matches("too few replies to compare at the p99").count(), 2);

@@ -1,36 +1,56 @@
 //! How two runs differ, and how sure that is.
 //!
-//! Round-trip times in a row are alike: slow ones come together. A bootstrap
-//! that draws them one by one would take that for certainty, so whole stretches
-//! are drawn (moving blocks, Künsch 1989), each the square root of all long.
+//! Where both measured at the same time, each round trip is compared with the other
+//! run's of the same moment, and what moved both cancels out. Else each run is cut
+//! into ten contiguous batches, and the spread of their percentiles tells how far
+//! the whole's may be off. A run that remembers too long for its length has no
+//! such interval: then nothing is claimed, and it is said why.
 
+use super::figures::Figures;
+use super::kept::{BATCHES, Kept};
 use super::run::Run;
-use crate::stats::Random;
+use crate::stats::autocorrelation::{time, variance};
+use crate::stats::exact::student;
+use crate::stats::nearest_rank;
 
-/// Samples drawn anew; the ends of a 95 % interval are the 26th and 975th.
-const DRAWS: usize = 1000;
-const LOW: usize = 25;
-const HIGH: usize = DRAWS - 1 - LOW;
 /// Fewest round trips that say something about a median.
-pub const FEWEST_MEDIAN: usize = 20;
+pub const FEWEST_MEDIAN: usize = 50;
 /// Fewest that say something about a p99: five of them are above it.
 pub const FEWEST_P99: usize = 500;
+/// A run must be so many times as long as it remembers.
+const FEWEST_MEMORIES: f64 = 50.0;
+/// Pairs that make a comparison a paired one: this share of the shorter run.
+const PAIRED_SHARE: f64 = 0.5;
 
 /// A difference, in nanoseconds; above zero the second run is slower.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
-    /// The difference of the two samples.
-    pub nanos: i64,
-    /// The lower end of the 95 % interval.
-    pub low: i64,
-    /// Its upper end.
-    pub high: i64,
+    /// The difference.
+    pub nanos: f64,
+    /// The ends of its 95 % interval, where it has one.
+    pub interval: Result<(f64, f64), WhyNot>,
+    /// In per cent of the first run's.
+    pub percent: Option<f64>,
+}
+
+/// Why a difference has no interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyNot {
+    /// Fewer replies than this.
+    TooFew(usize),
+    /// One of the two remembers too long for its length.
+    Wanders,
 }
 
 impl Estimate {
     /// Whether it may as well be none.
     pub fn within_noise(&self) -> bool {
-        self.low <= 0 && self.high >= 0
+        self.interval.is_ok_and(|(low, high)| low <= 0.0 && high >= 0.0)
+    }
+
+    /// Whether it is not there by chance.
+    pub fn is_clear(&self) -> bool {
+        self.interval.is_ok_and(|(low, high)| low > 0.0 || high < 0.0)
     }
 }
 
@@ -41,172 +61,162 @@ pub struct Difference {
     pub base: usize,
     /// The place of the run that is compared.
     pub other: usize,
-    /// At the median; none with too few round trips.
+    /// Rounds that both measured, where they were compared so, and the share in
+    /// which the other was faster.
+    pub paired: Option<(u64, f64)>,
+    /// At the median; none where one has no replies.
     pub median: Option<Estimate>,
-    /// At the p99; none with too few round trips.
+    /// At the p99.
     pub p99: Option<Estimate>,
 }
 
 /// Compares each run of a further file with the run of the same series in the
 /// first.
 pub fn all(runs: &[Run]) -> Vec<Difference> {
-    let pairs: Vec<(usize, usize)> = (0..runs.len())
-        .filter(|&other| runs[other].file > 0)
-        .filter_map(|other| {
-            let first = |run: &Run| run.file == 0 && run.series == runs[other].series;
-            Some((runs.iter().position(first)?, other))
-        })
-        .collect();
-    let drawn: Vec<Option<Drawn>> = (0..runs.len())
-        .map(|place| {
-            let used = pairs.iter().any(|&(base, other)| base == place || other == place);
-            used.then(|| Drawn::of(&runs[place].figures.sample.values(), place as u64))
-        })
-        .collect();
-    let differ = |&(base, other): &(usize, usize)| {
-        let (Some(first), Some(second)) = (&drawn[base], &drawn[other]) else { return None };
-        let median = first.median.differ(&second.median, FEWEST_MEDIAN);
-        Some(Difference { base, other, median, p99: first.p99.differ(&second.p99, FEWEST_P99) })
+    let first =
+        |other: &Run| runs.iter().position(|run| run.file == 0 && run.series == other.series);
+    let further = (0..runs.len()).filter(|&other| runs[other].file > 0);
+    further.filter_map(|other| Some(differ(runs, first(&runs[other])?, other))).collect()
+}
+
+fn differ(runs: &[Run], base: usize, other: usize) -> Difference {
+    let (first, second) = (&runs[base].figures, &runs[other].figures);
+    if let Some(rounds) = Rounds::of(first, second) {
+        let wanders = rounds.wanders();
+        let estimate = |percent, fewest| rounds.estimate([first, second], percent, fewest, wanders);
+        let paired = Some((rounds.base.len() as u64, rounds.faster()));
+        let [median, p99] = [estimate(50.0, FEWEST_MEDIAN), estimate(99.0, FEWEST_P99)];
+        return Difference { base, other, paired, median, p99 };
+    }
+    let wanders = first.wanders(FEWEST_MEMORIES) || second.wanders(FEWEST_MEMORIES);
+    let estimate = |percent, fewest| estimate(first, second, percent, fewest, wanders);
+    let [median, p99] = [estimate(50.0, FEWEST_MEDIAN), estimate(99.0, FEWEST_P99)];
+    Difference { base, other, paired: None, median, p99 }
+}
+
+/// The difference at a percentile between runs of different times.
+#[allow(clippy::cast_precision_loss, reason = "round-trip times are far below 2^53 ns")]
+fn estimate(
+    base: &Figures,
+    other: &Figures,
+    percent: f64,
+    fewest: usize,
+    wanders: bool,
+) -> Option<Estimate> {
+    let (first, second) = (base.percentile(percent)? as f64, other.percentile(percent)? as f64);
+    let nanos = second - first;
+    let interval = if base.rtts.count().min(other.rtts.count()) < fewest as u64 {
+        Err(WhyNot::TooFew(fewest))
+    } else if wanders {
+        Err(WhyNot::Wanders)
+    } else {
+        let batches = BATCHES as f64;
+        let square = [base, other].map(|figures| {
+            let batches = figures.series.batches(percent);
+            let batches: Vec<f64> = batches.into_iter().map(|nanos| nanos as f64).collect();
+            // No batch is known better than a bucket is wide.
+            spread(&batches).max((figures.resolution(percent) as f64).powi(2) / 3.0)
+        });
+        let half = student(BATCHES - 1) * ((square[0] + square[1]) / batches).sqrt();
+        Ok((nanos - half, nanos + half))
     };
-    pairs.iter().filter_map(differ).collect()
+    Some(Estimate { nanos, interval, percent: (first > 0.0).then(|| 100.0 * nanos / first) })
 }
 
-/// One percentile of a sample and of the samples drawn from it.
-#[derive(Default)]
-struct Percentile {
-    size: usize,
-    itself: u64,
-    draws: Vec<u64>,
+/// The square of the sample standard deviation.
+#[allow(clippy::cast_precision_loss, reason = "a handful")]
+fn spread(values: &[f64]) -> f64 {
+    let count = values.len() as f64;
+    variance(values) * count / (count - 1.0).max(1.0)
 }
 
-impl Percentile {
-    fn differ(&self, other: &Self, fewest: usize) -> Option<Estimate> {
-        if self.size.min(other.size) < fewest {
-            return None;
-        }
-        let mut all: Vec<i64> =
-            self.draws.iter().zip(&other.draws).map(|(&a, &b)| minus(b, a)).collect();
-        all.sort_unstable();
-        let nanos = minus(other.itself, self.itself);
-        let (low, high) = (*all.get(LOW)?, *all.get(HIGH)?);
-        Some(Estimate { nanos, low: low.min(nanos), high: high.max(nanos) })
-    }
+/// Round trips of both runs at the same moments, in their order.
+struct Rounds {
+    base: Vec<u64>,
+    other: Vec<u64>,
 }
 
-/// Round-trip times are far below 2^63.
-fn minus(a: u64, b: u64) -> i64 {
-    a.cast_signed().saturating_sub(b.cast_signed())
-}
-
-/// Median and p99 of a sample and of those drawn from it.
-#[derive(Default)]
-struct Drawn {
-    median: Percentile,
-    p99: Percentile,
-}
-
-impl Drawn {
-    fn of(sample: &[u64], seed: u64) -> Self {
-        let size = sample.len();
-        if size == 0 {
-            return Self::default();
-        }
-        let (median, p99) = median_and_p99(&mut sample.to_vec());
-        let mut drawn = Self {
-            median: Percentile { size, itself: median, draws: Vec::with_capacity(DRAWS) },
-            p99: Percentile { size, itself: p99, draws: Vec::with_capacity(DRAWS) },
-        };
-        let mut random = Random::new(!seed);
-        let stretch = size.isqrt();
-        // So that a stretch may begin anywhere and go over the end.
-        let twice: Vec<u64> = sample.iter().chain(&sample[..stretch]).copied().collect();
-        let mut anew = Vec::with_capacity(size + stretch);
-        for _ in 0..DRAWS {
-            anew.clear();
-            while anew.len() < size {
-                let start = usize::try_from(random.below(size as u64)).unwrap_or(0);
-                anew.extend_from_slice(&twice[start..start + stretch]);
+impl Rounds {
+    /// Those of two runs, where enough of them are.
+    #[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+    fn of(base: &Figures, other: &Figures) -> Option<Self> {
+        let ((one, 1), (two, 1)) = (base.series.kept(), other.series.kept()) else { return None };
+        // Half of the time from one packet to the next.
+        let near = base.nanos() / base.sent().saturating_sub(1).max(1) / 2;
+        let mut rounds = Self { base: Vec::new(), other: Vec::new() };
+        let mut further = two.iter().peekable();
+        for first in one {
+            while further.next_if(|second| second.sent.saturating_add(near) < first.sent).is_some()
+            {
             }
-            anew.truncate(size);
-            let (median, p99) = median_and_p99(&mut anew);
-            drawn.median.draws.push(median);
-            drawn.p99.draws.push(p99);
+            let same = |second: &&Kept| second.sent <= first.sent.saturating_add(near);
+            if let Some(second) = further.next_if(same) {
+                rounds.base.push(first.rtt);
+                rounds.other.push(second.rtt);
+            }
         }
-        drawn
+        let shorter = one.len().min(two.len()) as f64;
+        let enough = rounds.base.len() as f64 >= (PAIRED_SHARE * shorter).max(2.0);
+        enough.then_some(rounds)
+    }
+
+    /// The share of rounds in which the other was faster.
+    #[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+    fn faster(&self) -> f64 {
+        let faster = self.base.iter().zip(&self.other).filter(|(base, other)| other < base);
+        faster.count() as f64 / self.base.len().max(1) as f64
+    }
+
+    /// Whether the difference itself remembers too long for so few rounds.
+    #[allow(clippy::cast_precision_loss, reason = "round-trip times are far below 2^53 ns")]
+    fn wanders(&self) -> bool {
+        let pairs = self.base.iter().zip(&self.other);
+        let differences: Vec<f64> =
+            pairs.map(|(base, other)| *other as f64 - *base as f64).collect();
+        (differences.len() as f64) < FEWEST_MEMORIES * time(&differences)
+    }
+
+    /// The same difference as between runs of different times, but with the spread
+    /// of the differences of batches: what moved both in a batch cancels out.
+    #[allow(clippy::cast_precision_loss, reason = "round-trip times are far below 2^53 ns")]
+    fn estimate(
+        &self,
+        whole: [&Figures; 2],
+        percent: f64,
+        fewest: usize,
+        wanders: bool,
+    ) -> Option<Estimate> {
+        let [first, second] =
+            [whole[0].percentile(percent)? as f64, whole[1].percentile(percent)? as f64];
+        let nanos = second - first;
+        let count = self.base.len();
+        let interval = if count < fewest {
+            Err(WhyNot::TooFew(fewest))
+        } else if wanders {
+            Err(WhyNot::Wanders)
+        } else {
+            let batch = |batch: usize| {
+                let range = batch * count / BATCHES..(batch + 1) * count / BATCHES;
+                let of = |values: &[u64]| ranked(values, percent) as f64;
+                of(&self.other[range.clone()]) - of(&self.base[range])
+            };
+            let batches: Vec<f64> = (0..BATCHES).map(batch).collect();
+            let square = spread(&batches).max(1.0 / 3.0) / BATCHES as f64;
+            let half = student(BATCHES - 1) * square.sqrt();
+            Ok((nanos - half, nanos + half))
+        };
+        Some(Estimate { nanos, interval, percent: (first > 0.0).then(|| 100.0 * nanos / first) })
     }
 }
 
-/// By nearest rank; the values are left in another order.
-fn median_and_p99(values: &mut [u64]) -> (u64, u64) {
-    let rank = |percent: usize| (values.len() * percent).div_ceil(100).max(1) - 1;
-    let (half, most) = (rank(50), rank(99));
-    let (below, &mut p99, _) = values.select_nth_unstable(most);
-    if half == most {
-        return (p99, p99);
-    }
-    let (_, &mut median, _) = below.select_nth_unstable(half);
-    (median, p99)
+/// The nearest-rank percentile of some values.
+fn ranked(values: &[u64], percent: f64) -> u64 {
+    let mut values = values.to_vec();
+    let rank = nearest_rank(percent, values.len() as u64);
+    let place = usize::try_from(rank).unwrap_or(1).max(1) - 1;
+    *values.select_nth_unstable(place).1
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Values around a mean, without any order.
-    fn sample(seed: u64, mean: u64) -> Vec<u64> {
-        let mut random = Random::new(seed);
-        (0..1000).map(|_| mean + random.below(10_000) + random.below(10_000)).collect()
-    }
-
-    fn differ(a: &[u64], b: &[u64]) -> (Option<Estimate>, Option<Estimate>) {
-        let (a, b) = (Drawn::of(a, 1), Drawn::of(b, 2));
-        (a.median.differ(&b.median, FEWEST_MEDIAN), a.p99.differ(&b.p99, FEWEST_P99))
-    }
-
-    #[test]
-    fn a_known_shift_lies_in_the_interval() {
-        let (median, p99) = differ(&sample(1, 100_000), &sample(2, 412_000));
-        for estimate in [median.unwrap(), p99.unwrap()] {
-            assert!(estimate.low < 312_000 && estimate.high > 312_000, "{estimate:?}");
-            assert!(estimate.high - estimate.low < 2_000, "{estimate:?}");
-            assert!(!estimate.within_noise());
-        }
-    }
-
-    #[test]
-    fn the_same_distribution_twice_is_noise_about_as_often_as_promised() {
-        let noise = (0..12)
-            .filter(|&pair| {
-                let (median, _) =
-                    differ(&sample(2 * pair + 10, 1000), &sample(2 * pair + 11, 1000));
-                median.unwrap().within_noise()
-            })
-            .count();
-        assert!(noise >= 10, "{noise} of 12");
-    }
-
-    #[test]
-    fn slow_stretches_make_it_less_sure() {
-        let mut wave = sample(1, 100_000);
-        for (place, value) in wave.iter_mut().enumerate() {
-            *value += place as u64 / 100 % 2 * 20_000;
-        }
-        let mut mixed = wave.clone();
-        let mut random = Random::new(3);
-        for place in (1..mixed.len()).rev() {
-            mixed.swap(place, usize::try_from(random.below(place as u64 + 1)).unwrap());
-        }
-        let width = |values: &[u64]| {
-            let estimate = differ(values, &[&values[500..], &values[..500]].concat()).0.unwrap();
-            estimate.high - estimate.low
-        };
-        assert!(width(&wave) > 2 * width(&mixed), "{} {}", width(&wave), width(&mixed));
-    }
-
-    #[test]
-    fn too_few_say_nothing() {
-        assert_eq!(differ(&[1; 19], &[1; 19]), (None, None));
-        assert!(matches!(differ(&[1; 20], &[1; 20]), (Some(_), None)));
-        assert_eq!(differ(&[], &sample(1, 1)), (None, None));
-    }
-}
+#[path = "compare_tests.rs"]
+mod tests;

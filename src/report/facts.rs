@@ -50,7 +50,7 @@ pub fn table(runs: &[Run]) -> Vec<Fact> {
         time("mean", &|run| run.figures.rtts.mean()),
     ];
     for (name, percent) in PERCENTILES {
-        facts.push(time(name, &|run| run.figures.rtts.percentile(percent).map(|p| p as f64)));
+        facts.push(time(name, &|run| run.figures.percentile(percent).map(|p| p as f64)));
     }
     facts.extend([
         time("max", &|run| run.figures.rtts.max().map(|max| max as f64)),

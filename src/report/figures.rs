@@ -1,16 +1,20 @@
 //! The figures of one series of packets, gathered row by row.
 
+use super::kept::Series;
 use super::outages::Outages;
 use super::reader::Row;
-use super::reservoir::Reservoir;
+use super::stretches::{BeforeOutages, Episodes, Shift, shifts, threshold};
 use super::timeline::Timeline;
-use crate::stats::{Jitter, Summary};
+use crate::stats::{Jitter, Summary, nearest_rank};
+
+/// Bits that a value of a long series keeps after its first: 0.006 %.
+pub const FINE: u32 = 13;
 
 /// All that is known of a series, in constant memory.
 #[derive(Debug, Clone)]
 pub struct Figures {
     /// Round-trip times.
-    pub rtts: Summary,
+    pub rtts: Summary<FINE>,
     /// Differences of neighbours.
     pub jitter: Jitter,
     /// Packets without a round-trip time.
@@ -21,8 +25,16 @@ pub struct Figures {
     pub outages: Outages,
     /// What happened when.
     pub timeline: Timeline,
-    /// A fair sample of the round-trip times.
-    pub sample: Reservoir,
+    /// The round-trip times in their order.
+    pub series: Series,
+    /// All of them sorted, where they are few enough, once there is no further one.
+    sorted: Option<Vec<u64>>,
+    /// Levels that moved, once there is no further packet.
+    pub shifts: Vec<Shift>,
+    /// Slow packets in a row, where all are known.
+    pub episodes: Option<Episodes>,
+    /// The packets before each outage.
+    pub before: BeforeOutages,
     /// When the first packet was sent, in nanoseconds since 1970.
     pub first: u64,
     /// When the last was.
@@ -31,7 +43,7 @@ pub struct Figures {
 
 impl Figures {
     /// Those of a series whose first packet was sent then.
-    pub fn new(first: u64, seed: u64) -> Self {
+    pub fn new(first: u64) -> Self {
         Self {
             rtts: Summary::new(),
             jitter: Jitter::default(),
@@ -39,7 +51,11 @@ impl Figures {
             retransmitted: None,
             outages: Outages::default(),
             timeline: Timeline::new(first),
-            sample: Reservoir::new(seed),
+            series: Series::default(),
+            sorted: None,
+            shifts: Vec::new(),
+            episodes: None,
+            before: BeforeOutages::default(),
             first,
             last: first,
         }
@@ -56,10 +72,12 @@ impl Figures {
         if let Some(rtt) = row.rtt {
             self.rtts.record(rtt);
             self.jitter.record(rtt);
-            self.sample.record(rtt);
+            self.series.record(row.sent, rtt);
             if let Some(outage) = self.outages.received(row.sent) {
                 self.timeline.mark(&outage);
+                self.before.outage(&outage);
             }
+            self.before.record(rtt);
         } else {
             self.lost += 1;
             self.jitter.gap();
@@ -71,7 +89,36 @@ impl Figures {
     pub fn finish(&mut self) {
         if let Some(outage) = self.outages.finish() {
             self.timeline.mark(&outage);
+            self.before.outage(&outage);
         }
+        self.sorted = self.series.sorted();
+        self.shifts = shifts(&self.series);
+        if let (Some(median), (kept, 1)) = (self.percentile(50.0), self.series.kept()) {
+            self.episodes = Some(Episodes::of(kept, threshold(median)));
+        }
+    }
+
+    /// The nearest-rank percentile of round-trip times in nanoseconds: exact where
+    /// all are kept.
+    pub fn percentile(&self, percent: f64) -> Option<u64> {
+        let Some(sorted) = &self.sorted else { return self.rtts.percentile(percent) };
+        let rank = nearest_rank(percent, sorted.len() as u64);
+        sorted.get(usize::try_from(rank).ok()?.checked_sub(1)?).copied()
+    }
+
+    /// How exactly a percentile of a part is known, in nanoseconds.
+    pub fn resolution(&self, percent: f64) -> u64 {
+        let value = self.percentile(percent).unwrap_or(0);
+        if self.sorted.is_some() { 1 } else { value >> 11 }
+    }
+
+    /// Whether the series is not this many times as long as it remembers.
+    #[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+    pub fn wanders(&self, memories: f64) -> bool {
+        let thresholds: Vec<u64> =
+            [50.0, 99.0].iter().filter_map(|percent| self.percentile(*percent)).collect();
+        let memory = self.series.memory(&thresholds, self.rtts.stddev().unwrap_or(0.0));
+        (self.rtts.count() as f64) < memories * memory
     }
 
     /// Packets in all.

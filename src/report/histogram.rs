@@ -6,6 +6,7 @@
     reason = "edges of bins, rounded anyway"
 )]
 
+use super::figures::FINE;
 use super::run::Run;
 use crate::stats::Summary;
 
@@ -45,7 +46,7 @@ impl Bins {
     }
 
     /// How many values of a series lie in each bin.
-    pub fn counts(&self, rtts: &Summary) -> Vec<u64> {
+    pub fn counts(&self, rtts: &Summary<FINE>) -> Vec<u64> {
         let inner = self.edges.len().saturating_sub(2);
         let mut counts: Vec<u64> = self
             .edges
@@ -85,7 +86,7 @@ mod tests {
     use crate::report::figures::Figures;
 
     fn run(values: impl Iterator<Item = u64>) -> Run {
-        let mut figures = Figures::new(0, 0);
+        let mut figures = Figures::new(0);
         values.for_each(|value| figures.rtts.record(value));
         Run { label: String::new(), file: 0, series: String::new(), figures }
     }

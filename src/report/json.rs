@@ -1,10 +1,12 @@
 //! A report as one JSON object.
 
 use super::Report;
-use super::compare::{Difference, Estimate};
+use super::compare::{Difference, Estimate, WhyNot};
 use super::facts::PERCENTILES;
-use super::outages::Outage;
+use super::figures::Figures;
+use super::outages::{Outage, Together};
 use super::run::{Run, Source};
+use super::stretches::{Before, Episodes, Shift};
 use super::timeline::{SHOWN, Span, Spans};
 use super::words;
 use crate::text::object::Object;
@@ -15,22 +17,32 @@ const MICROS: usize = 3;
 /// The whole text, with a line end.
 pub fn text(report: &Report) -> String {
     let runs = &report.runs;
+    let sources = report.sources.iter();
     let object = Object::new()
         .text("version", env!("CARGO_PKG_VERSION"))
         .text("command", "report")
-        .array("files", report.sources.iter().map(source))
+        .array("files", sources.enumerate().map(|(place, each)| source(place, each, runs)))
         .array("runs", runs.iter().map(|each| run(each, &report.sources)))
-        .array("comparisons", report.differences.iter().map(|each| difference(each, runs)));
+        .array("comparisons", report.differences.iter().map(|each| difference(each, runs)))
+        .array("together", report.together.iter().map(|each| together(each, runs)));
     format!("{}\n", object.finish())
 }
 
-fn source(source: &Source) -> Object {
-    Object::new()
+/// A file, with the figures of its first series.
+fn source(place: usize, source: &Source, runs: &[Run]) -> Object {
+    let object = Object::new()
         .text("path", source.path.as_str())
         .text("label", source.label.as_str())
         .whole("bytes", source.bytes)
         .whole("rows", source.rows)
-        .whole("cut_line", source.cut_line)
+        .whole("cut_line", source.cut_line);
+    let Some(run) = runs.iter().find(|run| run.file == place) else { return object };
+    let figures = &run.figures;
+    let object = object
+        .object("packets", packets(figures))
+        .object("rtt_us", times(figures))
+        .array("outages", figures.outages.longest().iter().map(outage));
+    found(object, figures)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "nanoseconds of a run are below 2^53 for 100 days")]
@@ -43,40 +55,55 @@ fn micros(nanos: Option<u64>) -> Option<f64> {
     nanos.map(|nanos| nanos as f64 / 1e3)
 }
 
-fn run(run: &Run, sources: &[Source]) -> Object {
-    let figures = &run.figures;
-    let rtts = &figures.rtts;
+fn packets(figures: &Figures) -> Object {
     let known = figures.sent() > 0;
-    let start = known.then(|| words::time(figures.first));
-    let packets = Object::new()
+    Object::new()
         .whole("sent", figures.sent())
-        .whole("received", rtts.count())
+        .whole("received", figures.rtts.count())
         .whole("lost", figures.lost)
         .number("loss_percent", known.then(|| figures.loss_percent()), 4)
-        .whole("retransmitted", figures.retransmitted);
+        .whole("retransmitted", figures.retransmitted)
+}
+
+fn times(figures: &Figures) -> Object {
+    let rtts = &figures.rtts;
     let mut times = Object::new()
         .number("min", micros(rtts.min()), MICROS)
         .number("mean", rtts.mean().map(|mean| mean / 1e3), MICROS)
         .number("max", micros(rtts.max()), MICROS)
         .number("stddev", rtts.stddev().map(|stddev| stddev / 1e3), MICROS);
     for (name, percent) in PERCENTILES {
-        times = times.number(&name.replace('.', "_"), micros(rtts.percentile(percent)), MICROS);
+        times = times.number(&name.replace('.', "_"), micros(figures.percentile(percent)), MICROS);
     }
-    times = times.number("jitter", figures.jitter.mean().map(|mean| mean / 1e3), MICROS);
+    times.number("jitter", figures.jitter.mean().map(|mean| mean / 1e3), MICROS)
+}
+
+/// What both a file and a series of it are told by.
+fn found(object: Object, figures: &Figures) -> Object {
+    object
+        .array("changes", figures.shifts.iter().map(shift))
+        .array("before_outages", figures.before.found().iter().map(before))
+        .object("episodes", figures.episodes.as_ref().map(episodes))
+}
+
+fn run(run: &Run, sources: &[Source]) -> Object {
+    let figures = &run.figures;
+    let known = figures.sent() > 0;
+    let start = known.then(|| words::time(figures.first));
     let outages = Object::new()
         .whole("count", figures.outages.count())
         .number("total_s", seconds(figures.outages.nanos()), 6)
         .array("longest", figures.outages.longest().iter().map(outage));
-    Object::new()
+    let object = Object::new()
         .text("label", run.label.as_str())
         .text("path", sources.get(run.file).map(|source| source.path.as_str()))
         .text("series", Some(run.series.as_str()).filter(|series| !series.is_empty()))
         .text("start", start.as_deref())
         .number("duration_s", known.then(|| seconds(figures.nanos())), 6)
-        .object("packets", packets)
-        .object("rtt_us", times)
-        .object("outages", outages)
-        .object("timeline", timeline(&figures.timeline.at_most(SHOWN)))
+        .object("packets", packets(figures))
+        .object("rtt_us", times(figures))
+        .object("outages", outages);
+    found(object, figures).object("timeline", timeline(&figures.timeline.at_most(SHOWN)))
 }
 
 fn outage(outage: &Outage) -> Object {
@@ -84,6 +111,7 @@ fn outage(outage: &Outage) -> Object {
         .text("start", words::time(outage.start).as_str())
         .number("duration_s", seconds(outage.nanos()), 6)
         .whole("packets", outage.packets)
+        .whole("lost", outage.packets)
 }
 
 /// Spans of time without any packet are left out.
@@ -105,25 +133,76 @@ fn timeline(timeline: &Spans) -> Object {
 
 fn difference(difference: &Difference, runs: &[Run]) -> Object {
     let [median, p99] = words::sentences(difference, runs);
-    let part = |object: Object, name: &str, estimate: Option<Estimate>, sentence: &str| {
-        object.object(name, estimated(estimate).text("sentence", sentence))
+    let interval = |estimate: Option<Estimate>| estimate?.interval.ok();
+    let of = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.nanos / 1e3);
+    let low = |estimate| interval(estimate).map(|(low, _)| low / 1e3);
+    let high = |estimate| interval(estimate).map(|(_, high)| high / 1e3);
+    let why_not = difference.median.map(|estimate| estimate.interval);
+    let why_not = match why_not {
+        None => Some("no replies"),
+        Some(Err(WhyNot::TooFew(_))) => Some("too few replies"),
+        Some(Err(WhyNot::Wanders)) => Some("these runs wander too slowly for an interval"),
+        Some(Ok(_)) => None,
     };
-    let object = Object::new()
+    Object::new()
         .text("base", runs[difference.base].label.as_str())
-        .text("other", runs[difference.other].label.as_str());
-    let object = part(object, "p50", difference.median, &median);
-    part(object, "p99", difference.p99, &p99)
+        .text("other", runs[difference.other].label.as_str())
+        .boolean("paired", difference.paired.is_some())
+        .whole("rounds", difference.paired.map(|(rounds, _)| rounds))
+        .number("median_difference_us", of(difference.median), MICROS)
+        .number("low_us", low(difference.median), MICROS)
+        .number("high_us", high(difference.median), MICROS)
+        .number("percent", difference.median.and_then(|estimate| estimate.percent), 3)
+        .number("faster_share", difference.paired.map(|(_, faster)| faster), 4)
+        .number("p99_difference_us", of(difference.p99), MICROS)
+        .number("p99_low_us", low(difference.p99), MICROS)
+        .number("p99_high_us", high(difference.p99), MICROS)
+        .boolean("conclusive", difference.median.is_some_and(|median| median.is_clear()))
+        .text("why_not", why_not)
+        .object("p50", estimated(difference.median).text("sentence", median.as_str()))
+        .object("p99", estimated(difference.p99).text("sentence", p99.as_str()))
 }
 
-#[allow(clippy::cast_precision_loss, reason = "differences of round-trip times")]
 fn estimated(estimate: Option<Estimate>) -> Object {
-    let micros = |nanos: fn(&Estimate) -> i64| {
-        estimate.as_ref().map(|estimate| nanos(estimate) as f64 / 1e3)
-    };
-    let noise = estimate.map_or("null", |e| if e.within_noise() { "true" } else { "false" });
+    let interval = estimate.and_then(|estimate| estimate.interval.ok());
     Object::new()
-        .number("difference_us", micros(|estimate| estimate.nanos), MICROS)
-        .number("low_us", micros(|estimate| estimate.low), MICROS)
-        .number("high_us", micros(|estimate| estimate.high), MICROS)
-        .raw("within_noise", noise)
+        .number("difference_us", estimate.map(|estimate| estimate.nanos / 1e3), MICROS)
+        .number("low_us", interval.map(|(low, _)| low / 1e3), MICROS)
+        .number("high_us", interval.map(|(_, high)| high / 1e3), MICROS)
+        .boolean("within_noise", interval.and(estimate).map(|estimate| estimate.within_noise()))
+}
+
+fn shift(shift: &Shift) -> Object {
+    Object::new()
+        .text("at", words::time(shift.at).as_str())
+        .whole("packet", shift.packet)
+        .number("from_us", shift.from / 1e3, MICROS)
+        .number("to_us", shift.to / 1e3, MICROS)
+        .number("p", shift.chance, 6)
+}
+
+fn before(before: &Before) -> Object {
+    Object::new()
+        .text("outage", words::time(before.outage).as_str())
+        .number("median_us", micros(Some(before.median)), MICROS)
+        .number("usual_us", micros(Some(before.usual)), MICROS)
+        .number("nearest_us", micros(Some(before.nearest)), MICROS)
+}
+
+fn episodes(episodes: &Episodes) -> Object {
+    Object::new()
+        .whole("count", episodes.count)
+        .whole("longest_packets", episodes.longest_packets)
+        .number("longest_s", seconds(episodes.longest), 6)
+        .number("total_s", seconds(episodes.nanos), 6)
+        .whole("lone_spikes", episodes.lone)
+}
+
+fn together(together: &Together, runs: &[Run]) -> Object {
+    let labels = together.runs.iter().map(|run| runs[*run].label.as_str());
+    Object::new()
+        .text("at", words::time(together.at).as_str())
+        .texts("labels", labels)
+        .text("what", "outage")
+        .number("within_s", seconds(together.apart), 6)
 }

@@ -10,17 +10,19 @@ pub mod figures;
 pub mod histogram;
 pub mod html;
 pub mod json;
+pub mod kept;
 pub mod number;
 pub mod outages;
 pub mod reader;
-pub mod reservoir;
 pub mod run;
+pub mod stretches;
 pub mod terminal;
 pub mod timeline;
 pub mod words;
 
 pub use compare::Difference;
 pub use error::Error;
+pub use outages::Together;
 pub use reader::Reader;
 pub use run::{Run, Source};
 
@@ -33,6 +35,8 @@ pub struct Report {
     pub runs: Vec<Run>,
     /// How they differ from those of the first file.
     pub differences: Vec<Difference>,
+    /// Outages of several runs at about the same time.
+    pub together: Vec<Together>,
 }
 
 impl Report {
@@ -41,12 +45,23 @@ impl Report {
         let (sources, runs): (Vec<Source>, Vec<Vec<Run>>) = files.into_iter().unzip();
         let runs: Vec<Run> = runs.into_iter().flatten().collect();
         let differences = compare::all(&runs);
-        Self { sources, runs, differences }
+        let together = Together::of(runs.iter().map(|run| &run.figures.outages));
+        Self { sources, runs, differences, together }
     }
 
     /// Whether any packet came back.
     pub fn has_replies(&self) -> bool {
         self.runs.iter().any(|run| !run.figures.rtts.is_empty())
+    }
+
+    /// What a run's figures alone do not show: levels that moved, what preceded
+    /// outages, slow packets in a row.
+    pub fn told(&self, run: &Run) -> Vec<String> {
+        let unit = facts::unit(&self.runs);
+        let mut told = words::shifts(run, unit);
+        told.extend(words::before_outages(run, unit));
+        told.extend(words::episodes(run));
+        told
     }
 
     /// What the figures do not say.

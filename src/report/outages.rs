@@ -24,6 +24,45 @@ impl Outage {
     }
 }
 
+/// Outages of several runs that began within [`TOGETHER`] of one another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Together {
+    /// When the first began, in nanoseconds since 1970.
+    pub at: u64,
+    /// From there to when the last of them began, in nanoseconds.
+    pub apart: u64,
+    /// The places of the runs.
+    pub runs: Vec<usize>,
+}
+
+/// Outages that begin so near to one another may have one cause, in nanoseconds.
+pub const TOGETHER: u64 = 10_000_000_000;
+
+impl Together {
+    /// What several of these runs have in common, of the longest outages of each.
+    pub fn of<'runs>(runs: impl Iterator<Item = &'runs Outages>) -> Vec<Self> {
+        let each = runs.enumerate().flat_map(|(run, outages)| {
+            outages.longest().iter().map(move |outage| (outage.start, run))
+        });
+        let mut all: Vec<(u64, usize)> = each.collect();
+        all.sort_unstable();
+        let mut found: Vec<Self> = Vec::new();
+        for (start, run) in all {
+            match found.last_mut().filter(|last| start - last.at <= TOGETHER) {
+                Some(last) => {
+                    last.apart = start - last.at;
+                    if !last.runs.contains(&run) {
+                        last.runs.push(run);
+                    }
+                }
+                None => found.push(Self { at: start, apart: 0, runs: vec![run] }),
+            }
+        }
+        found.retain(|together| together.runs.len() > 1);
+        found
+    }
+}
+
 /// Finds outages in a series of packets, in constant memory.
 #[derive(Debug, Clone, Default)]
 pub struct Outages {
@@ -101,6 +140,23 @@ mod tests {
         outages.lost(800);
         assert_eq!(outages.finish().map(|outage| outage.nanos()), Some(200));
         assert_eq!((outages.count(), outages.nanos()), (2, 400));
+    }
+
+    #[test]
+    fn outages_of_several_runs_at_one_time_are_named() {
+        let outages = |starts: &[u64]| {
+            let mut outages = Outages::default();
+            for start in starts {
+                outages.lost(*start);
+                outages.lost(start + 1);
+                outages.received(start + 5);
+            }
+            outages
+        };
+        let runs = [outages(&[100, TOGETHER * 5]), outages(&[300 + TOGETHER / 2]), outages(&[])];
+        let apart = 200 + TOGETHER / 2;
+        let expected = Together { at: 100, apart, runs: vec![0, 1] };
+        assert_eq!(Together::of(runs.iter()), [expected]);
     }
 
     #[test]

@@ -62,8 +62,7 @@ pub fn read<R: Read>(
                 Some(known) => known,
                 None if all.len() == MOST_SERIES => return Err(too_many(path, rows + 1)),
                 None => {
-                    let seed = (place * MOST_SERIES + all.len()) as u64;
-                    all.push((row.series.map(<[u8]>::to_vec), Figures::new(row.sent, seed)));
+                    all.push((row.series.map(<[u8]>::to_vec), Figures::new(row.sent)));
                     all.len() - 1
                 }
             };
@@ -78,7 +77,7 @@ pub fn read<R: Read>(
         cut_line: reader.cut_line(),
     };
     if all.is_empty() {
-        all.push(([vec![], vec![]], Figures::new(0, 0)));
+        all.push(([vec![], vec![]], Figures::new(0)));
     }
     let runs = all.into_iter().map(|(series, mut figures)| {
         figures.finish();

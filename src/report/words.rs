@@ -1,18 +1,33 @@
 //! Differences, times and spans in words.
 
-use super::compare::{Difference, Estimate, FEWEST_MEDIAN, FEWEST_P99};
+use super::compare::{Difference, Estimate, WhyNot};
+use super::facts;
+use super::outages::Together;
 use super::run::Run;
+use super::stretches::{BEFORE, Before, Episodes, Shift, threshold};
 use crate::clock::Wall;
+use crate::text::format::{Unit, count};
 use crate::text::timestamp::rfc3339;
 
-/// `B is 312 us slower at the median (95 %: 305 to 320)`, and the same for the
-/// p99.
+/// `B is 312.0 us (0.3 %) slower at the median (95 %: 305.0 to 320.0)`, and the same
+/// for the p99.
 pub fn sentences(difference: &Difference, runs: &[Run]) -> [String; 2] {
     let (base, other) = (&runs[difference.base].label, &runs[difference.other].label);
+    let unit = facts::unit(runs);
     [
-        sentence(base, other, "median", difference.median, FEWEST_MEDIAN),
-        sentence(base, other, "p99", difference.p99, FEWEST_P99),
+        sentence(base, other, "median", difference.median, unit),
+        sentence(base, other, "p99", difference.p99, unit),
     ]
+}
+
+/// How the comparison was made, where that is more than the percentiles of each.
+pub fn how(difference: &Difference) -> Option<String> {
+    let (rounds, faster) = difference.paired?;
+    Some(format!(
+        "compared round by round, as both measured at the same time: {rounds} rounds, the second \
+         faster in {:.0} % of them",
+        100.0 * faster
+    ))
 }
 
 fn sentence(
@@ -20,35 +35,116 @@ fn sentence(
     other: &str,
     place: &str,
     estimate: Option<Estimate>,
-    fewest: usize,
+    unit: Unit,
 ) -> String {
-    let Some(Estimate { nanos, low, high }) = estimate else {
-        return format!("{other}: too few replies to compare at the {place} ({fewest} needed)");
+    let Some(Estimate { nanos, interval, percent }) = estimate else {
+        return format!("{other} and {base}: no replies to compare at the {place}");
     };
-    let faster = nanos < 0;
+    let faster = nanos < 0.0;
     let way = if faster { "faster" } else { "slower" };
-    let (low, high) = if faster { (-high, -low) } else { (low, high) };
-    let largest = low.unsigned_abs().max(high.unsigned_abs());
-    let (unit, divisor, decimals) = scale(largest);
-    #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
-    let number = |nanos: i64| {
-        let text = format!("{:.decimals$}", nanos as f64 / divisor);
-        if text.trim_start_matches('-').bytes().all(|byte| b"0.".contains(&byte)) {
-            "0".to_owned()
-        } else {
-            text
+    let percent =
+        percent.map_or(String::new(), |percent| format!(" ({} %)", significant(percent.abs())));
+    let size = format!("{} {}{percent} {way}", unit.number(nanos.abs()), unit.name());
+    match interval {
+        Err(WhyNot::TooFew(fewest)) => {
+            format!("{other}: too few replies to compare at the {place} ({fewest} needed)")
         }
-    };
-    let size = number(nanos.abs());
-    let interval = format!("(95 %: {} to {})", number(low), number(high));
-    if estimate.is_some_and(|estimate| estimate.within_noise()) {
-        format!(
-            "{other} and {base} do not differ beyond noise at the {place}: \
-             {size} {unit} {way} {interval}"
-        )
-    } else {
-        format!("{other} is {size} {unit} {way} at the {place} {interval}")
+        Err(WhyNot::Wanders) => format!(
+            "{other} is {size} at the {place}, without an interval: these runs wander too slowly \
+             for one; measure both at once with --against"
+        ),
+        Ok((low, high)) => {
+            let (low, high) = if faster { (-high, -low) } else { (low, high) };
+            let interval = format!("(95 %: {} to {})", unit.number(low), unit.number(high));
+            if estimate.is_some_and(|estimate| estimate.within_noise()) {
+                format!(
+                    "{other} and {base} do not differ beyond noise at the {place}: {size} {interval}"
+                )
+            } else {
+                format!("{other} is {size} at the {place} {interval}")
+            }
+        }
     }
+}
+
+/// Two digits or three.
+fn significant(value: f64) -> String {
+    match value {
+        0.0..1.0 => format!("{value:.2}"),
+        1.0..10.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// Levels that moved, a sentence each.
+pub fn shifts(run: &Run, unit: Unit) -> Vec<String> {
+    let sentence = |shift: &Shift| {
+        let way = if shift.to > shift.from { "rose" } else { "fell" };
+        let percent = if shift.from > 0.0 {
+            format!(" ({} %)", significant(100.0 * (shift.to - shift.from).abs() / shift.from))
+        } else {
+            String::new()
+        };
+        format!(
+            "the level {way} from {} to {} {}{percent} at {}, packet {}",
+            unit.number(shift.from),
+            unit.number(shift.to),
+            unit.name(),
+            time_to_the_second(shift.at),
+            shift.packet
+        )
+    };
+    run.figures.shifts.iter().map(sentence).collect()
+}
+
+/// What was unusual before outages, a sentence each.
+#[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
+pub fn before_outages(run: &Run, unit: Unit) -> Vec<String> {
+    let sentence = |before: &Before| {
+        let way = if before.median < before.usual { "lower" } else { "higher" };
+        format!(
+            "before the outage at {} the level had changed: the median of the last {BEFORE} packets \
+             was {} {}, {} {way} than usual and beyond that of every {BEFORE} before them",
+            time(before.outage),
+            unit.number(before.median as f64),
+            unit.name(),
+            unit.number(before.median.abs_diff(before.usual) as f64),
+        )
+    };
+    run.figures.before.found().iter().map(sentence).collect()
+}
+
+/// Slow packets in a row, and lone ones.
+pub fn episodes(run: &Run) -> Option<String> {
+    let episodes = run.figures.episodes?;
+    let slow = span(threshold(run.figures.percentile(50.0)?));
+    if episodes == Episodes::default() {
+        return None;
+    }
+    let lone = count(episodes.lone, "lone spike");
+    if episodes.count == 0 {
+        return Some(format!("slow (above {slow}): {lone}, no two in a row"));
+    }
+    #[allow(clippy::cast_precision_loss, reason = "a share for people")]
+    let share = 100.0 * episodes.nanos as f64 / run.figures.nanos().max(1) as f64;
+    Some(format!(
+        "slow (above {slow}): {} of packets in a row, the longest {} in {}, {} % of the time; {lone}",
+        count(episodes.count, "episode"),
+        count(episodes.longest_packets, "packet"),
+        span(episodes.longest),
+        significant(share.min(100.0)),
+    ))
+}
+
+/// What happened to several runs at about the same time.
+pub fn together(together: &Together, runs: &[Run]) -> String {
+    let labels: Vec<&str> = together.runs.iter().map(|run| runs[*run].label.as_str()).collect();
+    format!(
+        "outages together: {} from {}, within {}",
+        labels.join(" and "),
+        time(together.at),
+        span(together.apart)
+    )
 }
 
 /// A unit, its nanoseconds, and decimals for three digits or four.
@@ -98,31 +194,29 @@ pub fn time_to_the_second(nanos: u64) -> String {
 mod tests {
     use super::*;
 
-    fn say(nanos: i64, low: i64, high: i64) -> String {
-        sentence("A", "B", "median", Some(Estimate { nanos, low, high }), 20)
+    fn say(nanos: f64, interval: Result<(f64, f64), WhyNot>) -> String {
+        let estimate = Estimate { nanos, interval, percent: Some(nanos / 1e6) };
+        sentence("A", "B", "median", Some(estimate), Unit::for_largest(900_000))
     }
 
     #[test]
     fn a_difference_is_a_plain_sentence() {
         assert_eq!(
-            say(312_000, 305_000, 320_000),
-            "B is 312 us slower at the median (95 %: 305 to 320)"
+            say(312_000.0, Ok((305_000.0, 320_000.0))),
+            "B is 312.0 us (0.31 %) slower at the median (95 %: 305.0 to 320.0)"
         );
         assert_eq!(
-            say(-1_500, -2_000, -1_000),
-            "B is 1.50 us faster at the median (95 %: 1.00 to 2.00)"
+            say(-1_500_000.0, Ok((-2_000_000.0, -1_000_000.0))),
+            "B is 1500.0 us (1.5 %) faster at the median (95 %: 1000.0 to 2000.0)"
         );
         assert_eq!(
-            say(25_000_000, 20_000_000, 30_500_000),
-            "B is 25.00 ms slower at the median (95 %: 20.00 to 30.50)"
+            say(-300.0, Ok((-2_100.0, 1_000.0))),
+            "B and A do not differ beyond noise at the median: 0.3 us (0.00 %) faster \
+             (95 %: -1.0 to 2.1)"
         );
-        assert_eq!(
-            say(-300, -2_100, 1_000),
-            "B and A do not differ beyond noise at the median: 0.30 us faster (95 %: -1.00 to 2.10)"
-        );
-        assert!(say(0, 0, 0).ends_with("median: 0 us slower (95 %: 0 to 0)"));
-        let few = sentence("A", "B", "p99", None, 500);
-        assert_eq!(few, "B: too few replies to compare at the p99 (500 needed)");
+        let few = say(1.0, Err(WhyNot::TooFew(500)));
+        assert_eq!(few, "B: too few replies to compare at the median (500 needed)");
+        assert!(say(1e4, Err(WhyNot::Wanders)).ends_with("measure both at once with --against"));
     }
 
     #[test]

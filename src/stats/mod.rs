@@ -1,6 +1,8 @@
 //! Numbers about numbers: what a series of durations looked like. Knows
 //! nothing of where a value came from.
 
+pub mod autocorrelation;
+pub mod change;
 pub mod exact;
 pub mod histogram;
 pub mod jitter;

@@ -39,8 +39,56 @@ impl Random {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// How many series a simulation makes: so many, or as many times more as
+    /// `ECHOTEST_SIMULATIONS` says.
+    pub(crate) fn simulations(usual: u64) -> u64 {
+        let times = std::env::var("ECHOTEST_SIMULATIONS").ok().and_then(|text| text.parse().ok());
+        usual * times.unwrap_or(1)
+    }
+
+    /// An autoregressive series of the first order, with mean 0 and standard
+    /// deviation 1.
+    pub(crate) struct Walk {
+        random: Random,
+        rho: f64,
+        value: f64,
+        /// Noise by Student's t with four degrees of freedom.
+        pub(crate) heavy: bool,
+    }
+
+    impl Walk {
+        pub(crate) fn new(seed: u64, rho: f64) -> Self {
+            let mut random = Random::new(mix(seed));
+            let value = normal(&mut random);
+            Self { random, rho, value, heavy: false }
+        }
+    }
+
+    /// Box and Muller's.
+    #[allow(clippy::cast_precision_loss, reason = "a test's noise")]
+    pub(crate) fn normal(random: &mut Random) -> f64 {
+        let unit =
+            |random: &mut Random| (random.below(1 << 52) as f64 + 0.5) / (1_u64 << 52) as f64;
+        let (radius, angle) = (unit(random), unit(random));
+        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+    }
+
+    impl Iterator for Walk {
+        type Item = f64;
+
+        fn next(&mut self) -> Option<f64> {
+            let mut noise = normal(&mut self.random);
+            if self.heavy {
+                let squares: f64 = (0..4).map(|_| normal(&mut self.random).powi(2)).sum();
+                noise /= (squares / 4.0).sqrt() * std::f64::consts::SQRT_2;
+            }
+            self.value = self.rho * self.value + (1.0 - self.rho * self.rho).sqrt() * noise;
+            Some(self.value)
+        }
+    }
 
     #[test]
     fn every_number_below_the_bound_comes_as_often() {

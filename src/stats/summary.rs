@@ -5,8 +5,8 @@ use super::{Histogram, nearest_rank};
 /// Minimum, mean, maximum, spread and percentiles of a series of nanosecond
 /// values, in constant memory.
 #[derive(Debug, Clone, Default)]
-pub struct Summary {
-    histogram: Histogram,
+pub struct Summary<const BITS: u32 = 10> {
+    histogram: Histogram<BITS>,
     min: u64,
     max: u64,
     mean: f64,
@@ -15,7 +15,7 @@ pub struct Summary {
     squares: f64,
 }
 
-impl Summary {
+impl<const BITS: u32> Summary<BITS> {
     /// An empty series.
     pub fn new() -> Self {
         Self::default()

@@ -7,6 +7,7 @@ mod svg;
 use super::Report;
 use super::facts;
 use super::words;
+use crate::text::format::count;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -37,7 +38,9 @@ pub fn page(report: &Report) -> String {
     let title = escaped(&labels.join(", "));
     let body = [
         format!("<h1>{title}</h1>\n"),
+        headline(report),
         differences(report),
+        told(report),
         notes(report),
         table(report),
         timelines(report),
@@ -54,18 +57,54 @@ pub fn page(report: &Report) -> String {
     )
 }
 
+/// The first thing that a reader wants to know of each run.
+fn headline(report: &Report) -> String {
+    let unit = facts::unit(&report.runs);
+    let line = |run: &super::Run| {
+        let figures = &run.figures;
+        #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
+        let shown = |percent| {
+            figures.percentile(percent).map_or("-".to_owned(), |nanos| unit.number(nanos as f64))
+        };
+        let several = report.runs.len() > 1;
+        let label = if several { format!("{}: ", escaped(&run.label)) } else { String::new() };
+        format!(
+            "<p class=\"headline\">{label}p50 <b>{}</b>, p99 <b>{}</b> {}, <b>{:.3} %</b> of {} \
+             packets lost, {}</p>\n",
+            shown(50.0),
+            shown(99.0),
+            unit.name(),
+            figures.loss_percent(),
+            figures.sent(),
+            count(figures.outages.count(), "outage"),
+        )
+    };
+    report.runs.iter().map(line).collect()
+}
+
+fn list(sentences: impl Iterator<Item = String>) -> String {
+    let lines =
+        sentences.fold(String::new(), |all, line| format!("{all}<li>{}</li>", escaped(&line)));
+    if lines.is_empty() { lines } else { format!("<ul>{lines}</ul>\n") }
+}
+
+fn told(report: &Report) -> String {
+    let several = report.runs.len() > 1;
+    let each = report.runs.iter().flat_map(|run| {
+        let label = if several { format!("{}: ", run.label) } else { String::new() };
+        report.told(run).into_iter().map(move |sentence| format!("{label}{sentence}"))
+    });
+    let together = report.together.iter().map(|one| words::together(one, &report.runs));
+    list(each.chain(together))
+}
+
 fn differences(report: &Report) -> String {
-    let mut text = String::new();
-    for difference in &report.differences {
-        let base = escaped(&report.runs[difference.base].label);
-        let sentences = words::sentences(difference, &report.runs);
-        let lines = sentences.iter().map(|line| format!("<li>{}</li>", escaped(line)));
-        text += &format!(
-            "<p class=\"faint\">Compared with {base}:</p>\n<ul>{}</ul>\n",
-            lines.collect::<String>()
-        );
-    }
-    text
+    let Some(first) = report.differences.first() else { return String::new() };
+    let base = escaped(&report.runs[first.base].label);
+    let sentences = report.differences.iter().flat_map(|difference| {
+        words::sentences(difference, &report.runs).into_iter().chain(words::how(difference))
+    });
+    format!("<p class=\"faint\">Compared with {base}:</p>\n{}", list(sentences))
 }
 
 fn notes(report: &Report) -> String {
@@ -74,20 +113,21 @@ fn notes(report: &Report) -> String {
 }
 
 fn cells(tag: &str, texts: impl Iterator<Item = String>) -> String {
-    texts.fold(String::new(), |all, text| format!("{all}<{tag}>{}</{tag}>", escaped(&text)))
+    let name = tag.split(' ').next().unwrap_or(tag);
+    texts.fold(String::new(), |all, text| format!("{all}<{tag}>{}</{name}>", escaped(&text)))
 }
 
 /// A table; the first cell of each row is its name.
 fn table_of(head: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> String {
     let row = |mut cells_of_row: Vec<String>| {
         let values = cells_of_row.split_off(1.min(cells_of_row.len()));
-        let name = cells("th", cells_of_row.into_iter());
+        let name = cells("th scope=\"row\"", cells_of_row.into_iter());
         format!("<tr>{name}{}</tr>\n", cells("td", values.into_iter()))
     };
     format!(
         "<div class=\"wide\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody>\n\
          </table></div>\n",
-        cells("th", head.into_iter()),
+        cells("th scope=\"col\"", head.into_iter()),
         rows.map(row).collect::<String>()
     )
 }
@@ -174,12 +214,13 @@ fn manifest(report: &Report) -> String {
     let head = ["", "file", "bytes", "rows"].map(str::to_owned).to_vec();
     format!(
         "<h2>Files</h2>\n{}<p class=\"faint\">echotest {}. Percentiles are by nearest rank, \
-         within 0.1 %; those of the time line within 1 %. Intervals are 95 % by bootstrap over \
-         stretches of at most {} round trips of each file. An outage is two or more packets lost in a \
-         row, from the first lost to the next that came back.</p>\n",
+         exact up to {} replies and within 0.01 % beyond; those of the time line within 1 %. \
+         Intervals are 95 %, by the spread of ten batches of each file, or of the differences in \
+         rounds that both measured. An outage is two or more packets lost in a row, from the first \
+         lost to the next that came back.</p>\n",
         table_of(head, rows),
         env!("CARGO_PKG_VERSION"),
-        super::reservoir::SIZE,
+        super::kept::MOST,
     )
 }
 

@@ -187,7 +187,7 @@ pub(super) fn distribution(runs: &[Run]) -> Option<String> {
         let rtts = &run.figures.rtts;
         let Some(min) = rtts.min() else { continue };
         let points = percents.iter().filter_map(|&percent| {
-            let value = rtts.percentile(percent)?;
+            let value = run.figures.percentile(percent)?;
             Some((axis.place(value as f64), percent / 100.0))
         });
         let first = [(0.0, 0.0), (axis.place(min as f64), 0.0)];

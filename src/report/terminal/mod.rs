@@ -42,16 +42,32 @@ pub fn text(report: &Report, style: Style) -> String {
     for note in report.notes() {
         text += &format!("note: {note}\n");
     }
-    for difference in &report.differences {
-        let sentences = words::sentences(difference, runs);
-        if report.sources.len() > 2 {
-            text += &format!("\ncompared with {}:\n", runs[difference.base].label);
-        } else {
-            text.push('\n');
+    for run in runs {
+        let told = report.told(run);
+        if told.is_empty() {
+            continue;
         }
+        if runs.len() > 1 {
+            text += &format!("\n{}:\n", run.label);
+        }
+        text.extend(told.iter().map(|sentence| wrapped(sentence, style)));
+    }
+    if !report.together.is_empty() {
+        text.push('\n');
+    }
+    for together in &report.together {
+        text.push_str(&wrapped(&words::together(together, runs), style));
+    }
+    if let Some(first) = report.differences.first() {
+        text += &format!("\ncompared with {}:\n", runs[first.base].label);
+    }
+    for difference in &report.differences {
+        let how = words::how(difference);
+        let sentences = words::sentences(difference, runs);
         for sentence in &sentences {
             text += &format!("{sentence}\n");
         }
+        text.extend(how.map(|how| wrapped(&how, style)));
     }
     text.push_str(&bars::text(runs, style));
     text.push_str(&chart::text(runs, style));
@@ -91,7 +107,7 @@ fn rtts(text: &mut String, run: &Run) {
     let moments = unit.numbers(&[min, rtts.mean(), Some(max as f64), rtts.stddev()]);
     *text += &format!("rtt min/avg/max/stddev = {moments} {name}\n");
     let percentiles =
-        [50.0, 90.0, 99.0, 99.9].map(|percent| rtts.percentile(percent).map(|p| p as f64));
+        [50.0, 90.0, 99.0, 99.9].map(|percent| run.figures.percentile(percent).map(|p| p as f64));
     let percentiles = unit.numbers(&percentiles);
     let jitter = unit.numbers(&[run.figures.jitter.mean()]);
     *text += &format!("rtt p50/p90/p99/p99.9 = {percentiles} {name}, jitter {jitter} {name}\n");
@@ -116,6 +132,26 @@ fn outages(text: &mut String, run: &Run) {
             count(outage.packets, "packet"),
         );
     }
+}
+
+/// A sentence in lines that fit, the further ones indented.
+fn wrapped(sentence: &str, style: Style) -> String {
+    let mut text = String::new();
+    let mut length = 0;
+    for word in sentence.split(' ') {
+        let long = word.chars().count();
+        if length > 0 && length + 1 + long > style.width {
+            text.push_str("\n  ");
+            length = 2;
+        } else if length > 0 {
+            text.push(' ');
+            length += 1;
+        }
+        text.push_str(word);
+        length += long;
+    }
+    text.push('\n');
+    text
 }
 
 /// A text cut or filled to a width, flush left.
