@@ -10,6 +10,8 @@ mod common;
 mod figures;
 #[path = "twamp/interop.rs"]
 mod interop;
+#[path = "twamp/lasting.rs"]
+mod lasting;
 #[path = "twamp/service.rs"]
 mod service;
 #[path = "twamp/wireshark.rs"]

@@ -1,6 +1,7 @@
 //! `echotest twamp`: TWAMP with a control connection, or light.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Status;
@@ -10,7 +11,7 @@ use super::measuring::{self, Orders, Output};
 use super::options::{Pace, TestPackets};
 use super::target::{Target, Way, dialer};
 use crate::client::Extras;
-use crate::client::twamp::{MAX_UNDER_WAY, TwampLink, answers};
+use crate::client::twamp::{Keeper, MAX_UNDER_WAY, TwampLink, answers};
 use crate::client::twamp_control::ControlClient;
 use crate::net::{DatagramSocket, Dialer};
 use crate::os::clock;
@@ -30,7 +31,7 @@ const LONGEST_TRIAL: Duration = Duration::from_secs(1);
 struct Ready {
     socket: DatagramSocket,
     /// `None` in light mode.
-    control: Option<ControlClient>,
+    keeper: Option<Keeper>,
     address: SocketAddr,
     /// How long the control connection's handshake took.
     connect: Option<Duration>,
@@ -106,7 +107,7 @@ fn ready_light(packets: &TestPackets, dialer: &Dialer) -> Result<Ready, Failure>
     let padding = packets.padding;
     let ready = |address| {
         let socket = light_socket(packets, dialer, address)?;
-        Ok(Ready { socket, control: None, address, connect: None, padding })
+        Ok(Ready { socket, keeper: None, address, connect: None, padding })
     };
     if dialer.addresses.len() > 1 {
         for &address in &dialer.addresses {
@@ -149,8 +150,42 @@ fn mark(socket: &DatagramSocket, dialer: &Dialer) -> Result<(), Failure> {
     }
 }
 
+/// A session, which is opened anew if the server ends it.
+fn negotiate(packets: &TestPackets, target: &Target, dialer: Dialer) -> Result<Ready, Failure> {
+    let (opened, dialer) = open(packets, target, dialer)?;
+    let again = {
+        let (packets, target) = (packets.clone(), target.clone());
+        move || {
+            let (opened, _) =
+                open(&packets, &target, dialer.clone()).map_err(|error| error.to_string())?;
+            Ok((opened.control, opened.socket))
+        }
+    };
+    Ok(Ready {
+        socket: opened.socket,
+        keeper: Some(Keeper::new(opened.control, Arc::new(again))),
+        address: opened.address,
+        connect: Some(opened.took),
+        padding: packets.padding,
+    })
+}
+
+/// A session that the server has started.
+struct Opened {
+    control: ControlClient,
+    socket: DatagramSocket,
+    /// The reflector's.
+    address: SocketAddr,
+    /// How long the control connection's handshake took.
+    took: Duration,
+}
+
 /// The whole control dialogue up to Start-Sessions.
-fn negotiate(packets: &TestPackets, target: &Target, mut dialer: Dialer) -> Result<Ready, Failure> {
+fn open(
+    packets: &TestPackets,
+    target: &Target,
+    mut dialer: Dialer,
+) -> Result<(Opened, Dialer), Failure> {
     let connected =
         dialer.connect().map_err(|(address, error)| target.not_connected(address, &error))?;
     let refused =
@@ -159,7 +194,6 @@ fn negotiate(packets: &TestPackets, target: &Target, mut dialer: Dialer) -> Resu
     // With its scope: a link-local address is nothing without.
     let socket = bind(packets, local)?;
     mark(&socket, &dialer)?;
-    let padding = packets.padding;
     let sender_port = socket.local_address()?.port();
     let request = Request {
         ip_version: if local.is_ipv4() { 4 } else { 6 },
@@ -169,7 +203,7 @@ fn negotiate(packets: &TestPackets, target: &Target, mut dialer: Dialer) -> Resu
         // side knows them.
         sender: None,
         receiver: None,
-        padding: u32::try_from(padding).unwrap_or(u32::MAX),
+        padding: u32::try_from(packets.padding).unwrap_or(u32::MAX),
         start: Timestamp::default(),
         timeout: dialer.timeout,
         dscp: dialer.options.dscp,
@@ -180,8 +214,7 @@ fn negotiate(packets: &TestPackets, target: &Target, mut dialer: Dialer) -> Resu
     address.set_port(port);
     socket.connect(address)?;
     control.start().map_err(refused)?;
-    let connect = Some(connected.took);
-    Ok(Ready { socket, control: Some(control), address, connect, padding })
+    Ok((Opened { control, socket, address, took: connected.took }, dialer))
 }
 
 /// The reflector's port to ask for, different from run to run.
@@ -203,7 +236,7 @@ fn measure(options: &Options, ready: Ready, files: Option<RunFiles>) -> Result<S
     };
     let metrics = measuring::metrics(&output.results, &run, files.as_ref())?;
     let mut sinks = measuring::sinks(output, Extras::default(), &run, files, metrics)?;
-    let mut link = TwampLink::new(ready.socket, ready.padding, anchor);
+    let mut link = TwampLink::new(ready.socket, ready.padding, anchor, ready.keeper);
     let start = clock::now();
     let mut machine = Independent::new(plan, start, MAX_UNDER_WAY, true).reflected();
     let tally = empty_tally(start, ready.connect);
@@ -215,7 +248,7 @@ fn measure(options: &Options, ready: Ready, files: Option<RunFiles>) -> Result<S
     {
         log::warn!("the result could not be sent: {error}");
     }
-    match ready.control {
+    match link.into_control() {
         Some(control) if !control.stands() => log::error!(
             "the server closed the control connection before the end: from then on it need not \
              have reflected, and what was lost is not the path's alone"

@@ -1,7 +1,12 @@
 //! The Session-Sender of TWAMP and STAMP: a link over UDP.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::thread;
 use std::time::Duration;
+
+use super::twamp_control::ControlClient;
 
 use crate::clock::{Anchor, Mono, Wall};
 use crate::net::{Datagram, DatagramSocket};
@@ -33,12 +38,21 @@ pub struct TwampLink {
     last: u64,
     /// Something about the socket that is said once.
     complained: bool,
+    /// What keeps the session alive; `None` in light mode.
+    keeper: Option<Keeper>,
+    /// Sessions before this one.
+    session: u32,
 }
 
 impl TwampLink {
     /// A link over a socket that is connected to the reflector. Packets have
     /// `padding` bytes of zeros after their header.
-    pub fn new(socket: DatagramSocket, padding: usize, anchor: Anchor) -> Self {
+    pub fn new(
+        socket: DatagramSocket,
+        padding: usize,
+        anchor: Anchor,
+        keeper: Option<Keeper>,
+    ) -> Self {
         let at = clock::now();
         Self {
             socket,
@@ -50,6 +64,8 @@ impl TwampLink {
             at,
             last: 0,
             complained: false,
+            keeper,
+            session: 0,
         }
     }
 
@@ -89,7 +105,17 @@ impl TwampLink {
             self.compare_at = self.at + COMPARE;
             self.anchor = clock::anchor();
             self.error = estimate(clock::trust());
+            if let Some(socket) = self.keeper.as_mut().and_then(|keeper| keeper.look(self.at)) {
+                self.socket = socket;
+                self.session += 1;
+                self.complained = false;
+            }
         }
+    }
+
+    /// The control connection as it stands at the end; `None` in light mode.
+    pub fn into_control(self) -> Option<ControlClient> {
+        self.keeper.map(|keeper| keeper.control)
     }
 
     fn complain(&mut self, error: &io::Error) {
@@ -121,7 +147,7 @@ impl TwampLink {
             received: time(reply.received),
             sent: time(reply.sent),
             arrived: self.anchor.wall(datagram.at),
-            session: 0,
+            session: self.session,
             sequence: reply.sequence,
             ttl: reply.ttl,
             reply_ttl: datagram.ttl,
@@ -129,6 +155,88 @@ impl TwampLink {
             synchronised: reply.error.synchronised(),
         };
         Some(Single { number, sent: None, ended: Ended::Received, detail: Detail::Twamp(detail) })
+    }
+}
+
+/// A control connection, and the socket of the session that it opened.
+type Session = (ControlClient, DatagramSocket);
+/// Opens another session, and says why not.
+pub type Reopen = Arc<dyn Fn() -> Result<Session, String> + Send + Sync>;
+
+/// From one try to open a session anew to the next.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+
+/// Watches the control connection, with which the session ends, and has another one
+/// opened on a thread of its own: the probe loop never waits for it.
+pub struct Keeper {
+    control: ControlClient,
+    reopen: Reopen,
+    /// Where the new session will come from, while it is asked for.
+    asked: Option<Receiver<Result<Session, String>>>,
+    /// The session has ended.
+    gone: Option<Mono>,
+    try_at: Mono,
+    /// Why there is none yet, as it was said last.
+    said: String,
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").field("control", &self.control).finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// For the session that `control` has opened.
+    pub fn new(control: ControlClient, reopen: Reopen) -> Self {
+        Self { control, reopen, asked: None, gone: None, try_at: Mono(0), said: String::new() }
+    }
+
+    /// Looks after the session; gives the socket of a new one.
+    fn look(&mut self, now: Mono) -> Option<DatagramSocket> {
+        if self.gone.is_none() && !self.control.stands() {
+            log::warn!(
+                "the server has closed the control connection, and the session has ended with it; \
+                 a new one is asked for"
+            );
+            self.gone = Some(now);
+        }
+        let since = self.gone?;
+        match self.asked.as_ref().map(Receiver::try_recv) {
+            Some(Ok(Ok((control, socket)))) => {
+                let seconds = now.since(since).as_secs_f64();
+                log::warn!("a new session stands after {seconds:.1} s; the numbers go on");
+                self.control = control;
+                self.asked = None;
+                self.gone = None;
+                self.said.clear();
+                return Some(socket);
+            }
+            Some(Ok(Err(why))) => {
+                if why != self.said {
+                    log::warn!("no new session yet: {why}");
+                    self.said = why;
+                }
+                self.asked = None;
+            }
+            Some(Err(TryRecvError::Disconnected)) => self.asked = None,
+            None if now >= self.try_at => self.ask(now),
+            Some(Err(TryRecvError::Empty)) | None => {}
+        }
+        None
+    }
+
+    fn ask(&mut self, now: Mono) {
+        self.try_at = now + TRY_AGAIN;
+        let (answer, asked) = sync_channel(1);
+        let reopen = Arc::clone(&self.reopen);
+        let asking = move || {
+            // Nobody waits for it when the run has ended.
+            let _ = answer.send(reopen());
+        };
+        if thread::Builder::new().name("session".to_owned()).spawn(asking).is_ok() {
+            self.asked = Some(asked);
+        }
     }
 }
 

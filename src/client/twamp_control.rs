@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::clock::Mono;
 use crate::net::{Heard, Stream};
-use crate::os::clock;
+use crate::os::{clock, socket};
 use crate::wire::twamp_control::{
     Accept, AcceptSession, COMMAND, GREETING, Greeting, Request, SERVER_START, ServerStart,
     UNAUTHENTICATED, emit_set_up, emit_start, emit_stop, read_start_ack,
@@ -129,11 +129,13 @@ impl ControlClient {
         }
     }
 
-    /// Whether the server has not closed the connection, and with it the session.
+    /// Whether the server has not closed the connection, and with it the session;
+    /// asked without waiting.
     pub fn stands(&self) -> bool {
-        let now = clock::now();
-        let (_, heard) = self.stream.receive(&mut [0], now, now, false);
-        !matches!(heard, Ok(Heard::End) | Err(_))
+        match socket::receive_now(self.stream.as_fd(), &mut [0]) {
+            Ok(count) => count > 0,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        }
     }
 
     /// Ends the session.

@@ -44,6 +44,8 @@ pub fn prepare(fd: BorrowedFd<'_>, ipv4: bool, ipv6_only: bool) -> io::Result<()
         set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &TIME_TO_LIVE)?;
         set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &on)?;
         set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &on)?;
+        // Routers that stamp in hardware leave the checksum out (RFC 6936).
+        let _ = set_option(fd, libc::SOL_UDP, libc::UDP_NO_CHECK6_RX, &on);
     }
     if ipv4 || !ipv6_only {
         set_option(fd, libc::IPPROTO_IP, libc::IP_TTL, &TIME_TO_LIVE)?;

@@ -2,7 +2,7 @@
 //! senders, stateful while there is room in its table, and for the text
 //! datagrams of `TinyTwamp`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::thread::{self, JoinHandle};
@@ -36,12 +36,23 @@ const FIRST_SENDERS_PORT: u16 = 1024;
 const TWAMP_PORT: u16 = 862;
 /// Stack of a reflecting thread: its buffer is on the heap.
 const STACK: usize = 64 * 1024;
-/// What the text datagrams of `TinyTwamp` begin with: its tests, and its result.
-const TEXTS: [&[u8]; 3] = [b"TWAMP", b"Timestamp:", RESULT_TEXT];
+/// What the text datagrams of `TinyTwamp` begin with: the tests of its first client,
+/// which takes any reply, those of its later one, which wants the words of its own
+/// server, and the result that both tell.
+const TEST_TEXT: &[u8] = b"TWAMP";
+const TIMESTAMP_TEXT: &[u8] = b"Timestamp:";
 const RESULT_TEXT: &[u8] = b"Round-trip time";
-/// What a reply to them begins with: unlike a test, so that no two reflectors
-/// can talk to each other for ever.
-const ANSWER_TEXT: &[u8] = b"Reply to ";
+/// What the later client gets. Its stamp is of whole seconds and of another clock:
+/// it holds no round trip.
+const NO_RESULT: &[u8] = b"Round-trip time: unknown here";
+/// Text datagrams answered a second, of all senders: no more than a reader of texts
+/// sends, should two reflectors be set against each other.
+const MOST_TEXTS: u64 = 100;
+/// The same text of the same sender is answered once in this time: people's clients
+/// ask once a second, and two reflectors that are set against each other at once.
+const SAME_TEXT: Duration = Duration::from_millis(500);
+/// Texts that are remembered for that.
+const REMEMBERED_TEXTS: usize = 64;
 
 /// What bounds the light reflector.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +113,10 @@ struct Light {
     senders: HashMap<Key, Sender>,
     /// For senders that there is no room for.
     others: Bucket,
+    /// For text datagrams.
+    texts: Bucket,
+    /// Those that were answered last.
+    answered_texts: VecDeque<(SocketAddr, Vec<u8>, Mono)>,
     error: ErrorEstimate,
     chores_at: Mono,
     refusals: Throttle,
@@ -116,6 +131,8 @@ impl Light {
             port,
             senders: HashMap::new(),
             others: Bucket::new(limits.rate, clock::now()),
+            texts: Bucket::new(MOST_TEXTS.min(limits.rate), clock::now()),
+            answered_texts: VecDeque::new(),
             error: error_estimate(),
             chores_at: clock::now() + CHORES,
             refusals: Throttle::default(),
@@ -155,7 +172,7 @@ impl Light {
             return self.refuse(from, now, "the port of another service");
         }
         let packet = &buffer[..length];
-        if TEXTS.iter().any(|text| packet.starts_with(text)) {
+        if [TEST_TEXT, TIMESTAMP_TEXT, RESULT_TEXT].iter().any(|text| packet.starts_with(text)) {
             return self.text(socket, packet, datagram, from);
         }
         let ssid = stamp::ssid(packet);
@@ -242,8 +259,9 @@ impl Light {
         }
     }
 
-    /// `TinyTwamp` takes any datagram for a reply. It gets one that is no longer
-    /// than what it sent.
+    /// `TinyTwamp` gets a reply that it can read and that is no longer than what it
+    /// sent: its text, or the words that it looks for. A result has none, nor has a
+    /// text that comes back at once.
     fn text(
         &mut self,
         socket: &DatagramSocket,
@@ -251,23 +269,36 @@ impl Light {
         datagram: &Datagram,
         from: SocketAddr,
     ) {
-        if !self.others.admit(datagram.at) {
+        if !self.texts.admit(datagram.at) {
             return self.refuse(from, datagram.at, "more packets a second than allowed");
         }
-        let mut reply = [ANSWER_TEXT, packet].concat();
-        reply.truncate(packet.len());
-        let answered = socket.answer(datagram, &reply);
-        let from = from.ip();
-        let text = packet[..packet.len().min(200)].escape_ascii();
-        self.tell(datagram.at, || {
-            if packet.starts_with(RESULT_TEXT) {
-                format!("Test result for client [{from}]: {text}")
-            } else {
-                format!("Received test packet from [{from}]: \"{text}\"")
+        let head = &packet[..packet.len().min(200)];
+        let text = head.escape_ascii();
+        let host = from.ip();
+        if packet.starts_with(RESULT_TEXT) {
+            return self.tell(datagram.at, || {
+                format!("Test result for client [{host}]: Round-trip time received: {text}")
+            });
+        }
+        let now = datagram.at;
+        self.answered_texts.retain(|(_, _, at)| now.since(*at) < SAME_TEXT);
+        if self.answered_texts.iter().any(|(known, text, _)| *known == from && text == head) {
+            return self.refuse(from, now, "the same text again at once");
+        }
+        if self.answered_texts.len() == REMEMBERED_TEXTS {
+            self.answered_texts.pop_front();
+        }
+        self.answered_texts.push_back((from, head.to_vec(), now));
+        let reply = match packet {
+            later if later.starts_with(TIMESTAMP_TEXT) => {
+                &NO_RESULT[..NO_RESULT.len().min(later.len())]
             }
-        });
+            first => first,
+        };
+        let answered = socket.answer(datagram, reply);
+        self.tell(datagram.at, || format!("Received test packet from [{host}]: \"{text}\""));
         if answered.is_ok() {
-            self.tell(datagram.at, || format!("Sent response to [{from}]"));
+            self.tell(datagram.at, || format!("Sent response to [{host}]"));
         }
     }
 

@@ -85,6 +85,7 @@ impl TestSession {
             terms,
             shared,
             next: 0,
+            translated: None,
             refused: 0,
             results: Throttle::default(),
             closing,
@@ -130,6 +131,9 @@ struct Reflecting {
     terms: Terms,
     shared: Arc<Shared>,
     next: u32,
+    /// The port that a translator on the way has given the sender instead of the
+    /// agreed one.
+    translated: Option<u16>,
     refused: u64,
     /// The sender may tell its result as often as it likes.
     results: Throttle,
@@ -201,7 +205,7 @@ impl Reflecting {
         let now = datagram.at;
         let in_time = now.0 >= self.shared.from.load(Ordering::Relaxed)
             && now.0 < self.shared.until.load(Ordering::Relaxed);
-        let Some(from) = datagram.from.filter(|from| self.agreed(*from) && in_time) else {
+        let Some(from) = datagram.from.filter(|from| in_time && self.agreed(*from)) else {
             self.refused += 1;
             return;
         };
@@ -239,9 +243,25 @@ impl Reflecting {
         }
     }
 
-    fn agreed(&self, from: SocketAddr) -> bool {
+    /// Whether packets from there are reflected. Behind a translator the sender
+    /// does not know its own port; of the address that asked for the session, the
+    /// first port is taken for it.
+    fn agreed(&mut self, from: SocketAddr) -> bool {
         let wanted = self.terms.sender;
-        from.ip().to_canonical() == wanted.ip().to_canonical()
-            && (wanted.port() == 0 || from.port() == wanted.port())
+        if from.ip().to_canonical() != wanted.ip().to_canonical() {
+            return false;
+        }
+        if wanted.port() == 0 || from.port() == wanted.port() {
+            return true;
+        }
+        if self.translated.is_none() && self.next == 0 && self.terms.is_peer {
+            self.translated = Some(from.port());
+            log::warn!(
+                "{wanted} twamp session: packets come from port {} (a NAT translates ports); they \
+                 are reflected there",
+                from.port()
+            );
+        }
+        self.translated == Some(from.port())
     }
 }

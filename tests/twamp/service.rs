@@ -18,7 +18,10 @@ fn two_hundred_sessions_at_once_all_get_their_replies() {
         .collect();
     for client in clients {
         let ended = client.finish();
-        assert_eq!(figure(&ended.stdout, "packets.received"), Some(20.0), "{ended:?}");
+        // What fell due while this host stood still is told, and not sent.
+        let [received, skipped] = ["packets.received", "packets.skipped"]
+            .map(|name| figure(&ended.stdout, name).unwrap_or_else(|| panic!("{ended:?}")));
+        assert!(received + skipped > 19.5 && received > 9.5, "{ended:?}");
     }
 }
 
