@@ -222,10 +222,13 @@ if [[ $internal == yes ]]; then
   find_binary "$binary"
 fi
 install_binary
+# A file for each protocol: one service does not take another's place.
+file=/etc/xinetd.d/echotest
+[[ $protocol == echo ]] || file+=-$protocol
 if [[ $internal == yes ]]; then
-  internal_service | write_file /etc/xinetd.d/echotest
+  internal_service | write_file "$file"
 else
-  server_service | write_file /etc/xinetd.d/echotest
+  server_service | write_file "$file"
 fi
 disable_samples
 add_service_names

@@ -52,9 +52,23 @@ remove_units() {
   fi
 }
 
+# What the Debian package has brought is the package's: apt removes it.
+of_package() {
+  command -v dpkg-query >/dev/null && dpkg-query -S "$1" >/dev/null 2>&1
+}
+
 remove_xinetd_service() {
-  [[ -f /etc/xinetd.d/echotest ]] || return 0
-  act rm -f -- /etc/xinetd.d/echotest
+  local file found=no
+  for file in /etc/xinetd.d/echotest{,-measure,-ping,-twamp}; do
+    [[ -f $file ]] || continue
+    if of_package "$file"; then
+      printf 'left in place: %s belongs to the package echotest (apt remove echotest)\n' "$file"
+      continue
+    fi
+    found=yes
+    act rm -f -- "$file"
+  done
+  [[ $found == yes ]] || return 0
   if [[ -d /run/systemd/system ]]; then
     act systemctl try-restart xinetd || true
   elif command -v rc-service >/dev/null; then

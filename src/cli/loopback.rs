@@ -42,7 +42,7 @@ impl super::command::Options for Options {
         };
         let port = serve_here(ip, measurement.accuracy.waiting())?.port();
         let host = ip.to_string();
-        measurement.run(&mut Target { command: "loopback", host, port, look_up: None })
+        measurement.run(&mut Target { command: "loopback", host, port, look_up: None, dscp: None })
     }
 }
 

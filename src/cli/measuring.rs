@@ -130,6 +130,7 @@ pub(super) fn describe(
         floor: None,
         manifest: Manifest::gather(None, None),
         look_up: target.look_up,
+        dscp: target.dscp,
         flows: 1,
         files: files.map(RunFiles::paths),
     }

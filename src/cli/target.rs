@@ -26,6 +26,8 @@ pub(super) struct Target {
     pub(super) port: u16,
     /// How long looking the name up took; `None` for a numeric address.
     pub(super) look_up: Option<Duration>,
+    /// How its packets are marked.
+    pub(super) dscp: Option<u8>,
 }
 
 impl Target {
@@ -48,7 +50,7 @@ impl Target {
             Some(text) => port(matches, text)?,
             None => command.port.unwrap_or_default(),
         };
-        Ok(Self { command: command.name, host, port, look_up: None })
+        Ok(Self { command: command.name, host, port, look_up: None, dscp: None })
     }
 
     /// A further target: `HOST`, `HOST:PORT` or `[ADDRESS]:PORT`; without a port it is
@@ -63,7 +65,7 @@ impl Target {
         };
         let port = given.map_or(Ok(port), |given| self::port(matches, given))?;
         let host = host.to_owned();
-        Ok(Self { command: matches.command().name, host, port, look_up: None })
+        Ok(Self { command: matches.command().name, host, port, look_up: None, dscp: None })
     }
 
     /// Why no connection was made, in one line.
@@ -166,6 +168,7 @@ pub(super) fn foreign(dialer: &Dialer, error: &io::Error) -> Option<Failure> {
 
 /// Where to connect to, and how.
 pub(super) fn dialer(way: &Way, target: &mut Target, timeout: Duration) -> Result<Dialer, Failure> {
+    target.dscp = way.dscp;
     let began = clock::now();
     let mut addresses = resolve(&target.host, target.port, way.family)?;
     if !is_numeric(&target.host) {

@@ -138,6 +138,10 @@ impl MetricsSink {
             ("host", run.host.clone()),
             ("address", run.address.ip().to_string()),
             ("port", run.port.to_string()),
+            // What two runs to one target at one time differ in.
+            ("size", run.size.to_string()),
+            ("interval", run.frequency.as_secs_f64().to_string()),
+            ("dscp", run.dscp.unwrap_or(0).to_string()),
         ];
         let labels: Vec<String> =
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();

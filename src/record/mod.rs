@@ -71,6 +71,8 @@ pub struct Run {
     pub manifest: Manifest,
     /// How long looking the name up took; `None` for a numeric address.
     pub look_up: Option<Duration>,
+    /// How its packets are marked (RFC 2474), if they are.
+    pub dscp: Option<u8>,
     /// Connections at once to this target.
     pub flows: usize,
     /// Where the log and the CSV are, if they are written.

@@ -25,7 +25,9 @@ fn our_client_copes_with_servers_as_they_are_in_the_field() {
         let json = &ended.stdout;
         assert_eq!(figure(json, "packets.received"), Some(20.0), "{quirk}: {json}");
         assert_eq!(figure(json, "twamp.untrue_times"), Some(0.0), "{quirk}: {json}");
-        assert_eq!(ended.stderr, "", "{quirk}");
+        // A busy machine may say that it stood still, and nothing else.
+        let others = ended.stderr.lines().filter(|line| !line.contains("this host"));
+        assert_eq!(others.count(), 0, "{quirk}: {ended:?}");
         assert_eq!(server.deviations(), Vec::<String>::new(), "{quirk}");
     }
     let (ended, _) = against_quirk("close-early");
