@@ -462,7 +462,7 @@ install_on_booted_system() {
 run_tests() {
   local signals=(env '--default-signal=HUP,INT,QUIT')
   "${signals[@]}" true 2>/dev/null || signals=()
-  "${signals[@]}" cargo test --locked
+  "${signals[@]}" cargo test --locked --no-fail-fast
 }
 
 missing=()

@@ -100,7 +100,9 @@ fn a_run_of_this_tool_is_reported_as_its_own_summary_has_it() {
     assert_eq!((reported.status, reported.stderr.as_str()), (0, ""), "{reported:?}");
     for key in ["min", "mean", "max", "stddev", "p50", "p90", "p95", "p99", "jitter"] {
         let measured = number(&measured.stdout, "rtt_us", key);
-        assert!((number(&reported.stdout, "rtt_us", key) - measured).abs() < 0.06, "{key}");
+        // The summary's percentiles are of buckets, the report's exact.
+        let apart = (number(&reported.stdout, "rtt_us", key) - measured).abs();
+        assert!(apart < 0.06 + measured / 1000.0, "{key}: {apart} us apart");
     }
     assert!((number(&reported.stdout, "packets", "sent") - 300.0).abs() < 0.1);
     let text = report_in(&scratch, &[&csv], &[("LANG", "C.UTF-8")]);
