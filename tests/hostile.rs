@@ -14,7 +14,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Process, Scratch, Server, have, peer, root};
+use common::{Process, Scratch, Server, echotest, have, peer, root};
 
 /// Whether a test packet from this socket is reflected.
 fn is_answered(from: &UdpSocket, reflector: SocketAddr) -> bool {
@@ -160,4 +160,42 @@ fn a_strangers_bytes_are_no_orders_to_a_terminal() {
     let ended = common::run(["server", "--port", "0", "--pid-file", pid_file]);
     assert_eq!(ended.status, 2, "{ended:?}");
     assert!(!ended.stderr.contains('\x1b') && ended.stderr.len() < 500, "{}", ended.stderr.len());
+}
+
+#[test]
+fn strangers_are_closed_unread_by_every_server() {
+    for service in ["echo", "measure", "ping", "twamp"] {
+        let start = |network: &str| {
+            let mut command = echotest();
+            command.args(["server", service, "--port", "0", "--bind", "127.0.0.1"]);
+            Server::from(command.args(["--allow", "fd00::/8", "--allow", network]))
+        };
+        let server = start("10.0.0.0/8");
+        let mut stream = server.connect();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let heard = stream.read(&mut [0; 64]);
+        assert!(heard.is_err() || heard.is_ok_and(|count| count == 0), "{service}");
+        if service == "twamp" {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+            socket.send_to(&[0; 44], server.address).unwrap();
+            assert!(socket.recv(&mut [0; 64]).is_err(), "a stranger's packet was reflected");
+        }
+        let log = server.stop().stderr;
+        assert!(log.contains("refused: not among those of --allow"), "{service}: {log}");
+        let server = start("127.0.0.0/8");
+        let port = server.port();
+        let commands: &[&str] = match service {
+            "echo" => &["client", "127.0.0.1", &port, "-c", "2", "-i", "0.01", "--no-files"],
+            "measure" => &["measure", "127.0.0.1", &port, "--type", "rtt", "-s", "1", "-c", "2"],
+            "ping" => &["ping", "127.0.0.1", &port, "-c", "2", "-i", "0.01", "--no-files"],
+            _ => &["twamp", "127.0.0.1", &port, "-c", "2", "-i", "0.01", "--no-files"],
+        };
+        let scratch = Scratch::new();
+        let ended = Process::start(echotest().args(commands).current_dir(scratch.path())).finish();
+        assert_eq!(ended.status, 0, "{service}: {ended:?}");
+    }
+    let ended = common::run(["server", "--allow", "10.0.0.0/33"]);
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.stderr.contains("a network such as 10.0.0.0/8"), "{ended:?}");
 }

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::value::{Kind, Value};
+use crate::net::network::Network;
 
 /// What of an option stands on the screen, and how its value is read.
 #[derive(Debug, Clone, Copy)]
@@ -205,6 +206,11 @@ pub(crate) const fn address(long: &'static str, help: &'static str) -> Maybe<IpA
     Opt::new(long, "ADDR", Kind::Address, help)
 }
 
+/// A network of addresses.
+pub(crate) const fn network(long: &'static str, help: &'static str) -> Maybe<Network> {
+    Opt::new(long, "CIDR", Kind::Network, help)
+}
+
 pub(crate) const fn file(
     long: &'static str,
     value: &'static str,
@@ -279,7 +285,7 @@ macro_rules! wholes {
 }
 
 scalars!(Duration: Seconds, f64: Percent, RangeInclusive<u16>: Ports, IpAddr: Address,
-    PathBuf: Text, String: Text);
+    Network: Network,    PathBuf: Text, String: Text);
 wholes!(u64, usize, u16, u8);
 
 impl Scalar for Box<[usize]> {

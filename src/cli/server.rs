@@ -5,6 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Status;
 use super::error::{Failure, UsageError};
@@ -15,6 +16,7 @@ use super::opt::Group;
 use super::service_options::{Bounds, Listening, PlayedLoss, Reflecting, Running};
 use crate::net::datagram;
 use crate::net::listen::{self, Passed};
+use crate::net::network::Allowed;
 use crate::net::notify::Notifier;
 use crate::os::detach::{Detached, detach};
 use crate::os::limits;
@@ -101,8 +103,9 @@ impl super::command::Options for Options {
         announce(&listeners, &datagrams, service);
         check_open_files(&limits);
         let TwampHost { closing, seats, limits: bounds, .. } = &settings.twamp;
-        let light =
-            datagrams.into_iter().map(|socket| light::start(socket, *bounds, closing.clone()));
+        let light = datagrams.into_iter().map(|socket| {
+            light::start(socket, *bounds, Arc::clone(&settings.allowed), closing.clone())
+        });
         let reflectors = Reflectors {
             closing: closing.clone(),
             sessions: seats.clone(),
@@ -205,12 +208,14 @@ fn settings(matches: &Matches, service: &Service) -> Result<Settings, UsageError
             return Err(matches.usage(format!("--{option} is for 'server {owner}' alone")));
         }
     }
-    let idle = Bounds::of(matches).idle_timeout.unwrap_or(service.idle_timeout);
+    let Bounds { allow, idle_timeout, .. } = Bounds::of(matches);
+    let idle = idle_timeout.unwrap_or(service.idle_timeout);
     let PlayedLoss { loss, seed } = PlayedLoss::of(matches);
     Ok(Settings {
         idle_timeout: Some(idle).filter(|span| !span.is_zero()),
         busy_poll: Running::of(matches).busy_poll,
         losses: Losses::new(loss, seed),
+        allowed: Arc::new(Allowed(allow)),
         twamp: twamp_host(Reflecting::of(matches)),
         ..Settings::default()
     })

@@ -5,8 +5,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::opt::{address, file, flag, number, options, percent, ports, seconds, seconds_or_zero};
+use super::opt::{
+    address, file, flag, network, number, options, percent, ports, seconds, seconds_or_zero,
+};
 use super::options::BUSY_POLL;
+use crate::net::network::Network;
 use crate::server::light::LightLimits;
 use crate::server::twamp::{MAX_SESSIONS, MAX_SESSIONS_PER_HOST};
 use crate::server::{SERVICES, Service};
@@ -48,6 +51,11 @@ options! {
         .default("1024");
         max_per_host: usize =
             number("max-per-host", 1, MOST, "the same for one source address").default("256");
+        allow: Vec<Network> = network(
+            "allow",
+            "whom it serves, repeatable (default: everybody); others are closed at once, unread",
+        )
+        .repeatable();
         idle_timeout: Option<Duration> = seconds_or_zero(
             "idle-timeout",
             "close a connection that is silent this long; 0 never (default: {})",

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::net::network::Network;
 /// Longest time that an option takes: a hundred years.
 const LONGEST: f64 = 100.0 * 365.25 * 86_400.0;
 
@@ -59,6 +60,8 @@ pub enum Kind {
     Directory,
     /// Any text that is not empty.
     Text,
+    /// A network of addresses.
+    Network,
 }
 
 /// A value that has been read.
@@ -78,6 +81,8 @@ pub enum Value {
     Ports(RangeInclusive<u16>),
     /// A numeric address.
     Address(IpAddr),
+    /// A network.
+    Network(Network),
     /// A text or path.
     Text(String),
 }
@@ -106,6 +111,7 @@ impl Kind {
             Self::CodePoint => code_point(text).map(Value::Whole),
             Self::Ports => ports(text).map(Value::Ports),
             Self::Address => address(text).map(Value::Address),
+            Self::Network => text.parse().ok().map(Value::Network),
             Self::File | Self::Directory | Self::Text => {
                 (!text.is_empty()).then(|| Value::Text(text.to_owned()))
             }
@@ -140,6 +146,7 @@ impl Kind {
             Self::CodePoint => "0 to 63, or a name: EF, AF41, CS6, LE, VA".to_owned(),
             Self::Ports => "two ports from 1 to 65535, the lower first: 18760-19960".to_owned(),
             Self::Address => "an IPv4 or IPv6 address of this host".to_owned(),
+            Self::Network => "a network such as 10.0.0.0/8 or fd00::/8, or one address".to_owned(),
             Self::File => "a file's path".to_owned(),
             Self::Directory => "a directory's path".to_owned(),
             Self::Text => "a text that is not empty".to_owned(),

@@ -5,6 +5,7 @@ pub mod datagram;
 pub mod dial;
 pub mod listen;
 pub mod many;
+pub mod network;
 pub mod notify;
 pub mod resolve;
 pub mod stream;

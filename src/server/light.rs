@@ -5,6 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::rate::Bucket;
 use super::reflector::{Arrived, BUFFER, Reply, read, reflect, stamp_departure};
 use super::throttle::Throttle;
 use crate::clock::Mono;
+use crate::net::network::Allowed;
 use crate::net::{Datagram, DatagramSocket};
 use crate::os::clock;
 use crate::wire::ntp::{ErrorEstimate, Timestamp};
@@ -80,10 +82,11 @@ impl Default for LightLimits {
 pub fn start(
     socket: UdpSocket,
     limits: LightLimits,
+    allowed: Arc<Allowed>,
     closing: Closing,
 ) -> io::Result<JoinHandle<()>> {
     let socket = DatagramSocket::new(socket)?;
-    let mut light = Light::new(limits, socket.local_address()?.port());
+    let mut light = Light::new(limits, allowed, socket.local_address()?.port());
     thread::Builder::new().name("light".to_owned()).stack_size(STACK).spawn(move || {
         let mut buffer = vec![0; BUFFER];
         while !closing.begun() {
@@ -109,6 +112,7 @@ struct Sender {
 
 struct Light {
     limits: LightLimits,
+    allowed: Arc<Allowed>,
     port: u16,
     senders: HashMap<Key, Sender>,
     /// For senders that there is no room for.
@@ -125,9 +129,10 @@ struct Light {
 }
 
 impl Light {
-    fn new(limits: LightLimits, port: u16) -> Self {
+    fn new(limits: LightLimits, allowed: Arc<Allowed>, port: u16) -> Self {
         Self {
             limits,
+            allowed,
             port,
             senders: HashMap::new(),
             others: Bucket::new(limits.rate, clock::now()),
@@ -165,6 +170,9 @@ impl Light {
     fn take(&mut self, socket: &DatagramSocket, buffer: &mut [u8], datagram: &Datagram) {
         let (length, now) = (datagram.length, datagram.at);
         let Some(from) = datagram.from else { return };
+        if !self.allowed.admits(from.ip()) {
+            return self.refuse(from, now, "not among those of --allow");
+        }
         if !datagram.is_unicast {
             return self.refuse(from, now, "sent to many hosts at once");
         }
@@ -368,7 +376,7 @@ mod tests {
 
     #[test]
     fn senders_have_counts_of_their_own_until_the_table_is_full() {
-        let mut light = Light::new(LIMITS, 862);
+        let mut light = Light::new(LIMITS, Arc::default(), 862);
         let now = clock::now();
         for number in 0..MAX_SENDERS {
             assert_eq!(light.admit(key(number), packet(5, 9), now), Some(Some(0)));
@@ -387,7 +395,7 @@ mod tests {
 
     #[test]
     fn strangers_in_a_crowd_share_one_rate() {
-        let mut light = Light::new(LIMITS, 862);
+        let mut light = Light::new(LIMITS, Arc::default(), 862);
         let now = clock::now();
         for number in 0..MAX_SENDERS {
             light.admit(key(number), packet(0, 0), now);

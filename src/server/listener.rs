@@ -1,6 +1,7 @@
 //! The accept loop: a seat and a thread for each client, and none of their
 //! troubles for the others.
 
+use std::fmt;
 use std::io::{self, Read};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -51,6 +52,8 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Clients that are taken in after one look at the listening socket.
 const BURST: u32 = 64;
+/// Why a client is closed unread.
+const STRANGER: &str = "not among those of --allow";
 /// What open sessions get when the server stops, and then to end.
 const GRACE: Duration = Duration::from_secs(2);
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -168,15 +171,20 @@ impl Server {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if !self.settings.allowed.admits(peer.ip()) {
+            // A reset tells a scanner less than an orderly end, and costs less.
+            let _ = socket::reset_on_close(stream.as_fd());
+            return self.refuse(peer, &STRANGER);
+        }
         match self.seats.take(peer.ip()) {
             Ok(seat) => self.start(stream, peer, seat),
-            Err(refusal) => {
-                if let Some(more) = self.refusals.admit(clock::now()) {
-                    log::warn!(
-                        "{peer} refused: {refusal} ({more} others since the last such line)"
-                    );
-                }
-            }
+            Err(refusal) => self.refuse(peer, &refusal),
+        }
+    }
+
+    fn refuse(&mut self, peer: SocketAddr, why: &dyn fmt::Display) {
+        if let Some(more) = self.refusals.admit(clock::now()) {
+            log::warn!("{peer} refused: {why} ({more} others since the last such line)");
         }
     }
 
@@ -229,6 +237,10 @@ pub fn serve_one(
     prepare(stream.as_fd(), settings.idle_timeout)?;
     let local = canonical(stream.local_addr()?);
     let peer = canonical(peer);
+    if !settings.allowed.admits(peer.ip()) {
+        log::warn!("{peer} refused: {STRANGER}");
+        return socket::reset_on_close(stream.as_fd());
+    }
     let sessions: Arc<Sessions> = Arc::default();
     let stream = Arc::new(stream);
     let entry = sessions.enter(Arc::clone(&stream));

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Account;
@@ -10,6 +11,7 @@ use super::ping::Losses;
 use super::throttle::News;
 use super::twamp::TwampHost;
 use super::{echo, measurement, ping, twamp};
+use crate::net::network::Allowed;
 
 /// What a session runs over: a socket, or bytes in a test.
 pub trait Connection: Read + Write {
@@ -40,6 +42,8 @@ pub struct Settings {
     pub busy_poll: bool,
     /// Which pings are answered `LOST`.
     pub losses: Losses,
+    /// Whom it serves.
+    pub allowed: Arc<Allowed>,
     /// What TWAMP's control connections share.
     pub twamp: TwampHost,
     /// Sessions that end, in the log.
@@ -62,6 +66,7 @@ impl Default for Settings {
             idle_timeout: None,
             busy_poll: false,
             losses: Losses::new(0.0, None),
+            allowed: Arc::default(),
             twamp: TwampHost::default(),
             endings: News::new(MOST_ENDINGS),
             messages: News::new(MOST_MESSAGES),

@@ -239,6 +239,9 @@ impl Control<'_> {
         };
         let local = self.context.local.ip();
         let sender = request.sender.unwrap_or(self.context.peer.ip());
+        if !self.context.settings.allowed.admits(sender) {
+            return refused(Accept::UNSUPPORTED, "the sender is not among those of --allow");
+        }
         if sender.is_ipv4() != local.is_ipv4() {
             return refused(Accept::UNSUPPORTED, "sender and receiver of different families");
         }
