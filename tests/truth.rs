@@ -138,3 +138,13 @@ fn a_clean_path_has_no_cause_of_the_networks() {
         }
     }
 }
+
+#[test]
+fn the_self_test_tells_no_wrong_cause() {
+    let ended = common::run(["selftest"]);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(ended.stdout.ends_with("no wrong cause was told\n"), "{ended:?}");
+    // A busy machine may leave one untold.
+    let right = ended.stdout.lines().filter(|line| line.contains(" right ")).count();
+    assert!(right >= 4, "{ended:?}");
+}

@@ -9,7 +9,9 @@ use super::options::{
     Packets, Parallel, Pings, Reconnecting, ReportOutput, Results, Series, TestPackets, WARMUP,
 };
 use super::service_options::{Bounds, Listening, PlayedLoss, Reflecting, Running};
-use super::{Status, analyze, client, idle, loopback, measure, ping, report, server, twamp};
+use super::{
+    Status, analyze, client, idle, loopback, measure, ping, report, selftest, server, twamp,
+};
 use crate::server::service::{ECHO, MEASURE, PING, TWAMP};
 
 /// What a command's arguments mean.
@@ -76,7 +78,7 @@ const CLIENT: &[Group] = &[
 ];
 
 /// Every command, in the order of the overview.
-pub(crate) const COMMANDS: [Command; 9] = [
+pub(crate) const COMMANDS: [Command; 10] = [
     Command {
         name: "client",
         about: "time every round trip of one TCP connection to an echo service",
@@ -267,6 +269,24 @@ pub(crate) const COMMANDS: [Command; 9] = [
                 echotest report logs/echo_client_20261120_192001_timings.csv\n  \
                 echotest report a.csv b.csv --label direct --label balancer --html report.html\n",
         understand: understand::<report::Options>,
+    },
+    Command {
+        name: "selftest",
+        about: "injects known trouble on this host, and shows what is told of it",
+        positionals: &[],
+        port: None,
+        groups: &[General::GROUP],
+        defaults: &[],
+        notes: "Servers within this process delay, stall, reset, corrupt and forget, a client\n\
+                measures them, and a table shows what was injected beside what was told. Takes\n\
+                some seconds and no rights. Cuts and losses of a path need one: scripts and\n\
+                tests of the source make them between network namespaces.\n\
+                \n\
+                Exit status: 0 no wrong cause was told; 1 one was; 2 anything else.\n\
+                \n\
+                Examples:\n  \
+                echotest selftest\n",
+        understand: understand::<selftest::Options>,
     },
 ];
 

@@ -22,6 +22,7 @@ pub mod options;
 pub mod page_file;
 pub mod ping;
 pub mod report;
+mod selftest;
 pub mod server;
 pub mod service_options;
 mod target;
