@@ -2,8 +2,6 @@
 //! against all rows, and those that fit best are the client's, one after another
 //! where it had to connect again.
 
-use std::collections::BTreeMap;
-
 use super::join::{Join, Pairing, Timed};
 use super::requests::Answered;
 
@@ -24,33 +22,36 @@ struct Candidate {
 pub struct Candidates<'open, E> {
     open: Box<dyn FnMut() -> Result<Rows, E> + 'open>,
     slowest: usize,
-    tried: BTreeMap<usize, Candidate>,
+    tried: Vec<(usize, Candidate)>,
     trouble: Option<E>,
 }
 
 impl<'open, E> Candidates<'open, E> {
     /// `open` opens the file anew; the `slowest` pairs are kept.
     pub fn new(open: impl FnMut() -> Result<Rows, E> + 'open, slowest: usize) -> Self {
-        Self { open: Box::new(open), slowest, tried: BTreeMap::new(), trouble: None }
+        Self { open: Box::new(open), slowest, tried: Vec::new(), trouble: None }
     }
 
     /// A request of the connection with this number was seen with its reply.
     pub fn take(&mut self, connection: usize, answered: Answered) {
-        if !self.tried.contains_key(&connection) {
-            if self.tried.len() >= MAX_TRIED || self.trouble.is_some() {
-                return;
-            }
-            match self.candidate(answered) {
-                Ok(candidate) => {
-                    self.tried.insert(connection, candidate);
-                }
-                Err(error) => self.trouble = Some(error),
-            }
-        }
-        if let Some(candidate) = self.tried.get_mut(&connection) {
+        let known = self.tried.iter().rposition(|(number, _)| *number == connection);
+        let place = known.or_else(|| self.begin(connection, answered));
+        if let Some((_, candidate)) = place.and_then(|place| self.tried.get_mut(place)) {
             candidate.during.1 = candidate.during.1.max(answered.replied);
             candidate.joins.iter_mut().for_each(|join| join.take(answered));
         }
+    }
+
+    /// Tries one more connection, unless there are enough.
+    fn begin(&mut self, connection: usize, first: Answered) -> Option<usize> {
+        if self.tried.len() >= MAX_TRIED || self.trouble.is_some() {
+            return None;
+        }
+        match self.candidate(first) {
+            Ok(candidate) => self.tried.push((connection, candidate)),
+            Err(error) => self.trouble = Some(error),
+        }
+        self.tried.len().checked_sub(1).filter(|_| self.trouble.is_none())
     }
 
     fn candidate(&mut self, first: Answered) -> Result<Candidate, E> {

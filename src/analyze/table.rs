@@ -1,11 +1,12 @@
 //! All connections of a capture.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::connection::Connection;
 use super::requests::Answered;
 use super::side::Role;
+use crate::stats::Few;
 use crate::wire::capture::Captured;
 use crate::wire::icmp::{IcmpError, Quoted};
 use crate::wire::ip::Bytes;
@@ -38,9 +39,9 @@ pub struct Capture {
     /// Packets that were looked at.
     pub looked_at: u64,
     /// Packets that were not, by reason.
-    pub skipped: BTreeMap<Skip, u64>,
+    pub skipped: Few<Skip, u64>,
     /// Packets in tunnels, by the innermost.
-    pub tunnels: BTreeMap<Tunnel, u64>,
+    pub tunnels: Few<Tunnel, u64>,
     /// ICMP errors about connections that are looked at.
     pub reports: u64,
     /// Packets without a time.
@@ -80,7 +81,7 @@ impl Capture {
         let bytes = Bytes { kept: bytes, length: length.max(bytes.len()) };
         let seen = Seen::parse(captured.link, bytes);
         if let Some(tunnel) = seen.tunnel {
-            *self.tunnels.entry(tunnel).or_default() += 1;
+            *self.tunnels.of(tunnel) += 1;
         }
         match seen.packet {
             Packet::Tcp(packet) => self.segment(&packet, at, captured.at.is_some(), done),
@@ -110,10 +111,10 @@ impl Capture {
     }
 
     fn skip(&mut self, why: Skip) {
-        if self.skipped.len() < MAX_KINDS || self.skipped.contains_key(&why) {
-            *self.skipped.entry(why).or_default() += 1;
+        if self.skipped.len() < MAX_KINDS || self.skipped.get(&why).is_some() {
+            *self.skipped.of(why) += 1;
         } else {
-            *self.skipped.entry(Skip::Malformed).or_default() += 1;
+            *self.skipped.of(Skip::Malformed) += 1;
         }
     }
 

@@ -1,7 +1,7 @@
 //! What was found, for people.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::connection::{Closing, Connection, Vantage};
@@ -180,13 +180,16 @@ fn further(capture: &Capture, full: usize) -> String {
         (Reverse(again), one.number)
     });
     text.extend(told.into_iter().map(line));
-    let mut vain: BTreeMap<(IpAddr, IpAddr), (u64, BTreeSet<u16>)> = BTreeMap::new();
+    let mut vain: HashMap<(IpAddr, IpAddr), Vec<u16>> = HashMap::new();
     for one in rest.iter().filter(|one| one.was_in_vain()) {
-        let entry = vain.entry((one.ends[0].ip(), one.ends[1].ip())).or_default();
-        entry.0 += 1;
-        entry.1.insert(one.ends[1].port());
+        vain.entry((one.ends[0].ip(), one.ends[1].ip())).or_default().push(one.ends[1].port());
     }
-    for ((client, server), (tries, ports)) in vain {
+    let mut vain: Vec<_> = vain.into_iter().collect();
+    vain.sort_unstable();
+    for ((client, server), mut ports) in vain {
+        let tries = u64::try_from(ports.len()).unwrap_or(0);
+        ports.sort_unstable();
+        ports.dedup();
         text += &format!(
             "{client} to {server}: {} in vain, to {}\n",
             count(tries, "connection"),

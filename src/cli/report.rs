@@ -1,6 +1,5 @@
 //! `echotest report`: files to tables and plots.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -77,7 +76,7 @@ const SUFFIX: &str = "_timings";
 /// What each file is called: as asked for, else by its name, with a number
 /// where that is taken.
 fn labels(paths: &[String], given: &[String]) -> Vec<String> {
-    let mut taken = BTreeSet::new();
+    let mut taken = Vec::new();
     let label = |(place, path): (usize, &String)| {
         let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let stem = stem.unwrap_or_else(|| path.clone());
@@ -88,7 +87,7 @@ fn labels(paths: &[String], given: &[String]) -> Vec<String> {
         let numbered = (2..).map(|number| format!("{name} ({number})"));
         let free = std::iter::once(name.clone()).chain(numbered).find(|n| !taken.contains(n));
         let label = free.unwrap_or(name);
-        taken.insert(label.clone());
+        taken.push(label.clone());
         label
     };
     paths.iter().enumerate().map(label).collect()

@@ -5,6 +5,7 @@
 //! [`search`] decides what to try next and what is known, without a clock or a
 //! socket, and [`words`] and [`json`] say it.
 
+pub mod answer;
 pub mod connection;
 pub mod json;
 pub mod link;

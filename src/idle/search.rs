@@ -9,6 +9,8 @@
 
 use std::time::Duration;
 
+use super::answer::interval;
+pub use super::answer::{Answer, Mixture, Verified, keep_alive};
 use super::connection::{Manner, Trial};
 use super::outcome::{Outcome, Proof, Tried};
 
@@ -54,54 +56,6 @@ pub struct Range {
     pub manner: Manner,
     /// Whether the interval is proven before it is advised.
     pub verify: bool,
-}
-
-/// Deaths among lives: the paths differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mixture {
-    /// Gaps of at least the lowest death and at most the longest life that died,
-    pub died: usize,
-    /// of so many.
-    pub of: usize,
-    /// The shortest of them,
-    pub from: Duration,
-    /// and the longest.
-    pub to: Duration,
-}
-
-/// What the proof of an interval showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verified {
-    /// The interval.
-    pub interval: Duration,
-    /// How long it was to hold.
-    pub held_for: Duration,
-    /// Whether TCP keep-alive held every connection; `None` if that is unknown.
-    pub keep_alive: Option<bool>,
-    /// The same for an application that speaks.
-    pub speaking: Option<bool>,
-}
-
-/// What is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer<'tried> {
-    /// The longest gap below every death that counts that was lived through.
-    pub lived: Option<Duration>,
-    /// The lowest death that counts.
-    pub died: Option<&'tried Tried>,
-    /// Connections that lived and died at the same gaps.
-    pub mixture: Option<Mixture>,
-    /// Deaths that did not come again.
-    pub accidents: Vec<&'tried Tried>,
-    /// The peer speaks by itself this long after the last word: longer silences
-    /// cannot be had.
-    pub peer_speaks: Option<Duration>,
-    /// The service went away: why, and when.
-    pub gone: Option<(&'tried str, Duration)>,
-    /// What the proof of the interval showed.
-    pub verified: Option<Verified>,
-    /// Nothing is left to try.
-    pub complete: bool,
 }
 
 /// See the module's text.
@@ -245,12 +199,25 @@ impl Search {
         self.proven_deaths().filter(move |tried| tried.silence() + margin(tried) < top)
     }
 
-    /// Whether deaths and lives lie among each other for more than one reason.
+    /// Whether deaths and lives lie among each other for more than one reason: at
+    /// several moments, or at one gap in several rounds.
     fn is_mixed(&self) -> bool {
         let mut moments: Vec<Duration> = self.contradicted().map(|tried| tried.moment).collect();
         moments.sort_unstable();
         moments.dedup_by(|later, earlier| *later < *earlier + ONE_MOMENT);
-        moments.len() > 1
+        moments.len() > 1 || self.rounds_of_both() > 1
+    }
+
+    /// Rounds in which connections died and others lived through as long a silence.
+    fn rounds_of_both(&self) -> usize {
+        let alive = |tried: &&Tried| matches!(tried.outcome, Outcome::Alive(_));
+        let both = |round: &u32| {
+            let lived = self.searched().filter(alive).filter(|tried| tried.round == *round);
+            let longest = lived.map(Tried::silence).max().unwrap_or_default();
+            let mut died = self.proven_deaths().filter(|tried| tried.round == *round);
+            died.any(|tried| !tried.outcome.is_seen() && tried.silence() <= longest)
+        };
+        (1..=self.round).filter(both).count()
     }
 
     /// Contradicted deaths that have not come again.
@@ -461,25 +428,6 @@ impl Search {
         trials.truncate(self.range.width.max(2));
         trials
     }
-}
-
-/// The keep-alive interval that stands on what is known, in whole seconds: half
-/// of what was lived through, or of an end that was seen, which is as exact as a
-/// limit can be. `None` where none is needed or known, where it would be below a
-/// second, or where it was tried and TCP keep-alive did not hold a connection.
-pub fn keep_alive(answer: &Answer<'_>) -> Option<u64> {
-    let refuted = answer.verified.is_some_and(|proof| proof.keep_alive == Some(false));
-    interval(answer).filter(|_| !refuted)
-}
-
-/// The same, before anybody has tried it.
-fn interval(answer: &Answer<'_>) -> Option<u64> {
-    let died = answer.died?;
-    if answer.gone.is_some() {
-        return None;
-    }
-    let limit = if died.outcome.is_seen() { died.silence() } else { answer.lived? };
-    Some((limit / 2).as_secs()).filter(|seconds| *seconds > 0)
 }
 
 fn is_untested(tried: &Tried) -> bool {

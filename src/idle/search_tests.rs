@@ -159,6 +159,20 @@ fn every_second_path_that_forgets_is_a_mixture_with_the_lower_limit() {
 }
 
 #[test]
+fn lives_and_deaths_at_one_gap_are_a_mixture_too() {
+    let short = Duration::from_secs(30);
+    let (search, _) = play(Range { verify: true, ..RANGE }, |trial, round, place| {
+        // The one death below the others does not come again.
+        let met = if round == 2 { false } else { place % 2 == 1 };
+        let long = Duration::from_hours(2);
+        forgets(if met { short } else { long })(trial, round, place)
+    });
+    let answer = search.answer();
+    assert!(answer.mixture.is_some() && answer.accidents.is_empty(), "{answer:?}");
+    assert!(keep_alive(&answer).is_none_or(|seconds| seconds < 30), "{answer:?}");
+}
+
+#[test]
 fn a_path_that_only_the_proof_meets_is_searched_too() {
     let limits = [Duration::from_mins(2), Duration::from_secs(25)];
     let range = Range { verify: true, ..RANGE };

@@ -1,13 +1,13 @@
 //! Events: what happened to a run between its packets, each with a beginning,
 //! an end and what is known of why.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::sample::DropCause;
 use super::verdict::Cause;
 use crate::clock::Mono;
+use crate::stats::Few;
 
 /// What kind of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,17 +174,17 @@ pub struct Events {
     /// thousand.
     pub kept: Vec<Event>,
     /// All of them by kind.
-    pub by_kind: BTreeMap<EventKind, Spans>,
+    pub by_kind: Few<EventKind, Spans>,
     /// Stalls and outages by the connection's fate.
-    pub fates: BTreeMap<Fate, u64>,
+    pub fates: Few<Fate, u64>,
 }
 
 impl Events {
     /// Takes in an event that has ended.
     pub fn add(&mut self, event: &Event) {
-        self.by_kind.entry(event.kind).or_default().add(event.span());
+        self.by_kind.of(event.kind).add(event.span());
         if let Some(fate) = event.fate {
-            *self.fates.entry(fate).or_default() += 1;
+            *self.fates.of(fate) += 1;
         }
         if self.kept.len() < MOST_KEPT {
             self.kept.push(event.clone());

@@ -1,6 +1,5 @@
 //! A run's figures, kept up as it goes.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::sample::{Notice, Outcome, Sample};
 use super::slow::{Explained, Slow};
 use super::verdict::Cause;
 use crate::clock::{Mono, nanos};
-use crate::stats::{Jitter, Summary};
+use crate::stats::{Few, Jitter, Summary};
 use crate::wire::icmp::IcmpError;
 
 /// Kinds of ICMP errors that are counted: more than a path has routers. Each ping
@@ -40,9 +39,9 @@ pub struct Tally {
     /// Replies that came after that to a later probe (RFC 4737).
     pub reordered: u64,
     /// Pings without a reply, by [`super::Failure::name`].
-    pub failures: BTreeMap<&'static str, u64>,
+    pub failures: Few<&'static str, u64>,
     /// What routers said of pings, and how often; [`MAX_REPORTS`] kinds at most.
-    pub reports: BTreeMap<IcmpError, u64>,
+    pub reports: Few<IcmpError, u64>,
     /// The parts of round trips by the kernel's stamps, where they are asked for.
     pub kernel: Option<Box<KernelTally>>,
     /// Each direction's own figures, where a reflector tells them.
@@ -213,7 +212,7 @@ impl Tally {
                     self.connect.record(nanos(connect));
                 }
                 if let Some(failure) = ping.failure {
-                    *self.failures.entry(failure.name()).or_default() += 1;
+                    *self.failures.of(failure.name()) += 1;
                     failure.icmp().into_iter().for_each(|report| self.report(report));
                 }
             }
@@ -222,8 +221,8 @@ impl Tally {
     }
 
     fn report(&mut self, report: IcmpError) {
-        if self.reports.len() < MAX_REPORTS || self.reports.contains_key(&report) {
-            *self.reports.entry(report).or_default() += 1;
+        if self.reports.len() < MAX_REPORTS || self.reports.get(&report).is_some() {
+            *self.reports.of(report) += 1;
         }
     }
 

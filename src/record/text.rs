@@ -198,7 +198,7 @@ fn connecting(tally: &Tally) -> String {
         let each = tally.failures.iter().map(|(name, count)| format!("{count} {name}"));
         text += &format!("not received: {}\n", each.collect::<Vec<_>>().join(", "));
     }
-    for (report, times) in &tally.reports {
+    for (report, times) in tally.reports.iter() {
         text += &format!("the network said, {}: {report}\n", count(*times, "time"));
     }
     text

@@ -4,6 +4,7 @@
 pub mod autocorrelation;
 pub mod change;
 pub mod exact;
+pub mod few;
 pub mod histogram;
 pub mod jitter;
 pub mod outliers;
@@ -11,6 +12,7 @@ pub mod paired;
 pub mod random;
 pub mod summary;
 
+pub use few::Few;
 pub use histogram::{Histogram, nearest_rank};
 pub use jitter::Jitter;
 pub use random::Random;
