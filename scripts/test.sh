@@ -17,12 +17,13 @@ set -euo pipefail
 
 usage() {
   cat <<'EOF'
-Usage: scripts/test.sh [--quick] [--install-only | --no-install]
+Usage: scripts/test.sh [--quick | --unit] [--install-only | --no-install]
 
 Checks and tests this checkout. As root on Debian or Ubuntu it first installs
 what is missing; services that come with it are not started.
 
   --quick         leave out the documentation and the static binaries
+  --unit          format, lints and unit tests alone; installs nothing
   --install-only  install what is missing, then stop
   --no-install    install nothing
   -h, --help      print this
@@ -80,11 +81,13 @@ rust_parts=(
 )
 
 quick=no
+unit=no
 install=yes
 only=no
 for argument; do
   case $argument in
     --quick) quick=yes ;;
+    --unit) unit=yes install=no ;;
     --install-only) only=yes ;;
     --no-install) install=no ;;
     -h | --help)
@@ -457,12 +460,25 @@ install_on_booted_system() {
   return "$status"
 }
 
+# Tells how many tests left something out: what they say of it goes past cargo's
+# harness.
+count_skips() {
+  local skips
+  skips=$(grep -c '^SKIPPED ' "$1") || return 0
+  left_out+=("$skips times a part of a test (see the lines SKIPPED)")
+}
+
 # What is started in the background, or by nohup, ignores some signals from its
 # start, and so would the programs that the tests send them to.
 run_tests() {
   local signals=(env '--default-signal=HUP,INT,QUIT')
   "${signals[@]}" true 2>/dev/null || signals=()
-  "${signals[@]}" cargo test --locked --no-fail-fast
+  local status=0
+  "${signals[@]}" cargo test --locked --no-fail-fast "$@" > >(tee "$scratch/tests") 2>&1 || status=$?
+  # The copy may be behind.
+  sleep 0.2
+  count_skips "$scratch/tests"
+  return "$status"
 }
 
 missing=()
@@ -491,6 +507,11 @@ for tool in shellcheck shfmt; do
     step "$tool" "check_$tool"
   fi
 done
+
+if [[ $unit == yes ]]; then
+  step 'unit tests' run_tests --lib
+  finish
+fi
 
 if among python3 "${missing[@]}"; then
   skip 'Python syntax' 'no python3'

@@ -242,7 +242,7 @@ fn the_readme_names_every_option_of_every_command() {
 #[test]
 fn numeric_ipv6_may_be_bare_or_bracketed_and_names_are_tried_in_turn() {
     let Ok(listener) = TcpListener::bind("[::1]:0") else {
-        eprintln!("SKIPPED for want of IPv6");
+        common::skipped("for want of IPv6");
         return;
     };
     drop(listener);

@@ -78,7 +78,7 @@ fn debians_checker_finds_no_error() {
         return;
     }
     let Some(binary) = std::env::var_os("ECHOTEST_STATIC_X86_64") else {
-        eprintln!("SKIPPED for want of ECHOTEST_STATIC_X86_64");
+        common::skipped("for want of ECHOTEST_STATIC_X86_64");
         return;
     };
     let scratch = Scratch::new();

@@ -430,7 +430,7 @@ fn two_thousand_clients_at_once_each_get_their_own_bytes() {
                 streams.push((number, stream));
             }
             Err(error) if error.kind() == ErrorKind::Other || error.raw_os_error() == Some(24) => {
-                eprintln!("SKIPPED beyond {number} clients: {error}");
+                common::skipped(&format!("beyond {number} clients: {error}"));
                 break;
             }
             Err(error) => panic!("client {number}: {error}"),

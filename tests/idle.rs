@@ -194,7 +194,7 @@ impl Router {
         command.args(["-c", SET_UP, "bash"]).args(&router.names).arg(answer);
         let done = command.output().expect("bash");
         if done.status.code() == Some(77) {
-            eprintln!("SKIPPED: this kernel has no connection tracking to set");
+            common::skipped("this kernel has no connection tracking to set");
             return None;
         }
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

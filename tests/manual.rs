@@ -37,11 +37,11 @@ fn the_manual_is_rendered_without_a_warning() {
             let checked = fed(Command::new(program).args(arguments), &page.stdout);
             assert_eq!((checked.status, checked.stderr.as_str()), (0, ""), "{program}");
         } else {
-            eprintln!("SKIPPED for want of {program}");
+            common::skipped(&format!("for want of {program}"));
         }
     }
     if !have("man") {
-        eprintln!("SKIPPED for want of man");
+        common::skipped("for want of man");
         return;
     }
     let scratch = Scratch::new();
@@ -98,7 +98,7 @@ fn bash(words: &[&str]) -> Vec<String> {
 #[test]
 fn bash_completes_commands_options_values_and_files() {
     if !have("bash") {
-        eprintln!("SKIPPED for want of bash");
+        common::skipped("for want of bash");
         return;
     }
     assert_eq!(bash(&["echotest", "cl"]), ["client"]);
@@ -128,7 +128,7 @@ fn other_shells_take_their_completions() {
             let ended = Process::start(Command::new(shell).arg("-n").arg(&path)).finish();
             assert_eq!((ended.status, ended.stderr.as_str()), (0, ""), "{shell}");
         } else {
-            eprintln!("SKIPPED for want of {shell}");
+            common::skipped(&format!("for want of {shell}"));
         }
     }
     if have("fish") {

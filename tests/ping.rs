@@ -390,7 +390,7 @@ fn families_are_as_asked_for() {
         assert_eq!(ended.status, 2, "{ended:?}");
     }
     if TcpListener::bind("[::1]:0").is_err() {
-        eprintln!("SKIPPED for want of IPv6");
+        common::skipped("for want of IPv6");
         return;
     }
     let mut command = echotest();

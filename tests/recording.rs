@@ -258,7 +258,7 @@ fn a_disk_that_stands_still_stops_no_packet_and_loses_no_row() {
     let mut command = Command::new("unshare");
     let ended = Process::start(command.args(["-m", "bash", "-c", &script])).finish();
     if ended.status == 77 {
-        eprintln!("SKIPPED: this kernel mounts no image");
+        common::skipped("this kernel mounts no image");
         return;
     }
     assert_eq!(ended.status, 0, "{ended:?}");

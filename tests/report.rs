@@ -366,7 +366,7 @@ fn is_a_page(path: &Path) -> String {
         let ended = Process::start(Command::new("python3").args(["-c", parse]).arg(path)).finish();
         assert_eq!(ended.status, 0, "{ended:?}");
     } else {
-        eprintln!("SKIPPED for want of python3: whether the page is well-formed");
+        common::skipped("for want of python3: whether the page is well-formed");
     }
     page
 }

@@ -72,7 +72,7 @@ impl Lab {
         command.args(limits.map(|limit| limit.to_string()));
         let done = command.args([&loose.to_string(), unknown, rule]).output().expect("bash");
         if done.status.code() == Some(77) {
-            eprintln!("SKIPPED: this kernel has no connection tracking to set");
+            super::common::skipped("this kernel has no connection tracking to set");
             return None;
         }
         assert!(done.status.success(), "{tag}: {}", String::from_utf8_lossy(&done.stderr));
