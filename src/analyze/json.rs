@@ -1,11 +1,12 @@
 //! What was found, as one JSON object.
 
+use super::both::Way;
 use super::connection::{Closing, Connection, Reported, Vantage};
 use super::join::Join;
 use super::side::{Role, Side};
 use super::table::Capture;
 use super::tell::as_tally;
-use super::text::{Found, Joined};
+use super::text::{BothEnds, Found, Joined};
 use crate::clock::Wall;
 use crate::probe::findings;
 use crate::record::json::{micros, percentiles_of};
@@ -44,6 +45,10 @@ pub fn found(found: &Found<'_>, error: Option<&str>) -> Object {
     let object = match &found.joined {
         Some(joined) => object.object("join", join(joined, capture)),
         None => object.raw("join", "null"),
+    };
+    let object = match &found.both {
+        Some(both) => object.object("peer", self::both(both)),
+        None => object.raw("peer", "null"),
     };
     object.array("slowest", slowest(found).into_iter()).text("error", error)
 }
@@ -202,6 +207,27 @@ fn join(joined: &Joined<'_>, capture: &Capture) -> Object {
         }
         Some(Vantage::Client) | None => object.object("host_us", host).object("beyond_us", beyond),
     }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "rounded anyway")]
+fn both(ends: &BothEnds) -> Object {
+    let way = |way: &Way| {
+        Object::new()
+            .whole("sent", way.sent)
+            .whole("lost", way.lost)
+            .whole("not_in_senders_capture", way.unsent)
+            .object("one_way_us", percentiles_of(&way.delays))
+    };
+    let offset = ends.both.offset;
+    Object::new()
+        .text("file", ends.file.as_str())
+        .object("outbound", way(&ends.both.out))
+        .object("inbound", way(&ends.both.back))
+        .number("offset_us", offset.map(|(offset, _)| offset as f64 / 1e3), 3)
+        .number("offset_bound_us", offset.map(|(_, bound)| bound as f64 / 1e3), 3)
+        .number("drift_ppm", ends.both.drift_ppm, 2)
+        .object("server_us", percentiles_of(&ends.server))
+        .whole("not_compared", ends.beyond)
 }
 
 fn vantage_name(vantage: Vantage) -> &'static str {

@@ -3,6 +3,7 @@
 //! Wireshark uses, so that both say the same of the same file.
 
 mod alignment;
+pub mod both;
 pub mod candidates;
 pub mod connection;
 mod copies;
@@ -22,6 +23,7 @@ pub mod table;
 mod tell;
 pub mod text;
 
+pub use both::{Both, Packets};
 pub use candidates::Candidates;
 pub use connection::Connection;
 pub use input::{Input, InputError};

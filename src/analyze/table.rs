@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use super::both::Packets;
 use super::connection::Connection;
 use super::requests::Answered;
 use super::side::Role;
@@ -28,6 +29,8 @@ pub struct Wish {
     pub port: Option<u16>,
     /// Every step of every connection.
     pub all_steps: bool,
+    /// Every packet with data, to be compared with the other end's capture.
+    pub packets: bool,
 }
 
 /// A capture's connections and counts.
@@ -56,6 +59,8 @@ pub struct Capture {
     pub seen: Option<(i64, i64)>,
     /// In the order of their first packets.
     pub connections: Vec<Connection>,
+    /// Packets with data, if they are wanted.
+    pub kept: Packets,
     /// The latest connection of two ends, the lower address first.
     places: HashMap<(SocketAddr, SocketAddr), usize>,
     /// The latest time since the clock was set.
@@ -152,6 +157,11 @@ impl Capture {
         connection.timeless |= !timed;
         connection.on_epoch(self.set_back.0);
         connection.take(packet, at, self.wish.all_steps, |answered| done(place, answered));
+        if self.wish.packets {
+            let role =
+                if packet.source == connection.ends[0] { Role::Client } else { Role::Server };
+            self.kept.take(role, packet, at);
+        }
     }
 
     fn place(

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::both::Both;
 use super::connection::{Closing, Connection, Vantage};
 use super::join::Join;
 use super::requests::Answered;
@@ -12,6 +13,7 @@ use super::slowest::Slowest;
 use super::table::Capture;
 use super::tell::{closing, figures, in_full};
 use crate::clock::Wall;
+use crate::stats::Summary;
 use crate::text::format::{count, duration};
 use crate::text::timestamp::rfc3339;
 use crate::wire::packet::Skip;
@@ -29,6 +31,8 @@ pub struct Found<'run> {
     pub capture: &'run Capture,
     /// The client's own file beside it.
     pub joined: Option<Joined<'run>>,
+    /// The other end's capture beside it.
+    pub both: Option<BothEnds>,
     /// The slowest requests on the wire, with the places of their connections.
     pub slowest: &'run Slowest<(usize, Answered)>,
 }
@@ -56,6 +60,85 @@ impl Joined<'_> {
     }
 }
 
+/// The same traffic from both ends.
+pub struct BothEnds {
+    /// The other end's capture.
+    pub file: String,
+    /// Packet by packet.
+    pub both: Both,
+    /// How long the server's host had requests, as the capture there shows.
+    pub server: Summary,
+    /// Packets that there was no room for.
+    pub beyond: u64,
+}
+
+impl BothEnds {
+    /// Compares two captures; which of them was made at the server, their own
+    /// connections tell.
+    pub fn new(file: &str, near: &Capture, far: &Capture) -> Self {
+        let at_server = |capture: &Capture| {
+            let vantages = capture.connections.iter().filter_map(Connection::vantage);
+            vantages.filter(|vantage| *vantage == Vantage::Server).count()
+        };
+        let swapped = at_server(near) > at_server(far);
+        let (client, server) = if swapped { (far, near) } else { (near, far) };
+        let mut requests = Summary::new();
+        for connection in &server.connections {
+            requests.absorb(&connection.requests.round_trips().summary());
+        }
+        Self {
+            file: file.to_owned(),
+            both: Both::new(&client.kept, &server.kept),
+            server: requests,
+            beyond: client.kept.beyond + server.kept.beyond,
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("\nbeside {}, the other end's capture:\n", self.file);
+        for (name, way, there) in [
+            ("client to server", &self.both.out, "out"),
+            ("server to client", &self.both.back, "back"),
+        ] {
+            text += &format!(
+                "  {name}: {} with data, {} lost on the way {there}",
+                count(way.sent, "packet"),
+                way.lost
+            );
+            if way.unsent > 0 {
+                text += &format!(", {} not in the sender's capture", way.unsent);
+            }
+            if !way.delays.is_empty() {
+                text += &format!(", one way {}", figures(&way.delays));
+            }
+            text.push('\n');
+        }
+        if let Some((offset, bound)) = self.both.offset {
+            let ahead = if offset < 0 { "behind" } else { "ahead of" };
+            text += &format!(
+                "  the server's clock is {} {ahead} the client's, within {} (half of the smallest \
+                 round trip; no capture can tell more)",
+                duration(offset.unsigned_abs()),
+                duration(bound.unsigned_abs())
+            );
+            if let Some(drift) = self.both.drift_ppm {
+                text += &format!(", and {drift:.1} ppm faster");
+            }
+            text.push('\n');
+        }
+        if !self.server.is_empty() {
+            text += &format!(
+                "  the server's host, request in to reply out: {}\n",
+                figures(&self.server)
+            );
+        }
+        if self.beyond > 0 {
+            text += &format!("  {} more were not compared\n", count(self.beyond, "packet"));
+        }
+        text
+    }
+}
+
 /// The whole analysis. `verbose` tells every connection in full.
 pub fn found(found: &Found<'_>, verbose: bool) -> String {
     let Some(format) = found.format else { return String::new() };
@@ -75,6 +158,9 @@ pub fn found(found: &Found<'_>, verbose: bool) -> String {
     match &found.joined {
         Some(joined) => text.push_str(&join(joined, capture)),
         None => text.push_str(&slowest(found)),
+    }
+    if let Some(both) = &found.both {
+        text.push_str(&both.text());
     }
     text
 }

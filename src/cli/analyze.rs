@@ -12,7 +12,7 @@ use super::options::{Captured, General};
 use crate::analyze::candidates::Rows;
 use crate::analyze::slowest::Slowest;
 use crate::analyze::table::Wish;
-use crate::analyze::text::{Found, Joined};
+use crate::analyze::text::{BothEnds, Found, Joined};
 use crate::analyze::{Candidates, Capture, Input, InputError, Timed, json, text};
 use crate::os::signals::{self, Signal};
 use crate::report::reader::Reader;
@@ -94,8 +94,8 @@ impl super::command::Options for Options {
     /// Reads the capture. What could be read is told also where it does not end
     /// well.
     fn run(self) -> Result<Status, Failure> {
-        let Self { files, captured: Captured { port, csv, slowest, json: as_json }, verbose } =
-            self;
+        let Self { files, captured, verbose } = self;
+        let Captured { port, csv, peer, slowest, json: as_json } = captured;
         let files = in_order(files)?;
         let timings = csv.map(|path| path.to_string_lossy().into_owned());
         let trouble = Rc::default();
@@ -103,7 +103,7 @@ impl super::command::Options for Options {
             Some(name) => Some(Candidates::new(rows(name, &trouble)?, slowest)),
             None => None,
         };
-        let mut capture = Capture::new(Wish { port, all_steps: verbose });
+        let mut capture = Capture::new(Wish { port, all_steps: verbose, packets: peer.is_some() });
         let mut on_the_wire = Slowest::new(slowest);
         let mut format = None;
         let mut ended = Ok(());
@@ -125,13 +125,16 @@ impl super::command::Options for Options {
             }
         }
         capture.end(&mut done);
+        let peer =
+            peer.map(|path| other_end(path.to_string_lossy().into_owned(), port)).transpose()?;
+        let both = peer.as_ref().map(|(name, far)| BothEnds::new(name, &capture, far));
         let joined = candidates.map(Candidates::end).transpose()?;
         let joined = joined
             .as_ref()
             .zip(timings.as_deref())
             .map(|((join, connections), file)| Joined { file, join, connections });
         let found =
-            Found { files: &files, format, capture: &capture, joined, slowest: &on_the_wire };
+            Found { files: &files, format, capture: &capture, joined, both, slowest: &on_the_wire };
         let report = if as_json {
             let error = ended.as_ref().err().map(|error| error.source.to_string());
             json::found(&found, error.as_deref()).finish() + "\n"
@@ -145,6 +148,16 @@ impl super::command::Options for Options {
         ended?;
         Ok(if capture.connections.is_empty() { Status::Bad } else { Status::Good })
     }
+}
+
+/// The capture of the other end.
+fn other_end(name: String, port: Option<u16>) -> Result<(String, Capture), Failure> {
+    let mut capture = Capture::new(Wish { port, all_steps: false, packets: true });
+    let mut input = Input::new(open(&name)?);
+    let read = read(&mut input, &mut capture, |_, _| {});
+    capture.end(|_, _| {});
+    read.map_err(|source| FileError { file: name.clone(), source })?;
+    Ok((name, capture))
 }
 
 /// Several files are pieces of one capture, in the order of their first packets.

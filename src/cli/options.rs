@@ -341,6 +341,8 @@ options! {
         port: Option<u16> = number("port", 1, 65535, "connections with this port alone");
         csv: Option<PathBuf> =
             file("csv", "TIMINGS", "the client's own file, to be compared packet by packet");
+        peer: Option<PathBuf> =
+            file("peer", "CAPTURE", "the same traffic captured at the other end");
         slowest: usize = number(
             "slowest",
             0,

@@ -147,6 +147,53 @@ fn loss_and_reordering_on_a_real_path_are_told_as_tshark_tells_them() {
 }
 
 #[test]
+fn both_ends_tell_which_way_lost_what_and_how_long_each_took() {
+    if !possible() {
+        return;
+    }
+    let arguments = ["--delay", "10ms", "--loss", "4%", "--name", "et-both"];
+    let Some(path) = Impaired::new(&arguments) else { return };
+    let server = path.server();
+    let (near, far) = (Scratch::new(), Scratch::new());
+    let capture = |namespace: &str, scratch: &Scratch| {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace, "tcpdump", "-i", "path", "-s", "96"]);
+        Tcpdump::start(&mut command, scratch.path(), &["tcp"])
+    };
+    let dumps = [capture(&path.near, &near), capture(&path.far, &far)];
+    let ended = path.client(&server, &near, &["-c", "500", "-i", "0.01"]).finish();
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let [near, far] = dumps.map(Tcpdump::stop);
+    let other = far.to_string_lossy().into_owned();
+    let json = analyzed(&near, &["--peer", &other]).stdout;
+    let peer = json.split(r#""peer":{"#).nth(1).expect("both ends");
+    let value = |key: &str| figure(&format!("{{{peer}"), key).unwrap_or_else(|| panic!("{json}"));
+    // What was sent and did not arrive was lost, and comes again until it arrives.
+    let lost = value("outbound.lost") + value("inbound.lost");
+    assert!(lost > 10.0 && value("outbound.not_in_senders_capture") < 0.5, "{json}");
+    let again = sum(&json, "retransmissions");
+    #[allow(clippy::cast_precision_loss, reason = "a count")]
+    let again = again as f64;
+    assert!(value("outbound.lost") <= again + 0.5, "{lost} lost, {again} sent again: {json}");
+    for way in ["outbound", "inbound"] {
+        let least = value(&format!("{way}.one_way_us.min"));
+        assert!((9_900.0..14_000.0).contains(&least), "{way}: {least} us: {json}");
+    }
+    // One clock: the offset is nothing, within its bound.
+    assert!(value("offset_us").abs() < 2_000.0 && value("offset_bound_us") > 9_900.0, "{json}");
+    // Which file is whose is seen.
+    let name = near.to_string_lossy().into_owned();
+    let swapped = analyzed(&far, &["--peer", &name]).stdout;
+    let same = swapped.split(r#""peer":{"#).nth(1).expect("both ends");
+    assert_eq!(
+        figure(&format!("{{{same}"), "outbound.lost"),
+        figure(&format!("{{{peer}"), "outbound.lost")
+    );
+    let text = crate::run(["analyze", &name, "--peer", &other]).stdout;
+    assert!(text.contains("lost on the way out, one way min/p50/p90/p99/max = "), "{text}");
+}
+
+#[test]
 fn the_script_captures_measures_and_compares() {
     if !possible() {
         return;

@@ -1,0 +1,246 @@
+//! The same traffic captured at both ends: what was lost on which way, and how long
+//! each way took.
+//!
+//! A packet is known by its ports, numbers and IP identification. Two clocks differ
+//! by an unknown offset that each way shows with another sign; the smallest delays
+//! of both ways bound it, and no measurement can know more: half of their sum. A
+//! drift moves the smallest delays of the first and last third apart, in opposite
+//! ways.
+
+use std::collections::HashMap;
+
+use super::side::Role;
+use crate::stats::Summary;
+use crate::wire::packet::TcpPacket;
+
+/// Packets of one capture that are remembered, 24 bytes each; further ones are not
+/// compared.
+pub const MOST: usize = 1 << 21;
+
+/// A packet with data, as one end captured it.
+#[derive(Debug, Clone, Copy)]
+struct Packet {
+    key: u64,
+    at: i64,
+    role: Role,
+}
+
+/// The packets of one capture.
+#[derive(Debug, Clone, Default)]
+pub struct Packets {
+    all: Vec<Packet>,
+    /// Further ones than there is room for.
+    pub beyond: u64,
+}
+
+impl Packets {
+    /// Takes in a packet of `role`, if it has data.
+    pub fn take(&mut self, role: Role, packet: &TcpPacket<'_>, at: i64) {
+        if packet.segment.length == 0 {
+            return;
+        }
+        if self.all.len() == MOST {
+            self.beyond += 1;
+            return;
+        }
+        self.all.push(Packet { key: key(packet), at, role });
+    }
+
+    /// By what they are known by: how often, and when first.
+    fn of(&self, role: Role) -> HashMap<u64, (u32, i64)> {
+        let mut found: HashMap<u64, (u32, i64)> = HashMap::new();
+        for packet in self.all.iter().filter(|packet| packet.role == role) {
+            found.entry(packet.key).or_insert((0, packet.at)).0 += 1;
+        }
+        found
+    }
+}
+
+/// Addresses may be translated on the way, numbers and marks are not.
+fn key(packet: &TcpPacket<'_>) -> u64 {
+    let segment = &packet.segment;
+    let parts = [
+        u64::from(segment.source) << 48
+            | u64::from(segment.destination) << 32
+            | u64::from(segment.sequence),
+        u64::from(segment.length) << 16 | u64::from(packet.identification),
+    ];
+    parts.iter().fold(0, |hash: u64, part| crate::stats::random::mix(hash ^ part))
+}
+
+/// One way, from the end that sent to the other.
+#[derive(Debug, Clone, Default)]
+pub struct Way {
+    /// Packets that left, as captured where they left.
+    pub sent: u64,
+    /// Of them those that did not arrive.
+    pub lost: u64,
+    /// Packets that arrived and are not in the sender's capture.
+    pub unsent: u64,
+    /// How long they took, by the clocks put right, in nanoseconds.
+    pub delays: Summary,
+    /// When each left, and the difference of the two clocks' times.
+    raw: Vec<(i64, i64)>,
+}
+
+impl Way {
+    fn new(sender: &Packets, receiver: &Packets, role: Role) -> Self {
+        let (left, mut arrived) = (sender.of(role), receiver.of(role));
+        let mut way = Self::default();
+        for (key, (count, at)) in left {
+            way.sent += u64::from(count);
+            let (there, then) = arrived.remove(&key).unwrap_or((0, 0));
+            way.lost += u64::from(count.saturating_sub(there));
+            way.unsent += u64::from(there.saturating_sub(count));
+            // Which of several alike is which, nobody knows.
+            if (count, there) == (1, 1) {
+                way.raw.push((at, then - at));
+            }
+        }
+        way.unsent += arrived.values().map(|(count, _)| u64::from(*count)).sum::<u64>();
+        way.raw.sort_unstable();
+        way
+    }
+
+    /// The smallest difference in a part of the time.
+    fn smallest(&self, part: std::ops::Range<i64>) -> Option<i64> {
+        let within = self.raw.iter().filter(|(at, _)| part.contains(at));
+        within.map(|(_, difference)| *difference).min()
+    }
+}
+
+/// What both captures say together.
+#[derive(Debug, Clone, Default)]
+pub struct Both {
+    /// From the client to the server.
+    pub out: Way,
+    /// And back.
+    pub back: Way,
+    /// How far the server's clock is ahead of the client's in the middle of the
+    /// capture, in nanoseconds, and by how much that may be wrong: half of the
+    /// smallest round trip.
+    pub offset: Option<(i64, i64)>,
+    /// How much faster the server's clock runs, in millionths.
+    pub drift_ppm: Option<f64>,
+}
+
+/// A drift shows over this long, in nanoseconds.
+const LONG_ENOUGH: i64 = 10_000_000_000;
+
+impl Both {
+    /// Compares the client's capture with the server's.
+    pub fn new(client: &Packets, server: &Packets) -> Self {
+        let mut both = Self {
+            out: Way::new(client, server, Role::Client),
+            back: Way::new(server, client, Role::Server),
+            ..Self::default()
+        };
+        let times = || both.out.raw.iter().map(|(at, _)| *at);
+        let (Some(first), Some(last)) = (times().min(), times().max()) else { return both };
+        let (middle, third) = (first + (last - first) / 2, (last - first) / 3);
+        let drift = both.drift(first, last, third);
+        both.drift_ppm = drift.map(|drift| drift * 1e6);
+        let drift = drift.unwrap_or(0.0);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            reason = "a small share of a time"
+        )]
+        let straight = |at: i64| ((at - middle) as f64 * drift) as i64;
+        for (at, difference) in &mut both.out.raw {
+            *difference -= straight(*at);
+        }
+        for (at, difference) in &mut both.back.raw {
+            *difference += straight(*at);
+        }
+        let all = i64::MIN..i64::MAX;
+        let smallest = (both.out.smallest(all.clone()), both.back.smallest(all));
+        if let (Some(out), Some(back)) = smallest {
+            let offset = (out - back) / 2;
+            both.offset = Some((offset, (out + back).abs() / 2));
+            both.out.put_right(offset);
+            both.back.put_right(-offset);
+        }
+        both
+    }
+
+    /// By how much more the differences grow in a nanosecond than in the other's.
+    #[allow(clippy::cast_precision_loss, reason = "a share of a time")]
+    fn drift(&self, first: i64, last: i64, third: i64) -> Option<f64> {
+        if last - first < LONG_ENOUGH {
+            return None;
+        }
+        // The server's clock is elsewhere: its own thirds.
+        let thirds = |way: &Way| {
+            let (begin, end) = (way.raw.first()?.0, way.raw.last()?.0);
+            let early = way.smallest(begin..begin + third)?;
+            let late = way.smallest(end - third..end + 1)?;
+            Some(late - early)
+        };
+        let grown = (thirds(&self.out)? - thirds(&self.back)?) as f64 / 2.0;
+        Some(grown / (2.0 * third as f64))
+    }
+}
+
+impl Way {
+    fn put_right(&mut self, offset: i64) {
+        for (_, difference) in &self.raw {
+            self.delays.record(u64::try_from(difference - offset).unwrap_or(0));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    fn packets(role: Role, times: impl Iterator<Item = (u64, i64)>) -> Vec<Packet> {
+        times.map(|(key, at)| Packet { key, at, role }).collect()
+    }
+
+    #[test]
+    fn losses_have_their_way_and_clocks_their_bound() {
+        // 10 ms out and 6 ms back; the server's clock is 3 s ahead and runs 50 ppm
+        // faster; every tenth packet is lost on the way out, every twentieth back.
+        let server_clock = |at: i64| at + 3_000 * MS + at / 20_000;
+        let (mut near, mut far) = (Packets::default(), Packets::default());
+        for number in 0..600_u64 {
+            let at = i64::try_from(number).unwrap() * 100 * MS;
+            near.all.extend(packets(Role::Client, [(number, at)].into_iter()));
+            if number % 10 == 3 {
+                continue;
+            }
+            let queue = i64::try_from(number % 7).unwrap() * MS;
+            let (there, back) = (at + 10 * MS + queue, at + 16 * MS + queue);
+            far.all.extend(packets(Role::Client, [(number, server_clock(there))].into_iter()));
+            let reply = 1_000 + number;
+            far.all.extend(packets(Role::Server, [(reply, server_clock(there))].into_iter()));
+            if number % 20 != 5 {
+                near.all.extend(packets(Role::Server, [(reply, back)].into_iter()));
+            }
+        }
+        let both = Both::new(&near, &far);
+        assert_eq!((both.out.sent, both.out.lost, both.out.unsent), (600, 60, 0));
+        assert_eq!((both.back.sent, both.back.lost, both.back.unsent), (540, 30, 0));
+        let (offset, bound) = both.offset.unwrap();
+        // The clocks differ by 3 s and, in the middle, by 1.5 ms more.
+        assert!((offset - 3_001 * MS).abs() <= bound + MS, "{offset} ± {bound}");
+        assert!((bound - 8 * MS).abs() < MS / 2, "{bound}");
+        assert!((both.drift_ppm.unwrap() - 50.0).abs() < 5.0, "{:?}", both.drift_ppm);
+        let queued = both.out.delays.max().unwrap() - both.out.delays.min().unwrap();
+        assert!(queued.abs_diff(6_000_000) < 100_000, "{queued}");
+        assert!(both.back.delays.max().unwrap() - both.back.delays.min().unwrap() < 100_000);
+    }
+
+    #[test]
+    fn packets_alike_are_counted_and_have_no_time() {
+        let (mut near, mut far) = (Packets::default(), Packets::default());
+        near.all = packets(Role::Client, [(1, 0), (1, 5), (2, 9)].into_iter());
+        far.all = packets(Role::Client, [(1, 7), (3, 8)].into_iter());
+        let both = Both::new(&near, &far);
+        assert_eq!((both.out.sent, both.out.lost, both.out.unsent), (3, 2, 1));
+        assert!(both.out.delays.is_empty() && both.offset.is_none());
+    }
+}
