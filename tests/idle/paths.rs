@@ -164,7 +164,9 @@ fn one_of_two_paths_forgets() {
     let ended = Process::start(command.args(["--precision", "0.5", "--timeout", "1"])).finish();
     assert_eq!(ended.status, 0, "{ended:?}");
     assert!(!ended.stdout.contains("No limit was found"), "{ended:?}");
-    contains(&ended, " died, others lived: the paths differ");
+    // Chance may show one path alone above its limit; then that limit is the answer.
+    let mixed = ended.stdout.contains(" died, others lived: the paths differ");
+    assert!(mixed || ended.stdout.contains("; after 3."), "{ended:?}");
     // Whatever is advised lies below the lower limit.
     let advised = ended
         .stdout
