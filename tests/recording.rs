@@ -301,3 +301,50 @@ fn a_message_is_printed_byte_by_byte_as_it_came() {
     let done = command.args(["client", &host, &port, "--message", "x"]).output().expect("a client");
     assert_eq!(done.stdout, b"Received: \xff\n", "{done:?}");
 }
+
+#[test]
+fn a_file_that_is_moved_away_is_followed_by_another_without_a_gap() {
+    let server = Server::start(&[]);
+    let scratch = Scratch::new();
+    let mut command = echotest();
+    client_command(&mut command, server.address, &scratch, &["-c", "0", "-i", "0.001"]);
+    let client = Process::start(&mut command);
+    let mut moved = Vec::new();
+    for number in 0..10 {
+        eventually("a file with rows", || {
+            let files = scratch.entries();
+            let csv = files.iter().find(|name| name.ends_with("_timings.csv"));
+            csv.is_some_and(|name| {
+                fs::read_to_string(scratch.path().join(name))
+                    .is_ok_and(|text| text.lines().count() > 50)
+            })
+        });
+        let csv = file(scratch.path(), "_timings.csv");
+        let away = scratch.path().join(format!("away_{number}"));
+        fs::rename(&csv, &away).unwrap();
+        moved.push(away);
+        client.signal("USR1");
+    }
+    thread::sleep(Duration::from_millis(300));
+    client.signal("INT");
+    let ended = client.finish();
+    assert_eq!(ended.status, 0, "{ended:?}");
+    moved.push(file(scratch.path(), "_timings.csv"));
+    let mut numbers: Vec<u64> = Vec::new();
+    for file in &moved {
+        let text = fs::read_to_string(file).unwrap();
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some(common::HEADER), "{}", file.display());
+        assert!(text.ends_with('\n'));
+        numbers.extend(lines.map(|line| line.split(',').next().unwrap().parse::<u64>().unwrap()));
+    }
+    // Each number once, in order; what fell due in a pause of this host has none.
+    assert!(numbers.windows(2).all(|two| two[0] < two[1]), "{numbers:?}");
+    let sent: u64 = ended
+        .stdout
+        .split(" packets sent")
+        .next()
+        .and_then(|text| text.rsplit(['\n', ' ']).next()?.parse().ok())
+        .unwrap();
+    assert_eq!(numbers.len() as u64, sent, "{}", ended.stdout);
+}

@@ -73,13 +73,18 @@ const ENVIRONMENT: [(&str, &str); 4] = [
 ];
 
 /// What a running command does when it is told to.
-const SIGNALS: [(&str, &str); 4] = [
+const SIGNALS: [(&str, &str); 5] = [
     (
         "SIGINT, SIGTERM",
         "The run ends with its summary, and rows that are under way are written; a second one \
          leaves at once, with exit status 2.",
     ),
     ("SIGHUP", "The same, as the terminal has gone; a server opens its log file anew."),
+    (
+        "SIGUSR1",
+        "The run's files are opened anew: rows go on in a new file where the old one was moved \
+         away.",
+    ),
     ("SIGQUIT", "Ctrl-\\ shows the summary so far, and the run goes on."),
     ("SIGPIPE, SIGXFSZ", "Ignored: what cannot be written is told, and measuring goes on."),
 ];

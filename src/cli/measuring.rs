@@ -199,7 +199,7 @@ pub(super) fn connect(
 /// second one ends that too.
 pub(super) fn watch_signals() -> io::Result<()> {
     signals::leave_at_second_request();
-    [Signal::Interrupt, Signal::Terminate, Signal::HangUp, Signal::Quit]
+    [Signal::Interrupt, Signal::Terminate, Signal::HangUp, Signal::Quit, Signal::Reopen]
         .into_iter()
         .try_for_each(signals::watch)
 }

@@ -16,6 +16,8 @@ pub enum Signal {
     HangUp,
     /// Ctrl-\.
     Quit,
+    /// A run's files are to be opened anew (SIGUSR1).
+    Reopen,
 }
 
 impl Signal {
@@ -25,6 +27,7 @@ impl Signal {
             Self::Terminate => libc::SIGTERM,
             Self::HangUp => libc::SIGHUP,
             Self::Quit => libc::SIGQUIT,
+            Self::Reopen => libc::SIGUSR1,
         }
     }
 }

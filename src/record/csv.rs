@@ -135,14 +135,16 @@ impl CsvSink {
         extra: Option<Box<dyn Extra>>,
         series: &[&str],
     ) -> io::Result<Self> {
+        let more = extra.as_ref().map(|extra| extra.header()).unwrap_or_default();
+        let header: Vec<&str> = series.iter().chain(&COLUMNS).chain(&more).copied().collect();
+        let header = header.join(",");
+        let file = file.with_header(format!("{header}\n").as_bytes());
         let rows = Rows(Outflow::start("csv", MAX_WAITING, file)?);
         // Numbers and times need no quotes; looking for reasons costs 100 ns a row.
         let writer = WriterBuilder::new()
             .quote_style(QuoteStyle::Never)
             .buffer_capacity(BUFFER)
             .from_writer(rows);
-        let more = extra.as_ref().map(|extra| extra.header()).unwrap_or_default();
-        let header: Vec<&str> = series.iter().chain(&COLUMNS).chain(&more).copied().collect();
         let mut sink = Self {
             writer,
             stamper: Stamper::new(),
@@ -153,7 +155,7 @@ impl CsvSink {
             latest: Mono(0),
             flush_at: Mono::NEVER,
         };
-        sink.row.text(header.join(",").as_bytes());
+        sink.row.text(header.as_bytes());
         sink.write();
         sink.flush();
         Ok(sink)

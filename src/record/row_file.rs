@@ -1,12 +1,13 @@
 //! A file that only ever holds whole rows, whatever ends the program and
 //! however full the disk is.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::outflow::Drain;
+use crate::os::signals::{self, Signal};
 
 /// Bytes of rows kept while the disk fails; older ones stay, newer ones are
 /// counted as missing. An hour of one packet a second.
@@ -20,6 +21,10 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct RowFile {
     file: File,
     path: PathBuf,
+    /// What each file begins with, if it has a header.
+    header: Option<Vec<u8>>,
+    /// How often it had been asked for a new file when it was opened.
+    asked: u32,
     /// Rows that the file has not taken yet.
     backlog: Vec<u8>,
     missing: u64,
@@ -29,7 +34,37 @@ pub struct RowFile {
 impl RowFile {
     /// Writes to a file that was just created, and opened to append.
     pub fn new(file: File, path: PathBuf) -> Self {
-        Self { file, path, backlog: Vec::new(), missing: 0, failing: false }
+        let asked = signals::seen(Signal::Reopen);
+        Self { file, path, header: None, asked, backlog: Vec::new(), missing: 0, failing: false }
+    }
+
+    /// The same, where each file begins with this line.
+    #[must_use]
+    pub fn with_header(self, header: &[u8]) -> Self {
+        Self { header: Some(header.to_vec()), ..self }
+    }
+
+    /// After SIGUSR1 the rows go to whatever has the path then: a rotation has moved
+    /// the file away.
+    fn reopen(&mut self) {
+        let asked = signals::seen(Signal::Reopen);
+        if std::mem::replace(&mut self.asked, asked) == asked {
+            return;
+        }
+        self.sync();
+        match OpenOptions::new().append(true).create(true).open(&self.path) {
+            Ok(file) => {
+                let is_new = file.metadata().is_ok_and(|data| data.len() == 0);
+                self.file = file;
+                if let Some(header) = self.header.as_ref().filter(|_| is_new) {
+                    self.backlog.splice(0..0, header.iter().copied());
+                }
+            }
+            Err(error) => log::error!(
+                "{}: {error}; it cannot be opened anew, and the old file is written on",
+                self.path.display()
+            ),
+        }
     }
 
     /// Where it is.
@@ -89,6 +124,7 @@ impl RowFile {
 impl Drain for RowFile {
     /// Takes a block of whole rows. Never fails: what is lost is counted.
     fn write(&mut self, rows: &[u8]) -> io::Result<()> {
+        self.reopen();
         if self.backlog.len() + rows.len() > MAX_BACKLOG && self.failing {
             self.missing += lines(rows);
         } else {
@@ -99,6 +135,7 @@ impl Drain for RowFile {
     }
 
     fn idle(&mut self) {
+        self.reopen();
         self.sync();
     }
 
