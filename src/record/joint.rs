@@ -1,7 +1,7 @@
 //! Several targets on one schedule: one terminal, one JSON object, and what the
 //! rounds that they share say of their difference.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use super::json::{micros, object, with_targets};
@@ -39,7 +39,7 @@ pub struct Joint {
     missing: Vec<Missing>,
     json: bool,
     /// Round-trip times by round and flow, until each target has its own.
-    waiting: BTreeMap<(u64, u16), Vec<Told>>,
+    waiting: VecDeque<((u64, u16), Vec<Told>)>,
     /// Each further target against the first.
     paired: Vec<Paired>,
     /// What the further targets say of themselves, the last one first.
@@ -72,7 +72,7 @@ impl Joint {
         let joint = Self {
             ended: Vec::new(),
             paired: vec![Paired::default(); count.saturating_sub(1)],
-            waiting: BTreeMap::new(),
+            waiting: VecDeque::new(),
             runs,
             missing,
             json,
@@ -84,20 +84,27 @@ impl Joint {
     fn sample(&mut self, place: usize, sample: &Sample) {
         let count = self.runs.len();
         let key = (sample.number, sample.flow);
-        let round = self.waiting.entry(key).or_insert_with(|| vec![Told::Nothing; count]);
-        if let Some(slot) = round.get_mut(place) {
+        // Mostly it is one of the latest.
+        let near = self.waiting.iter().rposition(|(known, _)| *known <= key);
+        let known = near.filter(|round| self.waiting[*round].0 == key);
+        let round = known.unwrap_or_else(|| near.map_or(0, |before| before + 1));
+        if known.is_none() {
+            self.waiting.insert(round, (key, vec![Told::Nothing; count]));
+        }
+        let told = &mut self.waiting[round].1;
+        if let Some(slot) = told.get_mut(place) {
             *slot = sample.rtt_nanos().map_or(Told::Lost, Told::Rtt);
         }
-        if round.iter().all(|told| *told != Told::Nothing) {
-            self.pair(key);
+        if told.iter().all(|told| *told != Told::Nothing) {
+            self.pair(round);
         } else if self.waiting.len() > MAX_WAITING {
-            self.waiting.pop_first();
+            self.waiting.pop_front();
         }
     }
 
     /// All targets have told of a round.
-    fn pair(&mut self, key: (u64, u16)) {
-        let Some(round) = self.waiting.remove(&key) else { return };
+    fn pair(&mut self, round: usize) {
+        let Some((_, round)) = self.waiting.remove(round) else { return };
         let Some((Told::Rtt(base), others)) = round.split_first() else { return };
         for (paired, other) in self.paired.iter_mut().zip(others) {
             if let Told::Rtt(other) = other {
