@@ -9,12 +9,12 @@ mod common;
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Process, Scratch, Server, echotest, have, peer, root};
+use common::{Process, Scratch, Server, echotest, have, heard, peer, root, twamp_control};
 
 /// Whether a test packet from this socket is reflected.
 fn is_answered(from: &UdpSocket, reflector: SocketAddr) -> bool {
@@ -110,24 +110,14 @@ fn a_flood_of_pings_does_not_fill_the_disk() {
 #[test]
 fn a_stranger_does_not_choose_which_udp_ports_are_taken() {
     let server = Server::start(&["twamp"]);
-    let mut control = server.connect();
-    let read = |control: &mut TcpStream, count: usize| {
-        let mut bytes = vec![0; count];
-        control.read_exact(&mut bytes).expect("an answer");
-        bytes
-    };
-    read(&mut control, 64);
-    let mut set_up = vec![0; 164];
-    set_up[3] = 1;
-    control.write_all(&set_up).expect("sent");
-    read(&mut control, 48);
+    let mut control = twamp_control(&server);
     for (wanted, had) in [(51820_u16, false), (4500, false), (18_765, true)] {
         let mut request = vec![0; 112];
         (request[0], request[1]) = (5, 4);
         request[14..16].copy_from_slice(&wanted.to_be_bytes());
         request[79] = 2;
         control.write_all(&request).expect("sent");
-        let answer = read(&mut control, 48);
+        let answer = heard(&mut control, 48);
         assert_eq!(answer[0], 0, "accepted");
         let port = u16::from_be_bytes([answer[2], answer[3]]);
         assert!((18_760..=19_960).contains(&port), "{port} for {wanted}");

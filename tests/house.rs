@@ -1,9 +1,10 @@
 //! The rules of the house, checked on the source itself: floors, `unsafe`,
 //! lengths, dependencies, and what stands at the top.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -46,11 +47,6 @@ const TOP_LEVEL: [&str; 12] = [
     "src",
     "tests",
 ];
-
-/// Past the harness, which swallows what a test that passes prints.
-fn skipped(why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED {why}");
-}
 
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -180,7 +176,7 @@ fn the_top_level_holds_what_the_plan_names() {
     let listed = listed.unwrap_or_default();
     if !listed.contains("src/main.rs") {
         assert!(std::env::var_os("CI").is_none(), "git does not list this checkout");
-        skipped("git does not list this checkout");
+        common::skipped("git does not list this checkout");
         return;
     }
     for path in listed.lines() {

@@ -19,8 +19,9 @@ fn loopback_measures_ten_round_trips_and_leaves_two_files() {
     let scratch = Scratch::new();
     let ended = Process::start(echotest().arg("loopback").current_dir(scratch.path())).finish();
     assert_eq!(ended.status, 0, "{ended:?}");
-    // A busy machine may say that it stood still.
-    assert!(!ended.stderr.contains("ERROR"), "{ended:?}");
+    // A busy machine may say that it stood still, and nothing else.
+    let others = ended.stderr.lines().filter(|line| !line.contains("this host"));
+    assert_eq!(others.count(), 0, "{ended:?}");
     let lines = ended.stdout.lines().filter(|line| line.contains(": 64 bytes, rtt ")).count();
     assert_eq!(lines, 10, "{ended:?}");
     let summary = "10 packets sent, 10 received, 0 lost (0.0% loss), 0 late, 0 corrupt, time 0.9";
@@ -378,9 +379,17 @@ fn memory_stays_constant_over_any_number_of_packets() {
         assert_eq!(process.finish().status, 0);
         peak
     };
-    let (few, many) = (peak("2000"), peak("100000"));
-    // Where other programs have the processors, what is to be recorded waits in batches,
-    // which are bounded.
-    assert!(many < few + 4096, "{few} KiB for 2,000 packets, {many} KiB for 100,000");
-    assert!(many < 16 * 1024, "{many} KiB");
+    let few = peak("2000");
+    // Where other programs have the processors, what is to be recorded waits in batches:
+    // then it is measured again. What grows with the packets grows each time.
+    let tries: Vec<u64> = (0..4)
+        .map(|_| peak("100000"))
+        .scan(false, |good, many| {
+            let before = std::mem::replace(good, many < few + 1024);
+            (!before).then_some(many)
+        })
+        .collect();
+    let many = *tries.last().expect("a try");
+    assert!(many < few + 1024, "{few} KiB for 2,000 packets, {tries:?} KiB for 100,000");
+    assert!(tries.iter().all(|many| *many < 16 * 1024), "{tries:?} KiB");
 }

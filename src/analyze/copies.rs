@@ -27,7 +27,7 @@ impl Recent {
             self.packets = vec![(0, i64::MIN); REMEMBERED];
         }
         let print = fingerprint(packet);
-        let place = usize::try_from(print % 32).unwrap_or(0);
+        let place = usize::try_from(print).unwrap_or(usize::MAX) % REMEMBERED;
         let (before, seen) = std::mem::replace(&mut self.packets[place], (print, at));
         let age = at.saturating_sub(seen);
         let segment = &packet.segment;

@@ -116,18 +116,15 @@ impl Capture {
     }
 
     fn skip(&mut self, why: Skip) {
-        if self.skipped.len() < MAX_KINDS || self.skipped.get(&why).is_some() {
-            *self.skipped.of(why) += 1;
-        } else {
-            *self.skipped.of(Skip::Malformed) += 1;
-        }
+        let known = self.skipped.len() < MAX_KINDS || self.skipped.get(&why).is_some();
+        *self.skipped.of(if known { why } else { why.unnamed() }) += 1;
     }
 
     /// Takes in an ICMP error.
     fn report(&mut self, error: IcmpError, quoted: Quoted, at: i64) {
         let (one, other) = (quoted.source, quoted.destination);
         let Some(&place) = self.places.get(&(one.min(other), one.max(other))) else {
-            return self.skip(Skip::NotTcp(if error.version6 { 58 } else { 1 }));
+            return self.skip(Skip::report(&error));
         };
         self.reports += 1;
         let connection = &mut self.connections[place];

@@ -11,12 +11,12 @@ use super::kept::{BATCHES, Kept};
 use super::run::Run;
 use crate::stats::autocorrelation::{time, variance};
 use crate::stats::exact::student;
-use crate::stats::nearest_rank;
+use crate::stats::percentile;
 
 /// Fewest round trips that say something about a median.
-pub const FEWEST_MEDIAN: usize = 50;
+pub const FEWEST_MEDIAN: u64 = 50;
 /// Fewest that say something about a p99: five of them are above it.
-pub const FEWEST_P99: usize = 500;
+pub const FEWEST_P99: u64 = 500;
 /// A run must be so many times as long as it remembers.
 const FEWEST_MEMORIES: f64 = 50.0;
 /// Pairs that make a comparison a paired one: this share of the shorter run.
@@ -37,7 +37,7 @@ pub struct Estimate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhyNot {
     /// Fewer replies than this.
-    TooFew(usize),
+    TooFew(u64),
     /// One of the two remembers too long for its length.
     Wanders,
 }
@@ -81,46 +81,58 @@ pub fn all(runs: &[Run]) -> Vec<Difference> {
 
 fn differ(runs: &[Run], base: usize, other: usize) -> Difference {
     let (first, second) = (&runs[base].figures, &runs[other].figures);
+    let whole = [first, second];
     if let Some(rounds) = Rounds::of(first, second) {
-        let wanders = rounds.wanders();
-        let estimate = |percent, fewest| rounds.estimate([first, second], percent, fewest, wanders);
-        let paired = Some((rounds.base.len() as u64, rounds.faster()));
+        let (count, wanders) = (rounds.base.len() as u64, rounds.wanders());
+        let estimate = |percent, fewest| {
+            estimate(whole, percent, (count, fewest), wanders, || rounds.square(percent))
+        };
         let [median, p99] = [estimate(50.0, FEWEST_MEDIAN), estimate(99.0, FEWEST_P99)];
-        return Difference { base, other, paired, median, p99 };
+        return Difference { base, other, paired: Some((count, rounds.faster())), median, p99 };
     }
+    let count = first.rtts.count().min(second.rtts.count());
     let wanders = first.wanders(FEWEST_MEMORIES) || second.wanders(FEWEST_MEMORIES);
-    let estimate = |percent, fewest| estimate(first, second, percent, fewest, wanders);
+    let estimate = |percent, fewest| {
+        estimate(whole, percent, (count, fewest), wanders, || square(whole, percent))
+    };
     let [median, p99] = [estimate(50.0, FEWEST_MEDIAN), estimate(99.0, FEWEST_P99)];
     Difference { base, other, paired: None, median, p99 }
 }
 
-/// The difference at a percentile between runs of different times.
+/// The difference of two runs at a percentile. `square` is that of its standard
+/// error for one of [`BATCHES`] batches.
 #[allow(clippy::cast_precision_loss, reason = "round-trip times are far below 2^53 ns")]
 fn estimate(
-    base: &Figures,
-    other: &Figures,
+    whole: [&Figures; 2],
     percent: f64,
-    fewest: usize,
+    (count, fewest): (u64, u64),
     wanders: bool,
+    square: impl FnOnce() -> f64,
 ) -> Option<Estimate> {
-    let (first, second) = (base.percentile(percent)? as f64, other.percentile(percent)? as f64);
+    let [first, second] =
+        [whole[0].percentile(percent)? as f64, whole[1].percentile(percent)? as f64];
     let nanos = second - first;
-    let interval = if base.rtts.count().min(other.rtts.count()) < fewest as u64 {
+    let interval = if count < fewest {
         Err(WhyNot::TooFew(fewest))
     } else if wanders {
         Err(WhyNot::Wanders)
     } else {
-        let batches = BATCHES as f64;
-        let square = [base, other].map(|figures| {
-            let batches = figures.series.batches(percent);
-            let batches: Vec<f64> = batches.into_iter().map(|nanos| nanos as f64).collect();
-            // No batch is known better than a bucket is wide.
-            spread(&batches).max((figures.resolution(percent) as f64).powi(2) / 3.0)
-        });
-        let half = student(BATCHES - 1) * ((square[0] + square[1]) / batches).sqrt();
+        let half = student(BATCHES - 1) * (square() / BATCHES as f64).sqrt();
         Ok((nanos - half, nanos + half))
     };
     Some(Estimate { nanos, interval, percent: (first > 0.0).then(|| 100.0 * nanos / first) })
+}
+
+/// Between runs of different times the errors of both add up.
+#[allow(clippy::cast_precision_loss, reason = "round-trip times are far below 2^53 ns")]
+fn square(whole: [&Figures; 2], percent: f64) -> f64 {
+    let of = |figures: &Figures| {
+        let batches = figures.series.batches(percent);
+        let batches: Vec<f64> = batches.into_iter().map(|nanos| nanos as f64).collect();
+        // No batch is known better than a bucket is wide.
+        spread(&batches).max((figures.resolution(percent) as f64).powi(2) / 3.0)
+    };
+    whole.map(of).iter().sum()
 }
 
 /// The square of the sample standard deviation.
@@ -176,45 +188,18 @@ impl Rounds {
         (differences.len() as f64) < FEWEST_MEMORIES * time(&differences)
     }
 
-    /// The same difference as between runs of different times, but with the spread
-    /// of the differences of batches: what moved both in a batch cancels out.
+    /// Within a batch what moved both cancels out.
     #[allow(clippy::cast_precision_loss, reason = "round-trip times are far below 2^53 ns")]
-    fn estimate(
-        &self,
-        whole: [&Figures; 2],
-        percent: f64,
-        fewest: usize,
-        wanders: bool,
-    ) -> Option<Estimate> {
-        let [first, second] =
-            [whole[0].percentile(percent)? as f64, whole[1].percentile(percent)? as f64];
-        let nanos = second - first;
+    fn square(&self, percent: f64) -> f64 {
         let count = self.base.len();
-        let interval = if count < fewest {
-            Err(WhyNot::TooFew(fewest))
-        } else if wanders {
-            Err(WhyNot::Wanders)
-        } else {
-            let batch = |batch: usize| {
-                let range = batch * count / BATCHES..(batch + 1) * count / BATCHES;
-                let of = |values: &[u64]| ranked(values, percent) as f64;
-                of(&self.other[range.clone()]) - of(&self.base[range])
-            };
-            let batches: Vec<f64> = (0..BATCHES).map(batch).collect();
-            let square = spread(&batches).max(1.0 / 3.0) / BATCHES as f64;
-            let half = student(BATCHES - 1) * square.sqrt();
-            Ok((nanos - half, nanos + half))
+        let batch = |batch: usize| {
+            let range = batch * count / BATCHES..(batch + 1) * count / BATCHES;
+            let of = |values: &[u64]| percentile(&mut values.to_vec(), percent).unwrap_or(0) as f64;
+            of(&self.other[range.clone()]) - of(&self.base[range])
         };
-        Some(Estimate { nanos, interval, percent: (first > 0.0).then(|| 100.0 * nanos / first) })
+        let batches: Vec<f64> = (0..BATCHES).map(batch).collect();
+        spread(&batches).max(1.0 / 3.0)
     }
-}
-
-/// The nearest-rank percentile of some values.
-fn ranked(values: &[u64], percent: f64) -> u64 {
-    let mut values = values.to_vec();
-    let rank = nearest_rank(percent, values.len() as u64);
-    let place = usize::try_from(rank).unwrap_or(1).max(1) - 1;
-    *values.select_nth_unstable(place).1
 }
 
 #[cfg(test)]

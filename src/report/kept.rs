@@ -2,8 +2,8 @@
 //! few, the means of neighbours and percentiles of contiguous parts when there are
 //! many.
 
-use crate::stats::Histogram;
 use crate::stats::autocorrelation::{time, variance};
+use crate::stats::{Histogram, percentile};
 
 /// Round trips, or means of neighbours, that are kept: 1 MB.
 pub const MOST: usize = 1 << 16;
@@ -118,9 +118,7 @@ impl Series {
         let batch = |batch: usize| {
             let range = batch * count / BATCHES..(batch + 1) * count / BATCHES;
             let mut rtts: Vec<u64> = self.kept[range].iter().map(|kept| kept.rtt).collect();
-            rtts.sort_unstable();
-            let rank = crate::stats::nearest_rank(percent, rtts.len() as u64);
-            rtts.get(usize::try_from(rank).ok()?.checked_sub(1)?).copied()
+            percentile(&mut rtts, percent)
         };
         (0..BATCHES).filter_map(batch).collect()
     }

@@ -4,6 +4,7 @@
 use super::kept::{Kept, Series};
 use super::outages::Outage;
 use crate::stats::change::changes;
+use crate::stats::percentile;
 
 /// A level of round-trip times that moved, for good or for a while.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -122,9 +123,7 @@ impl BeforeOutages {
 }
 
 fn middle(values: &[u64]) -> u64 {
-    let mut values = values.to_vec();
-    let middle = (values.len() - 1) / 2;
-    *values.select_nth_unstable(middle).1
+    percentile(&mut values.to_vec(), 50.0).unwrap_or(0)
 }
 
 /// Slow packets of a run: those above its median by a quarter, and by a

@@ -156,6 +156,14 @@ pub fn nearest_rank(percent: f64, total: u64) -> u64 {
     u64::try_from(rank).unwrap_or(u64::MAX).clamp(1, total.max(1))
 }
 
+/// The nearest-rank percentile of values that are all there, exactly; they are left
+/// in another order.
+pub fn percentile(values: &mut [u64], percent: f64) -> Option<u64> {
+    let rank = nearest_rank(percent, values.len() as u64);
+    let place = usize::try_from(rank).ok()?.checked_sub(1)?;
+    (place < values.len()).then(|| *values.select_nth_unstable(place).1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@ pub mod random;
 pub mod summary;
 
 pub use few::Few;
-pub use histogram::{Histogram, nearest_rank};
+pub use histogram::{Histogram, nearest_rank, percentile};
 pub use jitter::Jitter;
 pub use random::Random;
 pub use summary::Summary;

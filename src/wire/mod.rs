@@ -1,5 +1,6 @@
 //! Bytes to values and back, one file a protocol. No sockets, no clocks; any
-//! input gives a value or a named error.
+//! input gives a value or a named error. Of `std::net` only addresses are used,
+//! which are numbers.
 // A panic in a test fails the test, which is what it is for.
 #![cfg_attr(
     not(test),

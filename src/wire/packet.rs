@@ -105,9 +105,25 @@ impl Skip {
         }
     }
 
+    /// The same without its number, for where there are too many kinds.
+    #[must_use]
+    pub fn unnamed(self) -> Self {
+        match self {
+            Self::LinkType(_) => Self::LinkType(u32::MAX),
+            Self::NotIp(_) => Self::NotIp(0),
+            other => other,
+        }
+    }
+
+    /// An ICMP message about nothing that is looked at.
+    pub fn report(error: &IcmpError) -> Self {
+        Self::NotTcp(if error.version6 { ICMP6 } else { ICMP })
+    }
+
     /// What it carries instead, by name or number.
     pub fn instead(self) -> Option<String> {
         Some(match self {
+            Self::LinkType(u32::MAX) => return None,
             Self::LinkType(number) => format!("LINKTYPE {number}"),
             Self::NotIp(0x0806) => "ARP".to_owned(),
             Self::NotIp(0x88cc) => "LLDP".to_owned(),

@@ -377,6 +377,24 @@ fn missing(what: &str) -> bool {
     false
 }
 
+/// A TWAMP control connection by hand, up to Server-Start.
+pub fn twamp_control(server: &Server) -> TcpStream {
+    let mut control = server.connect();
+    heard(&mut control, 64);
+    let mut set_up = vec![0; 164];
+    set_up[3] = 1;
+    control.write_all(&set_up).expect("sent");
+    heard(&mut control, 48);
+    control
+}
+
+/// So many bytes of an answer.
+pub fn heard(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).expect("an answer");
+    bytes
+}
+
 /// Says that something is not tested, past the harness, which swallows what a test
 /// that passes prints.
 pub fn skipped(why: &str) {

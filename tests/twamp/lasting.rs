@@ -1,11 +1,11 @@
 //! Sessions that outlive their server, senders behind translators, and the text
 //! clients of `TinyTwamp`.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
-use crate::common::{Process, Server, echotest, eventually, have, run};
+use crate::common::{Process, Server, echotest, eventually, have, heard, run, twamp_control};
 use crate::server;
 
 fn socket() -> UdpSocket {
@@ -42,17 +42,7 @@ fn a_session_that_has_gone_with_its_server_is_opened_anew() {
 /// A session of our own hand: what is asked for, then Start-Sessions; the port to
 /// send to, and the connection that keeps it.
 fn session(server: &Server, sender_port: u16) -> (u16, TcpStream) {
-    let mut control = server.connect();
-    let read = |control: &mut TcpStream, count| {
-        let mut bytes = vec![0; count];
-        control.read_exact(&mut bytes).expect("an answer");
-        bytes
-    };
-    read(&mut control, 64);
-    let mut set_up = vec![0; 164];
-    set_up[3] = 1;
-    control.write_all(&set_up).expect("room");
-    read(&mut control, 48);
+    let mut control = twamp_control(server);
     let mut request = vec![0; 112];
     request[0] = 5;
     request[1] = 4;
@@ -60,12 +50,12 @@ fn session(server: &Server, sender_port: u16) -> (u16, TcpStream) {
     request[67] = 27;
     request[79] = 2;
     control.write_all(&request).expect("room");
-    let answer = read(&mut control, 48);
+    let answer = heard(&mut control, 48);
     assert_eq!(answer[0], 0, "{answer:?}");
     let mut start = vec![0; 32];
     start[0] = 2;
     control.write_all(&start).expect("room");
-    assert_eq!(read(&mut control, 32)[0], 0);
+    assert_eq!(heard(&mut control, 32)[0], 0);
     (u16::from_be_bytes([answer[2], answer[3]]), control)
 }
 

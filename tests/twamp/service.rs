@@ -19,9 +19,10 @@ fn two_hundred_sessions_at_once_all_get_their_replies() {
     for client in clients {
         let ended = client.finish();
         // What fell due while this host stood still is told, and not sent.
-        let [received, skipped] = ["packets.received", "packets.skipped"]
+        let [sent, received, skipped] = ["packets.sent", "packets.received", "packets.skipped"]
             .map(|name| figure(&ended.stdout, name).unwrap_or_else(|| panic!("{ended:?}")));
-        assert!(received + skipped > 19.5 && received > 9.5, "{ended:?}");
+        assert!((received - sent).abs() < 0.5 && sent > 9.5, "{ended:?}");
+        assert!((sent + skipped - 20.0).abs() < 0.5, "{ended:?}");
     }
 }
 
