@@ -61,7 +61,10 @@ fn it_resolves_a_name_where_there_is_nothing_else() {
     fs::write(bare.path().join("etc/hosts"), "127.0.0.1 the-other-side\n").unwrap();
     fs::write(bare.path().join("etc/resolv.conf"), "nameserver 127.0.0.1\n").unwrap();
     let binary = static_binary("ECHOTEST_STATIC_X86_64", "x86_64");
-    fs::copy(binary, bare.path().join("echotest")).unwrap();
+    // Copied by another process: a program that this one has open for writing while
+    // a test beside this starts its own could not be run.
+    let copied = Command::new("cp").arg(binary).arg(bare.path().join("echotest")).status();
+    assert!(copied.expect("cp").success());
     let mut command = Command::new("chroot");
     command.arg(bare.path()).args(["/echotest", "client", "the-other-side", &server.port()]);
     let ended = Process::start(command.args(["-c", "3", "-i", "0.01"])).finish();

@@ -60,7 +60,7 @@ impl Rescue {
                 let first = silent.back.is_none();
                 let (at_first, copies, copy_seen) = match silent.back {
                     Some(back) => (back.at, back.copies, back.copy_seen),
-                    None => (at, scout.copies, None),
+                    None => (at, None, None),
                 };
                 silent.back = Some(Back { at: at_first, checked: at, copies, copy_seen });
                 let after = at.since(self.open.as_ref().map_or(at, |event| event.begin));
@@ -142,9 +142,6 @@ impl Rescue {
     fn on_look(&mut self, now: Mono, look: Look) {
         let rtt = self.rtt;
         let State::Silent(silent) = &mut self.state else { return };
-        for scout in self.running.iter_mut().filter(|scout| scout.copies.is_none()) {
-            scout.copies = look.copies;
-        }
         let lossy = *silent.lossy.get_or_insert(look.copies > Some(USUAL_COPIES));
         let needed = if lossy { COPIES_UNDER_LOSS } else { 1 };
         let since = silent.counted + rtt * 2 + ACK_SLACK;

@@ -98,10 +98,6 @@ struct Running {
     id: u32,
     kind: Kind,
     began: Mono,
-    /// Segments of the silent connection sent again by the first look after it
-    /// was ordered: what was sent before that proves nothing about the path that
-    /// answers it.
-    copies: Option<u32>,
     connected: Option<Mono>,
     /// Part of its packet got through: what is missing is lost, and was not too
     /// large.
@@ -115,7 +111,9 @@ struct Back {
     at: Mono,
     /// The latest answer of a scout.
     checked: Mono,
-    /// Segments sent again when the scout that was answered left.
+    /// Segments sent again by the first look after the answer. Those that were sent
+    /// before prove nothing: a scout may have left long ago, and the kernel sent its
+    /// SYN again.
     copies: Option<u32>,
     /// When a later one was seen to have been sent.
     copy_seen: Option<Mono>,

@@ -37,6 +37,9 @@ struct World {
     large: Large,
     notices: Vec<Notice>,
     attempts: u32,
+    /// When the first scout is answered, whose SYN the kernel has sent again.
+    first_again: Option<u64>,
+    first: Option<u32>,
     down: Option<(u64, DropCause)>,
 }
 
@@ -58,12 +61,15 @@ impl World {
             large: Large::Pass,
             notices: Vec::new(),
             attempts: 0,
+            first_again: None,
+            first: None,
             down: None,
         }
     }
 
     fn answer(&mut self, id: u32, from: Option<SocketAddr>, small: bool) {
         self.attempts += 1;
+        self.first.get_or_insert(id);
         if self.large != Large::Pass && !small {
             let remote = "10.0.0.1:7".parse().unwrap();
             let told = |progress| Attempted { id, local: from, remote, progress };
@@ -115,6 +121,12 @@ impl World {
                         self.down = Some((self.now, cause));
                     }
                 }
+            }
+            if let (Some(id), true) = (self.first, self.first_again == Some(self.now)) {
+                let remote = "10.0.0.1:7".parse().unwrap();
+                let progress = Progress::Answered;
+                let attempted = Attempted { id, local: None, remote, progress };
+                self.rescue.on_attempt(now, attempted);
             }
             self.notices.append(self.rescue.notices());
             self.now += 1;
@@ -174,6 +186,11 @@ fn a_copy_that_was_lost_before_the_path_came_back_is_no_proof() {
     // Scouts leave at 1,750 and 2,000: the copy was lost between them.
     let copies = |now| if now < 1_900 { 2 } else { 3 };
     let world = World { answers_from: 1_950, copies, ..World::new() }.watch(6_000);
+    assert!(world.down.is_none(), "{:?}", world.down);
+    // Nor one after the first scout had left, whose SYN was sent again and answered.
+    let copies = |now| if now < 1_500 { 2 } else { 3 };
+    let world = World { answers_from: 2_010, first_again: Some(2_005), copies, ..World::new() };
+    let world = world.watch(6_000);
     assert!(world.down.is_none(), "{:?}", world.down);
 }
 

@@ -166,7 +166,6 @@ impl Rescue {
             id,
             kind,
             began: now,
-            copies: None,
             connected: None,
             partly: false,
             answered: None,
