@@ -18,6 +18,7 @@
 //! | 5 | [`client`] | the links that the loop drives |
 //! | 5 | [`server`] | accepting, seats, a session a protocol |
 //! | 5 | [`idle`] | how long a silence a connection survives |
+//! | 5 | [`path`] | the routers on a connection's way, the largest packet |
 //! | 5 | [`report`] | CSV files to figures, plots, comparisons, a page |
 //! | 6 | [`cli`] | option tables, parsing, and each command |
 //!
@@ -46,6 +47,7 @@ pub mod clock;
 pub mod idle;
 pub mod net;
 pub mod os;
+pub mod path;
 pub mod probe;
 pub mod record;
 pub mod report;

@@ -6,11 +6,11 @@ use super::matches::Matches;
 use super::opt::{Group, Row};
 use super::options::{
     Accuracy, Address, COUNT, Captured, FREQUENCY, Files, Format, Gaps, General, Message, Pace,
-    Packets, Parallel, Pings, Reconnecting, ReportOutput, Results, Series, TestPackets, WARMUP,
+    Packets, Parallel, Pings, Reconnecting, ReportOutput, Results, Route, Series, TestPackets, WARMUP,
 };
 use super::service_options::{Bounds, Listening, PlayedLoss, Reflecting, Running};
 use super::{
-    Status, analyze, client, idle, loopback, measure, ping, report, selftest, server, twamp,
+    Status, analyze, client, idle, loopback, measure, path, ping, report, selftest, server, twamp,
 };
 use crate::server::service::{ECHO, MEASURE, PING, TWAMP};
 
@@ -78,7 +78,7 @@ const CLIENT: &[Group] = &[
 ];
 
 /// Every command, in the order of the overview.
-pub(crate) const COMMANDS: [Command; 10] = [
+pub(crate) const COMMANDS: [Command; 11] = [
     Command {
         name: "client",
         about: "time every round trip of one TCP connection to an echo service",
@@ -213,6 +213,28 @@ pub(crate) const COMMANDS: [Command; 10] = [
                 echotest idle nat.example 7007 --from 60 --to 20m --precision 5\n  \
                 echotest idle nat.example --from-server --to 10m\n",
         understand: understand::<idle::Options>,
+    },
+    Command {
+        name: "path",
+        about: "show the routers that a connection goes by, and how large a packet fits",
+        positionals: &["HOST", "[PORT]"],
+        port: Some(ECHO.port),
+        groups: &[Route::GROUP, Address::GROUP, General::GROUP],
+        defaults: &[],
+        notes: "Hops are asked by connection attempts from the flow's own port, so that routers\n\
+                which choose among equal paths by ports choose as for a connection; no right is\n\
+                needed. Routers often give one host one answer a second: with many flows the\n\
+                rest is asked for at that pace. A hop that does not answer is unknown, not bad.\n\
+                With --mtu the way there needs any TCP service, the way back an echo service;\n\
+                with CAP_NET_RAW who says that a packet is too big is named.\n\
+                \n\
+                Exit status: 0 every flow reached the target; 1 one did not; 2 anything else.\n\
+                \n\
+                Examples:\n  \
+                echotest path db.example 443\n  \
+                echotest path 10.0.0.1 --flows 16 --source-ports 40001 --bad 40003 --bad 40007\n  \
+                echotest path 10.0.0.1 7 --mtu\n",
+        understand: understand::<path::Options>,
     },
     Command {
         name: "loopback",

@@ -91,7 +91,7 @@ impl Shape {
 }
 
 /// As many ports as there are flows.
-fn listed(
+pub(super) fn listed(
     matches: &Matches,
     ports: &RangeInclusive<u16>,
     flows: usize,

@@ -20,6 +20,7 @@ mod measuring;
 mod opt;
 pub mod options;
 pub mod page_file;
+mod path;
 pub mod ping;
 pub mod report;
 mod selftest;

@@ -93,6 +93,11 @@ options! {
 /// The most connections to one target at once.
 pub(super) const MAX_FLOWS: u64 = 256;
 
+pub(super) const SOURCE_PORTS: Opt<Option<RangeInclusive<u16>>> = ports(
+    "source-ports",
+    "their local ports, in order; one is the first of as many as there are flows",
+);
+
 options! {
     /// How many connections, from which ports, and to whom else.
     Parallel "Flows" {
@@ -103,10 +108,7 @@ options! {
             "connections to each target at once, 1 to 256, in turn on one schedule",
         )
         .default("1");
-        source_ports: Option<RangeInclusive<u16>> = ports(
-            "source-ports",
-            "their local ports, in order; one is the first of as many as there are flows",
-        );
+        source_ports: Option<RangeInclusive<u16>> = SOURCE_PORTS;
         against: Vec<String> = text(
             "against",
             "HOST[:PORT]",
@@ -351,5 +353,29 @@ options! {
         )
         .default("10");
         json: bool = flag("json", "print one JSON object instead of lines and summary");
+    }
+}
+
+options! {
+    /// Whose way is asked for, and how.
+    Route "Path" {
+        flows: usize =
+            number("flows", 1, MAX_FLOWS, "ways of so many source ports, 1 to 256").default("1");
+        source_ports: Option<RangeInclusive<u16>> = SOURCE_PORTS;
+        bad: Vec<u16> = number(
+            "bad",
+            1,
+            65535,
+            "source port of a bad flow, repeatable: by whom do these go, and no other?",
+        )
+        .repeatable();
+        max_hops: usize = number("max-hops", 1, 255, "hops that are asked at most").default("30");
+        count: u16 = number("count", 1, 1000, "how often each hop is asked").short('c').default("3");
+        mtu: bool = flag("mtu", "find the largest packet that passes, each way");
+        timeout: Duration =
+            seconds("timeout", "time for the target, and longest for a hop, to answer")
+                .short('W')
+                .default("1.0");
+        json: bool = JSON;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::dial::Connected;
 use super::{Dial, Dialer};
@@ -16,16 +17,40 @@ pub type Refused = (SocketAddr, io::Error);
 /// and gives what came of each in their order. After Ctrl-C the rest is
 /// `Interrupted`.
 pub fn connect_all(dialers: &[Dialer]) -> Vec<Result<Connected, Refused>> {
-    dialers.chunks(MAX_WATCHED).flat_map(connect_some).collect()
+    dialers.chunks(MAX_WATCHED).flat_map(connect_some).map(|attempt| attempt.result).collect()
 }
+
+/// An attempt that is over, and how long it took from just before `connect`.
+#[derive(Debug)]
+pub struct Attempt {
+    /// What came of it.
+    pub result: Result<Connected, Refused>,
+    /// Until then.
+    pub took: Duration,
+}
+
+/// The same with the time that each took, be it in vain.
+pub fn attempt_all(dialers: &[Dialer]) -> Vec<Attempt> {
+    // The first is not looked at before the last has been begun.
+    dialers.chunks(FEW).flat_map(connect_some).collect()
+}
+
+/// Attempts at once of which each is to be timed.
+const FEW: usize = 16;
 
 /// A connection under way, until when, or what came of it.
 enum Stage {
     UnderWay(Dial, Mono),
-    Over(Result<Connected, Refused>),
+    Over(Attempt),
 }
 
-fn connect_some(dialers: &[Dialer]) -> Vec<Result<Connected, Refused>> {
+impl Stage {
+    fn over(result: Result<Connected, Refused>, took: Duration) -> Self {
+        Self::Over(Attempt { result, took })
+    }
+}
+
+fn connect_some(dialers: &[Dialer]) -> Vec<Attempt> {
     let mut stages: Vec<Stage> = dialers.iter().map(start).collect();
     loop {
         let under_way = stages.iter().filter_map(|stage| match stage {
@@ -47,7 +72,7 @@ fn connect_some(dialers: &[Dialer]) -> Vec<Result<Connected, Refused>> {
         stages = stages.into_iter().map(|stage| go_on(stage, &mut ready, now, stopped)).collect();
     }
     let over = |stage| match stage {
-        Stage::Over(result) => Some(result),
+        Stage::Over(attempt) => Some(attempt),
         Stage::UnderWay(..) => None,
     };
     stages.into_iter().filter_map(over).collect()
@@ -56,31 +81,32 @@ fn connect_some(dialers: &[Dialer]) -> Vec<Result<Connected, Refused>> {
 fn start(dialer: &Dialer) -> Stage {
     let Some(&address) = dialer.addresses.first() else {
         let none = SocketAddr::from(([0, 0, 0, 0], 0));
-        return Stage::Over(Err((none, io::ErrorKind::AddrNotAvailable.into())));
+        let error = io::ErrorKind::AddrNotAvailable.into();
+        return Stage::over(Err((none, error)), Duration::ZERO);
     };
     match Dial::start(dialer, address) {
         Ok(dial) => {
             let deadline = dial.began() + dialer.timeout;
             Stage::UnderWay(dial, deadline)
         }
-        Err(error) => Stage::Over(Err((address, error))),
+        Err(error) => Stage::over(Err((address, error)), Duration::ZERO),
     }
 }
 
 /// One step on, where something has come of it.
 fn go_on(stage: Stage, ready: &mut impl Iterator<Item = bool>, now: Mono, stopped: bool) -> Stage {
     let Stage::UnderWay(dial, deadline) = stage else { return stage };
-    let address = dial.address();
+    let (address, took) = (dial.address(), now.since(dial.began()));
     let is_ready = ready.next() == Some(true);
     if is_ready || dial.has_ended() {
-        return Stage::Over(dial.finish(now).map_err(|error| (address, error)));
+        return Stage::over(dial.finish(now).map_err(|error| (address, error)), took);
     }
     if stopped {
-        return Stage::Over(Err((address, io::ErrorKind::Interrupted.into())));
+        return Stage::over(Err((address, io::ErrorKind::Interrupted.into())), took);
     }
     if now >= deadline {
         let late = io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
-        return Stage::Over(Err((address, late)));
+        return Stage::over(Err((address, late)), took);
     }
     Stage::UnderWay(dial, deadline)
 }

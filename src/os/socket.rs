@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use super::check;
+use super::{check, socket_option};
 
 /// The error number of a kernel without the address family.
 pub const NO_SUCH_FAMILY: i32 = libc::EAFNOSUPPORT;
@@ -117,6 +117,15 @@ pub struct ConnectOptions {
     /// Whether the source port may be one that a connection just had, or has to
     /// another address.
     pub reuse_address: bool,
+    /// Routers that its packets may pass (time to live, hop limit), if not as many as
+    /// usual.
+    pub hop_limit: Option<u8>,
+    /// The largest segment to agree on and to announce, TCP options included.
+    pub max_segment: Option<u16>,
+    /// Nobody on the way may cut its packets up.
+    pub whole_packets: bool,
+    /// What it takes in before it is read, in bytes, if not as much as usual.
+    pub receive_buffer: Option<u32>,
 }
 
 /// Creates a TCP socket that is ready to connect to `address`.
@@ -133,10 +142,53 @@ pub fn unconnected(address: &SocketAddr, options: &ConnectOptions) -> io::Result
         let on: libc::c_int = 1;
         set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &on)?;
     }
+    shape_packets(socket.as_fd(), address.is_ipv4(), options)?;
     if let Some(source) = source(address, options) {
         bind(socket.as_fd(), &source)?;
     }
     Ok(TcpStream::from(socket))
+}
+
+fn shape_packets(
+    socket: BorrowedFd<'_>,
+    ipv4: bool,
+    options: &ConnectOptions,
+) -> io::Result<()> {
+    let (level, hops, discover) = if ipv4 {
+        (libc::IPPROTO_IP, libc::IP_TTL, (libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO))
+    } else {
+        let discover = (libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO);
+        (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, discover)
+    };
+    if let Some(limit) = options.hop_limit {
+        set_option(socket, level, hops, &libc::c_int::from(limit))?;
+    }
+    if let Some(segment) = options.max_segment {
+        let segment = libc::c_int::from(segment);
+        set_option(socket, libc::IPPROTO_TCP, libc::TCP_MAXSEG, &segment)?;
+    }
+    if options.whole_packets {
+        set_option(socket, level, discover.0, &discover.1)?;
+    }
+    if let Some(bytes) = options.receive_buffer {
+        set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes)?;
+    }
+    Ok(())
+}
+
+/// The largest packet that this host sends on a connection's way, as far as it
+/// knows: its interface's MTU, or what a router has said of late.
+pub fn path_mtu(socket: BorrowedFd<'_>, ipv4: bool) -> Option<u16> {
+    let (level, name) = if ipv4 {
+        (libc::IPPROTO_IP, libc::IP_MTU)
+    } else {
+        (libc::IPPROTO_IPV6, libc::IPV6_MTU)
+    };
+    let mut bytes = [0; 4];
+    let filled = socket_option(socket.as_raw_fd(), level, name, &mut bytes).ok()?;
+    let mtu = i32::from_ne_bytes(*filled.first_chunk()?);
+    // Loopback's 65,536 is one more than a packet can have.
+    u16::try_from(mtu.min(i32::from(u16::MAX))).ok()
 }
 
 /// Where to connect from, if that is not left to the kernel.

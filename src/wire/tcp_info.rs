@@ -19,6 +19,8 @@ pub struct TcpInfo {
     pub cwnd: Option<u32>,
     /// Largest segment that is sent, in bytes.
     pub mss: Option<u32>,
+    /// Largest segment of the peer's that came, in bytes.
+    pub peer_mss: Option<u32>,
     /// The options that both ends agreed on, a bit each: 1 time stamps, 2 SACK,
     /// 4 window scaling, 8 ECN.
     pub options: Option<u8>,
@@ -56,6 +58,7 @@ mod field {
     pub(super) const BACKOFF: usize = 4;
     pub(super) const OPTIONS: usize = 5;
     pub(super) const SND_MSS: usize = 16;
+    pub(super) const RCV_MSS: usize = 20;
     pub(super) const UNACKED: usize = 24;
     pub(super) const SACKED: usize = 28;
     pub(super) const LOST: usize = 32;
@@ -86,6 +89,7 @@ impl TcpInfo {
             retransmits: number(field::TOTAL_RETRANS),
             cwnd: number(field::SND_CWND),
             mss: number(field::SND_MSS),
+            peer_mss: number(field::RCV_MSS),
             options: filled.get(field::OPTIONS).copied(),
             time_outs: filled.get(field::RETRANSMITS).copied(),
             sacked: number(field::SACKED),
