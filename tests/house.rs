@@ -20,7 +20,7 @@ const FLOORS: [(&str, u32); 14] = [
     ("probe", 3),
     ("record", 4),
     ("client", 5),
-    ("idle", 5),
+    ("idle", "path", 5),
     ("server", 5),
     ("analyze", 5),
     ("report", 5),

@@ -126,9 +126,9 @@ impl Measurement {
         let slow = Slow::new(self.accuracy.slow);
         let tally = Tally { kernel, slow, ..Tally::new(plan.counted(start), connect) };
         let mut tracker = Tracker::over(plan, start, Some(connection));
-        let measure =
+        let mut measure =
             |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Orders::default());
-        let tally = record(Some(&run), tally, anchor, &mut sinks, measure)?;
+        let tally = record(Some(&run), tally, anchor, &mut sinks, &mut measure)?;
         Ok(measuring::status(&self.output.results, &tally))
     }
 }

@@ -6,7 +6,8 @@ use super::matches::Matches;
 use super::opt::{Group, Row};
 use super::options::{
     Accuracy, Address, COUNT, Captured, FREQUENCY, Files, Format, Gaps, General, Message, Pace,
-    Packets, Parallel, Pings, Reconnecting, ReportOutput, Results, Route, Series, TestPackets, WARMUP,
+    Packets, Parallel, Pings, Reconnecting, ReportOutput, Results, Route, Series, TestPackets,
+    WARMUP,
 };
 use super::service_options::{Bounds, Listening, PlayedLoss, Reflecting, Running};
 use super::{

@@ -56,7 +56,7 @@ pub(super) fn measure(
     let start = clock::now();
     let mut tracker = Tracker::new(plan, start);
     let tally = Tally::new(start, Duration::ZERO);
-    let measure = |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Quiet);
-    let tally = record(None, tally, clock::anchor(), &mut [], measure)?;
+    let mut measure = |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Quiet);
+    let tally = record(None, tally, clock::anchor(), &mut [], &mut measure)?;
     Ok(tally.rtt.percentile(50.0).zip(tally.rtt.percentile(99.0)))
 }

@@ -194,9 +194,9 @@ impl<'a> Measuring<'a> {
         let start = clock::now();
         let mut tracker = Tracker::new(self.plan(setup), start);
         let tally = Tally::new(start, connect);
-        let measure =
+        let mut measure =
             |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Orders::default());
-        let tally = record(Some(&self.run), tally, clock::anchor(), &mut sinks, measure)?;
+        let tally = record(Some(&self.run), tally, clock::anchor(), &mut sinks, &mut measure)?;
         drop(sinks);
         let refused = link.refusal().map(str::to_owned);
         if let (true, Some(stream)) = (tally.drops == 0, link.into_stream()) {

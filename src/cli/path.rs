@@ -69,11 +69,8 @@ impl super::command::Options for Options {
                         .unwrap_or_else(|| target.not_connected(dialer.addresses[0], &error))
                 },
             )?;
-        let run = PathRun {
-            host: target.host.clone(),
-            address: tracer.target(),
-            bad: route.bad.clone(),
-        };
+        let run =
+            PathRun { host: target.host.clone(), address: tracer.target(), bad: route.bad.clone() };
         if !route.json && quiet == 0 && screen::say(&words::header(&run, &tracer.trails)).is_err() {
             return Ok(Status::Good);
         }
@@ -81,9 +78,10 @@ impl super::command::Options for Options {
         if !route.json && quiet == 0 {
             screen::result(words::table(&run, &tracer.trails));
         }
-        let sizes = match route.mtu && signals::stop_requests() == 0 {
-            true => Sizes::measure(&dialer, &tracer),
-            false => Sizes::default(),
+        let sizes = if route.mtu && signals::stop_requests() == 0 {
+            Sizes::measure(&dialer, &tracer)
+        } else {
+            Sizes::default()
         };
         if route.json {
             let head = head(&run, &route, start);
@@ -130,9 +128,10 @@ impl Sizes {
 
     fn both(&mut self, passage: &mut Passage) -> io::Result<()> {
         let ends = passage.ends()?;
-        let (most, why) = match ends.agreed < ends.interface {
-            true => (ends.agreed, Why::Peer),
-            false => (ends.interface, Why::Interface),
+        let (most, why) = if ends.agreed < ends.interface {
+            (ends.agreed, Why::Peer)
+        } else {
+            (ends.interface, Why::Interface)
         };
         let search = |send: &mut dyn FnMut(u16) -> io::Result<Passed>| -> io::Result<Verdict> {
             let mut search = Search::new(most, why);

@@ -56,9 +56,9 @@ impl super::command::Options for Options {
         let start = clock::now();
         let mut machine = Independent::new(plan, start, MAX_UNDER_WAY, false);
         let tally = Tally { start, end: start, ..Tally::default() };
-        let measure =
+        let mut measure =
             |outlet: &mut _| run_loop(&mut link, &mut machine, outlet, &mut Orders::default());
-        let tally = record(Some(&run), tally, anchor, &mut sinks, measure)?;
+        let tally = record(Some(&run), tally, anchor, &mut sinks, &mut measure)?;
         Ok(measuring::status(&output.results, &tally))
     }
 }

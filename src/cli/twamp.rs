@@ -240,9 +240,9 @@ fn measure(options: &Options, ready: Ready, files: Option<RunFiles>) -> Result<S
     let start = clock::now();
     let mut machine = Independent::new(plan, start, MAX_UNDER_WAY, true).reflected();
     let tally = empty_tally(start, ready.connect);
-    let measure =
+    let mut measure =
         |outlet: &mut _| run_loop(&mut link, &mut machine, outlet, &mut Orders::default());
-    let tally = record(Some(&run), tally, anchor, &mut sinks, measure)?;
+    let tally = record(Some(&run), tally, anchor, &mut sinks, &mut measure)?;
     if packets.send_result
         && let Err(error) = link.send_result(&result(&tally))
     {

@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::net::network::Network;
+use crate::text::decimal::scaled;
 /// Longest time that an option takes: a hundred years.
-const LONGEST: f64 = 100.0 * 365.25 * 86_400.0;
+const LONGEST: Duration = Duration::from_hours(36_525 * 24);
 
 /// What an option's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +106,9 @@ impl Kind {
                 text.split(',').map(size).collect::<Option<_>>().map(Value::Wholes)
             }
             Self::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
-            Self::Percent => decimal(text.strip_suffix('%').unwrap_or(text))
+            Self::Percent => decimal(text.strip_suffix('%').unwrap_or(text), 4)
+                .and_then(|share| u32::try_from(share).ok())
+                .map(|share| f64::from(share) / 1e4)
                 .filter(|share| *share <= 100.0)
                 .map(Value::Percent),
             Self::CodePoint => code_point(text).map(Value::Whole),
@@ -173,7 +176,6 @@ fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-/// Digits with at most one point, no exponent, never NaN or infinite.
 /// RFC 2474, 2597, 3246, 5865 and 8622.
 fn code_point(text: &str) -> Option<u64> {
     if let Some(number) = number(text) {
@@ -199,10 +201,9 @@ fn code_point(text: &str) -> Option<u64> {
     }
 }
 
-fn decimal(text: &str) -> Option<f64> {
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    let points = text.bytes().filter(|&byte| byte == b'.').count();
-    (digits > 0 && points <= 1 && digits + points == text.len()).then(|| text.parse().ok())?
+/// Digits with at most one point and no exponent, in units of 10^-`places`.
+fn decimal(text: &str, places: i32) -> Option<u64> {
+    scaled(text.as_bytes(), places).filter(|_| !text.contains(['e', 'E']))
 }
 
 fn bytes(text: &str) -> Option<u64> {
@@ -225,22 +226,22 @@ fn ports(text: &str) -> Option<RangeInclusive<u16>> {
 
 /// A time; without a suffix, in seconds.
 pub fn seconds(text: &str) -> Option<Duration> {
-    const UNITS: [(&str, f64); 6] =
-        [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
-    let found = UNITS.iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)));
-    let (digits, unit) = found.unwrap_or((text, 1.0));
-    let seconds = decimal(digits)? * unit;
-    if seconds > LONGEST {
-        return None;
-    }
-    // Rounded to whole nanoseconds: 0.001 is exactly a million of them.
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "not negative, and a century is below 2^62 ns"
-    )]
-    let nanos = (seconds * 1e9).round() as u64;
-    Some(Duration::from_nanos(nanos))
+    // Nanoseconds are so many places behind the unit's point, times a factor.
+    const UNITS: [(&str, i32, u64); 7] = [
+        ("ns", 0, 1),
+        ("us", 3, 1),
+        ("ms", 6, 1),
+        ("s", 9, 1),
+        ("m", 9, 60),
+        ("h", 9, 3600),
+        ("d", 9, 86_400),
+    ];
+    let found = UNITS
+        .iter()
+        .find_map(|(suffix, places, factor)| Some((text.strip_suffix(suffix)?, *places, *factor)));
+    let (digits, places, factor) = found.unwrap_or((text, 9, 1));
+    let nanos = decimal(digits, places)?.checked_mul(factor)?;
+    Some(Duration::from_nanos(nanos)).filter(|span| *span <= LONGEST)
 }
 
 fn address(text: &str) -> Option<IpAddr> {

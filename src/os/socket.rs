@@ -149,11 +149,7 @@ pub fn unconnected(address: &SocketAddr, options: &ConnectOptions) -> io::Result
     Ok(TcpStream::from(socket))
 }
 
-fn shape_packets(
-    socket: BorrowedFd<'_>,
-    ipv4: bool,
-    options: &ConnectOptions,
-) -> io::Result<()> {
+fn shape_packets(socket: BorrowedFd<'_>, ipv4: bool, options: &ConnectOptions) -> io::Result<()> {
     let (level, hops, discover) = if ipv4 {
         (libc::IPPROTO_IP, libc::IP_TTL, (libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO))
     } else {
@@ -179,11 +175,8 @@ fn shape_packets(
 /// The largest packet that this host sends on a connection's way, as far as it
 /// knows: its interface's MTU, or what a router has said of late.
 pub fn path_mtu(socket: BorrowedFd<'_>, ipv4: bool) -> Option<u16> {
-    let (level, name) = if ipv4 {
-        (libc::IPPROTO_IP, libc::IP_MTU)
-    } else {
-        (libc::IPPROTO_IPV6, libc::IPV6_MTU)
-    };
+    let (level, name) =
+        if ipv4 { (libc::IPPROTO_IP, libc::IP_MTU) } else { (libc::IPPROTO_IPV6, libc::IPV6_MTU) };
     let mut bytes = [0; 4];
     let filled = socket_option(socket.as_raw_fd(), level, name, &mut bytes).ok()?;
     let mtu = i32::from_ne_bytes(*filled.first_chunk()?);

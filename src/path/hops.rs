@@ -166,9 +166,10 @@ impl Trail {
     /// itself that it does not let this pass.
     pub fn is_reached(&self) -> bool {
         self.end.is_some()
-            || self.hops.last().is_some_and(|hop| {
-                hop.refused.is_some_and(|said| said.from == Some(self.target))
-            })
+            || self
+                .hops
+                .last()
+                .is_some_and(|hop| hop.refused.is_some_and(|said| said.from == Some(self.target)))
     }
 }
 

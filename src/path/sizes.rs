@@ -106,14 +106,12 @@ impl Search {
 
     /// What is known.
     pub fn verdict(&self) -> Verdict {
-        match self.fails {
-            Some(fails) => Verdict { passes: self.passes, fails: Some(fails), why: Why::Vanish },
-            None => {
-                let told = matches!(self.why, Why::Told(_));
-                let fails = self.passes.filter(|_| told).map(|passes| passes + 1);
-                Verdict { passes: self.passes, fails, why: self.why }
-            }
+        if self.fails.is_some() {
+            return Verdict { passes: self.passes, fails: self.fails, why: Why::Vanish };
         }
+        let told = matches!(self.why, Why::Told(_));
+        let fails = self.passes.filter(|_| told).map(|passes| passes + 1);
+        Verdict { passes: self.passes, fails, why: self.why }
     }
 }
 

@@ -52,8 +52,7 @@ impl Tracer {
         let target = dialer.addresses.first().copied();
         let target = target.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
         dialer.options.reuse_address = true;
-        let trails =
-            ports.iter().map(|&port| Trail::new(port, target.ip(), most, count)).collect();
+        let trails = ports.iter().map(|&port| Trail::new(port, target.ip(), most, count)).collect();
         let slowest = Duration::ZERO;
         let mut tracer = Self { dialer, target, reachable: false, slowest, trails };
         tracer.choose_ports()?;

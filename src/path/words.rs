@@ -64,10 +64,8 @@ fn hop_lines(run: &PathRun, trails: &[Trail], number: usize) -> String {
     for (place, (address, flows)) in fork.branches.iter().enumerate() {
         let hops = || flows.iter().filter_map(|&flow| trails[flow].hops.get(number - 1));
         let answers = hops().flat_map(|hop| &hop.answers);
-        let times: Vec<u64> = answers
-            .filter(|(from, _)| from == address)
-            .map(|(_, took)| nanos(*took))
-            .collect();
+        let times: Vec<u64> =
+            answers.filter(|(from, _)| from == address).map(|(_, took)| nanos(*took)).collect();
         let label = if place == 0 { number.to_string() } else { String::new() };
         let mut line = format!("{label:>3}  {address:<15}  {}", times_text(&times));
         if trails.len() == 1 {
@@ -163,10 +161,8 @@ fn reach(trails: &[Trail]) -> String {
     }
     let lengths = reached.iter().map(|trail| trail.hops.len());
     let (least, most) = (lengths.clone().min().unwrap_or(0), lengths.max().unwrap_or(0));
-    let hops = match least == most {
-        true => count(most as u64, "hop"),
-        false => format!("{least} to {most} hops"),
-    };
+    let hops =
+        if least == most { count(most as u64, "hop") } else { format!("{least} to {most} hops") };
     match (trails.len(), reached.len()) {
         (1, _) => format!("reached over {hops}\n"),
         (all, some) if all == some => format!("{flows}, all reached over {hops}\n"),
@@ -292,11 +288,7 @@ mod tests {
             trail.learn(4, Answer::End(End::SynAck, Duration::from_micros(400)));
             trail
         };
-        let run = PathRun {
-            host: "far".to_owned(),
-            address: (target, 7).into(),
-            bad: vec![40002],
-        };
+        let run = PathRun { host: "far".to_owned(), address: (target, 7).into(), bad: vec![40002] };
         (run, seconds.iter().enumerate().map(walk).collect())
     }
 
@@ -319,7 +311,11 @@ mod tests {
     fn where_flows_part_and_meet_and_who_is_to_blame() {
         let (run, trails) = trails(&[11, 13, 12, 11]);
         let text = table(&run, &trails) + &summary(&run, &trails);
-        assert!(text.contains("     10.0.13.2        200.0/200.0/200.0 us\n       source ports 40002\n"));
+        assert!(
+            text.contains(
+                "     10.0.13.2        200.0/200.0/200.0 us\n       source ports 40002\n"
+            )
+        );
         assert!(text.contains("source ports 40001 40004\n"), "{text}");
         let told = "4 flows, all reached over 4 hops\n\
              flows part at hop 2 (3 ways), meet again at hop 3, 10.0.20.1\n\

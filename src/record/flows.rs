@@ -160,14 +160,32 @@ fn sentences(run: &Run, flows: &[Tally], judged: &Judged) -> String {
         replay = replay.or_else(|| judged.levels.last().and_then(|group| group.first()));
     }
     if let Some(flow) = replay {
+        let Run { host, port: to, .. } = run;
         text += &format!(
-            "to look at one of them alone: echotest client {} {} --source-ports {}\n",
-            run.host,
-            run.port,
+            "to look at one of them alone: echotest client {host} {to} --source-ports {}\n",
             port(&flows[*flow])
         );
+        text += &whereabouts(run, flows, &judged.lossy);
     }
     text
+}
+
+/// How to see which routers the bad flows go by, where their ports are in a row.
+fn whereabouts(run: &Run, flows: &[Tally], bad: &[usize]) -> String {
+    let numbers = flows.iter().map(|flow| flow.local.map(|local| local.port()));
+    let Some(ports) = numbers.collect::<Option<Vec<u16>>>() else { return String::new() };
+    let in_a_row = ports.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]));
+    let Some(first) = ports.first().filter(|_| in_a_row && !bad.is_empty()) else {
+        return String::new();
+    };
+    let marks: Vec<String> = bad.iter().map(|flow| format!("--bad {}", ports[*flow])).collect();
+    format!(
+        "to see who is on their way: echotest path {} {} --flows {} --source-ports {first} {}\n",
+        run.host,
+        run.port,
+        ports.len(),
+        marks.join(" ")
+    )
 }
 
 /// An entry for each flow, also where there is only one.

@@ -23,14 +23,12 @@ pub fn record(
     tally: Tally,
     anchor: Anchor,
     sinks: &mut [Box<dyn Sink>],
-    measure: impl FnOnce(&mut Outlet) -> Standing,
+    measure: &mut dyn FnMut(&mut Outlet) -> Standing,
 ) -> io::Result<Tally> {
     let runs: Vec<&Run> = run.into_iter().collect();
     let tracks = vec![Track { tally, sinks }];
-    let mut measure = Some(measure);
-    let mut once =
-        |outlet: &mut Outlet| measure.take().map(|measure| measure(outlet)).into_iter().collect();
-    let mut tallies = record_all(&runs, tracks, anchor, &mut once)?;
+    let mut alone = |outlet: &mut Outlet| vec![measure(outlet)];
+    let mut tallies = record_all(&runs, tracks, anchor, &mut alone)?;
     tallies.pop().ok_or_else(|| io::Error::other("nothing was recorded"))
 }
 

@@ -1,9 +1,10 @@
 //! Numbers of a CSV as bytes, read without allocating.
 
 use super::bytes::digits;
+use crate::text::decimal::scaled;
 
-/// Longest time that is taken for one: a hundred years in microseconds.
-const LONGEST_US: f64 = 3.2e15;
+/// Longest time that is taken for one: a hundred years in nanoseconds.
+const LONGEST_NS: u64 = 3_200_000_000_000_000_000;
 
 /// A whole number; `None` if the text is something else.
 #[inline]
@@ -16,20 +17,10 @@ pub fn whole(text: &[u8]) -> Option<u64> {
         {
             return digits(before.as_bytes());
         }
-        text.parse().ok().or_else(|| scientific(text))
+        // `1.7000000000001503e+18`: a column in which a value is missing.
+        let float = || text.contains(['e', 'E']).then(|| scaled(text.as_bytes(), 0))?;
+        text.parse().ok().or_else(float)
     })
-}
-
-/// `1.7000000000001503e+18`, as some write a column in which a value is missing.
-#[cold]
-fn scientific(text: &str) -> Option<u64> {
-    let value: f64 = text.parse().ok().filter(|_| text.contains(['e', 'E']))?;
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "neither negative nor above 2^63"
-    )]
-    (0.0..9e18).contains(&value).then(|| value.round() as u64)
 }
 
 /// Microseconds with any number of decimals, as nanoseconds.
@@ -49,17 +40,7 @@ pub fn micros(text: &[u8]) -> Option<u64> {
 #[cold]
 fn other_micros(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?.trim();
-    let value: f64 = text.parse().ok()?;
-    if !(0.0..LONGEST_US).contains(&value) {
-        return None;
-    }
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "not negative, and a century is below 2^62 ns"
-    )]
-    let nanos = (value * 1000.0).round() as u64;
-    Some(nanos)
+    scaled(text.as_bytes(), 3).filter(|nanos| *nanos < LONGEST_NS)
 }
 
 /// Whether a value stands for none: empty, or as other writers put it.
