@@ -10,7 +10,7 @@ use std::process::Command;
 
 /// Each room's floor; a room imports only from floors below its own, or from
 /// itself.
-const FLOORS: [(&str, u32); 14] = [
+const FLOORS: [(&str, u32); 15] = [
     ("clock", 0),
     ("stats", 0),
     ("text", 1),
@@ -20,7 +20,8 @@ const FLOORS: [(&str, u32); 14] = [
     ("probe", 3),
     ("record", 4),
     ("client", 5),
-    ("idle", "path", 5),
+    ("idle", 5),
+    ("path", 5),
     ("server", 5),
     ("analyze", 5),
     ("report", 5),

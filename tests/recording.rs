@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use common::{
     Process, Row, Scratch, Server, client_command, echotest, eventually, figure, file, have, root,
-    rows,
+    rows, run,
 };
 
 /// A pipe that holds 64 KiB already: the next write stands still.
@@ -161,18 +161,8 @@ fn packets_due_in_a_pause_are_skipped_and_make_no_burst() {
 fn a_duration_is_a_bound_where_the_schedule_cannot_be_held() {
     let server = Server::start(&[]);
     let port = server.port();
-    let ended = common::run([
-        "client",
-        "127.0.0.1",
-        &port,
-        "-i",
-        "100ns",
-        "-w",
-        "1",
-        "-W",
-        "2",
-        "--no-files",
-    ]);
+    let ended =
+        run(["client", "127.0.0.1", &port, "-i", "100ns", "-w", "1", "-W", "2", "--no-files"]);
     assert!(ended.took < Duration::from_secs(8), "{ended:?}");
 }
 
@@ -186,14 +176,8 @@ fn metrics_leave_what_is_no_plain_file_and_follow_no_planted_link() {
     std::os::unix::fs::symlink("target", path("link")).expect("a link");
     let run = |name: &str| {
         let metrics = path(name);
-        let ended = common::run([
-            "loopback",
-            "-c",
-            "1",
-            "--no-files",
-            "--metrics",
-            &metrics.display().to_string(),
-        ]);
+        let ended =
+            run(["loopback", "-c", "1", "--no-files", "--metrics", &metrics.display().to_string()]);
         assert_eq!(ended.status, 0, "{name}: {ended:?}");
     };
     run("fifo");
@@ -347,4 +331,59 @@ fn a_file_that_is_moved_away_is_followed_by_another_without_a_gap() {
         .and_then(|text| text.rsplit(['\n', ' ']).next()?.parse().ok())
         .unwrap();
     assert_eq!(numbers.len() as u64, sent, "{}", ended.stdout);
+}
+
+#[test]
+fn a_run_in_pieces_has_every_number_once_and_is_one_run_to_report() {
+    for (limit, keep) in [("8K", None), ("100ms", None), ("4K", Some("3"))] {
+        let scratch = Scratch::new();
+        let directory = scratch.path().to_str().expect("a path");
+        let mut arguments = vec!["loopback", "-i", "0.001", "-c", "2000", "--rotate", limit];
+        arguments.extend(["--log-dir", directory, "-q", "--explain"]);
+        arguments.extend(keep.into_iter().flat_map(|keep| ["--keep", keep]));
+        let ended = run(arguments);
+        assert_eq!(ended.status, 0, "{ended:?}");
+        let entries = scratch.entries();
+        let pieces: Vec<&String> =
+            entries.iter().filter(|name| name.ends_with("_timings.csv")).collect();
+        let logs = entries.iter().filter(|name| name.ends_with(".log"));
+        let mut numbers = Vec::new();
+        for piece in &pieces {
+            let text = fs::read_to_string(scratch.path().join(piece)).expect("a piece");
+            assert!(text.starts_with("packet_num,") && text.ends_with('\n'), "{piece}");
+            assert!(!limit.ends_with('K') || text.len() <= 8 << 10, "{piece}: {}", text.len());
+            let number = |line: &str| line.split(',').next()?.parse::<u64>().ok();
+            numbers.extend(text.lines().filter_map(number));
+        }
+        for log in logs.clone() {
+            let text = fs::read_to_string(scratch.path().join(log)).expect("a log");
+            assert!(text.contains("echo to 127.0.0.1"), "{log} has no header: {text:?}");
+        }
+        assert_eq!(logs.count(), pieces.len());
+        numbers.sort_unstable();
+        assert!(numbers.windows(2).all(|two| two[0] < two[1]), "{numbers:?}");
+        if keep.is_some() {
+            assert_eq!(pieces.len(), 3, "{entries:?}");
+        } else {
+            // What fell due in a pause of this host was not sent and has no row.
+            assert!(
+                ended.stdout.contains(&format!("\n{} packets sent", numbers.len())),
+                "{ended:?}"
+            );
+            assert!(pieces.len() > 5, "{entries:?}");
+        }
+        let report = run(["report", directory]);
+        assert_eq!(report.status, 0, "{report:?}");
+        let all = format!("{0} packets, {0} received", numbers.len());
+        assert!(report.stdout.contains(&all), "{report:?}");
+        let joined = format!("one run in {} files", pieces.len());
+        assert!(report.stdout.contains(&joined), "{report:?}");
+    }
+    let ended = run(["loopback", "--keep", "3"]);
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.stderr.contains("--keep: it goes with --rotate"), "{ended:?}");
+    let ended = run(["loopback", "--rotate", "10K", "--keep", "0"]);
+    assert_eq!(ended.status, 2, "{ended:?}");
+    let ended = run(["loopback", "--rotate", "20x"]);
+    assert!(ended.stderr.contains("a size of 1024 bytes or more such as 100M"), "{ended:?}");
 }

@@ -36,7 +36,7 @@ impl Measurement {
     pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
         let Packets { size, warmup, timeout } = Packets::of(matches);
         let Reconnecting { no_reconnect, no_scouts, re_resolve } = Reconnecting::of(matches);
-        let output = Output::of(matches);
+        let output = Output::of(matches)?;
         let message = Message::of(matches).message;
         if output.json && message.is_some() {
             return Err(matches.usage("--json and --message exclude each other".to_owned()));
@@ -75,7 +75,7 @@ impl Measurement {
             let connected = measuring::connect(target, &mut dialer, None)?;
             return exchange(&connected, text, &self.plan);
         }
-        let files = self.output.files.create("echo_client")?;
+        let files = self.output.create_files("echo_client")?;
         let floor = if self.accuracy.floor {
             floor::measure(&self.plan, self.size, self.accuracy.extras(self.plan.frequency))?
         } else {

@@ -6,8 +6,8 @@ use super::matches::Matches;
 use super::opt::{Group, Row};
 use super::options::{
     Accuracy, Address, COUNT, Captured, FREQUENCY, Files, Format, Gaps, General, Message, Pace,
-    Packets, Parallel, Pings, Reconnecting, ReportOutput, Results, Route, Series, TestPackets,
-    WARMUP,
+    Packets, Parallel, Pings, Reconnecting, ReportOutput, Results, Rotating, Route, Series,
+    TestPackets, WARMUP,
 };
 use super::service_options::{Bounds, Listening, PlayedLoss, Reflecting, Running};
 use super::{
@@ -72,6 +72,7 @@ const CLIENT: &[Group] = &[
     Reconnecting::GROUP,
     Accuracy::GROUP,
     Files::GROUP,
+    Rotating::GROUP,
     Format::GROUP,
     Results::GROUP,
     Message::GROUP,
@@ -143,6 +144,7 @@ pub(crate) const COMMANDS: [Command; 11] = [
             Pings::GROUP,
             Address::GROUP,
             Files::GROUP,
+            Rotating::GROUP,
             Format::GROUP,
             Results::GROUP,
             General::GROUP,
@@ -171,6 +173,7 @@ pub(crate) const COMMANDS: [Command; 11] = [
             TestPackets::GROUP,
             Address::GROUP,
             Files::GROUP,
+            Rotating::GROUP,
             Format::GROUP,
             Results::GROUP,
             General::GROUP,

@@ -141,7 +141,7 @@ impl Flow {
 
 /// Connects to all targets and runs the plan over all flows.
 pub(super) fn run(measurement: &Measurement, first: &Target) -> Result<Status, Failure> {
-    let files = measurement.output.files.create("echo_client")?;
+    let files = measurement.output.create_files("echo_client")?;
     let remove = |failure| {
         files.iter().for_each(RunFiles::remove);
         failure

@@ -57,7 +57,7 @@ impl super::command::Options for Options {
     fn run(mut self) -> Result<Status, Failure> {
         let mut dialer = dialer(&self.way, &mut self.target, self.timeout)?;
         measuring::watch_signals()?;
-        let files = self.files.create("echo_measure")?;
+        let files = self.files.create("echo_measure", None)?;
         clock::tighten_timers();
         let connected = measuring::connect(&self.target, &mut dialer, files.as_ref())?;
         let mut measuring = Measuring::new(&self, &connected, files)?;

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Status;
-use super::error::Failure;
+use super::error::{Failure, UsageError};
 use super::flows::withheld;
 use super::matches::Matches;
-use super::options::{Accuracy, Files, Format, General, Pace, Results};
+use super::options::{Accuracy, Files, Format, General, Pace, Results, Rotating};
 use super::target::{Target, foreign};
 use crate::client::Extras;
 use crate::client::evidence::Asked;
@@ -27,6 +27,7 @@ use crate::record::log_file::LogFileSink;
 use crate::record::manifest::Manifest;
 use crate::record::metrics::MetricsSink;
 use crate::record::ping::{PingColumns, PingTerminal};
+use crate::record::rotation::Rotation;
 use crate::record::terminal::TerminalSink;
 use crate::record::twamp::TwampColumns;
 use crate::record::{Run, text};
@@ -83,7 +84,8 @@ impl Accuracy {
 /// Where a run's results go, and what of them is a failure.
 #[derive(Debug)]
 pub(super) struct Output {
-    pub(super) files: Files,
+    files: Files,
+    rotation: Option<Rotation>,
     pub(super) results: Results,
     pub(super) json: bool,
     pub(super) verbose: bool,
@@ -92,15 +94,28 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn of(matches: &Matches) -> Self {
+    /// The run's two files, unless `--no-files`.
+    pub(super) fn create_files(&self, program: &str) -> Result<Option<RunFiles>, Failure> {
+        self.files.create(program, self.rotation)
+    }
+
+    /// # Errors
+    ///
+    /// `--keep` without `--rotate`.
+    pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
         let General { verbose, quiet, .. } = General::of(matches);
-        Self {
+        let Rotating { rotate, keep } = Rotating::of(matches);
+        if keep.is_some() && rotate.is_none() {
+            return Err(matches.usage("--keep: it goes with --rotate".to_owned()));
+        }
+        Ok(Self {
             files: Files::of(matches),
+            rotation: rotate.map(|limit| Rotation { limit, keep }),
             results: Results::of(matches),
             json: Format::of(matches).json,
             verbose: verbose.0 > 0,
             quiet: quiet.0,
-        }
+        })
     }
 }
 
@@ -155,11 +170,15 @@ pub(super) fn describe_connection(
 
 impl Files {
     /// The run's two files, unless `--no-files`.
-    pub(super) fn create(&self, program: &str) -> Result<Option<RunFiles>, Failure> {
+    pub(super) fn create(
+        &self,
+        program: &str,
+        rotation: Option<Rotation>,
+    ) -> Result<Option<RunFiles>, Failure> {
         if self.no_files {
             return Ok(None);
         }
-        Ok(Some(RunFiles::create(&self.log_dir, program, clock::wall())?))
+        Ok(Some(RunFiles::create(&self.log_dir, program, clock::wall(), rotation)?))
     }
 }
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use super::value::{Kind, Value};
 use crate::net::network::Network;
+use crate::record::rotation::Limit;
 
 /// What of an option stands on the screen, and how its value is read.
 #[derive(Debug, Clone, Copy)]
@@ -206,6 +207,15 @@ pub(crate) const fn address(long: &'static str, help: &'static str) -> Maybe<IpA
     Opt::new(long, "ADDR", Kind::Address, help)
 }
 
+/// When a file is full: a size of at least so many bytes, or an age.
+pub(crate) const fn size_or_age(
+    long: &'static str,
+    least: u64,
+    help: &'static str,
+) -> Maybe<Limit> {
+    Opt::new(long, "SIZE|SECS", Kind::SizeOrAge { least }, help)
+}
+
 /// A network of addresses.
 pub(crate) const fn network(long: &'static str, help: &'static str) -> Maybe<Network> {
     Opt::new(long, "CIDR", Kind::Network, help)
@@ -285,7 +295,7 @@ macro_rules! wholes {
 }
 
 scalars!(Duration: Seconds, f64: Percent, RangeInclusive<u16>: Ports, IpAddr: Address,
-    Network: Network,    PathBuf: Text, String: Text);
+    Network: Network, PathBuf: Text, String: Text, Limit: Limit);
 wholes!(u64, usize, u16, u8);
 
 impl Scalar for Box<[usize]> {

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use super::opt::{
     Chosen, Opt, Times, address, bytes, choice, code_point, directory, file, flag, number, options,
-    percent, ports, repeated_flag, seconds, seconds_or_zero, seconds_up_to, sizes, text,
+    percent, ports, repeated_flag, seconds, seconds_or_zero, seconds_up_to, size_or_age, sizes,
+    text,
 };
+use crate::record::rotation::Limit;
 use crate::wire::measurement::{MAX_DELAY, MAX_PROBES};
 use crate::wire::twamp_control::TEST_PORTS;
 
@@ -134,6 +136,19 @@ options! {
         log_dir: PathBuf = directory("log-dir", "directory for the log and the CSV, created if missing")
             .default("logs");
         no_files: bool = flag("no-files", "write neither log nor CSV");
+    }
+}
+
+options! {
+    /// When a run begins new files.
+    Rotating "Output" {
+        rotate: Option<Limit> = size_or_age(
+            "rotate",
+            1 << 10,
+            "begin new files at this size of the CSV or at this age, such as 100M or 1d",
+        );
+        keep: Option<usize> =
+            number("keep", 1, 1 << 20, "with --rotate: keep the last N pairs of files");
     }
 }
 

@@ -32,7 +32,7 @@ impl super::command::Options for Options {
             plan: Pace::of(matches).plan(pings.timeout, true),
             pings,
             way: Way::of(matches)?,
-            output: Output::of(matches),
+            output: Output::of(matches)?,
         })
     }
 
@@ -40,7 +40,7 @@ impl super::command::Options for Options {
         let Self { mut target, plan, pings, way, output } = self;
         let dialer = dialer(&way, &mut target, plan.timeout)?;
         measuring::watch_signals()?;
-        let files = output.files.create("echo_ping")?;
+        let files = output.create_files("echo_ping")?;
         clock::tighten_timers();
         let anchor = clock::anchor();
         let address = dialer.addresses[0];

@@ -1,6 +1,5 @@
 //! `echotest report`: files to tables and plots.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -12,7 +11,7 @@ use super::options::ReportOutput;
 use super::page_file::PageFile;
 use crate::os::terminal::columns;
 use crate::record::terminal::speaks_unicode;
-use crate::report::error::Problem;
+use crate::report::pieces::{self, Joined, SUFFIX};
 use crate::report::terminal::{self, Style};
 use crate::report::{Error, Reader, Report, html, json, run as rows};
 
@@ -28,7 +27,8 @@ pub(super) struct Options {
 impl super::command::Options for Options {
     fn of(matches: &Matches) -> Result<Self, UsageError> {
         let (paths, output) = (matches.positionals().to_vec(), ReportOutput::of(matches));
-        if let Some(surplus) = output.labels.get(paths.len()) {
+        let directories = paths.iter().any(|path| Path::new(path).is_dir());
+        if let Some(surplus) = output.labels.get(paths.len()).filter(|_| !directories) {
             return Err(matches.usage(format!("--label {surplus:?}: there is no file for it")));
         }
         Ok(Self { paths, output })
@@ -37,15 +37,21 @@ impl super::command::Options for Options {
     /// Reads the files and shows what they hold.
     fn run(self) -> Result<Status, Failure> {
         let Self { paths, output } = self;
-        let labels = labels(&paths, &output.labels);
+        let groups = pieces::groups(pieces::named(&paths)?);
         // All are opened before any is read to its end.
-        let readers = paths.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+        let readers = groups.iter().map(|group| open(group)).collect::<Result<Vec<_>, _>>()?;
+        let pieces: Vec<usize> = groups.iter().map(Vec::len).collect();
+        let paths: Vec<String> =
+            groups.into_iter().filter_map(|group| group.into_iter().next()).collect();
+        let labels = labels(&paths, &output.labels);
         let page = output.html.as_deref().map(PageFile::open).transpose()?;
         let mut files = Vec::new();
         for (place, (reader, (path, label))) in
             readers.into_iter().zip(paths.iter().zip(&labels)).enumerate()
         {
-            files.push(rows::read(reader, path, label, place)?);
+            let (mut source, runs) = rows::read(reader, path, label, place)?;
+            source.pieces = pieces[place];
+            files.push((source, runs));
         }
         let report = Report::new(files);
         if let Some(page) = page {
@@ -60,27 +66,23 @@ impl super::command::Options for Options {
     }
 }
 
-fn open(path: &str) -> Result<Reader<Input>, Error> {
-    let input: Input = if path == "-" {
-        Box::new(io::stdin())
-    } else {
-        let file = File::open(path);
-        Box::new(file.map_err(|error| Error::new(path, Problem::Unreadable(error)))?)
-    };
-    Reader::new(path, input)
+/// One run, in one file or several.
+fn open(paths: &[String]) -> Result<Reader<Input>, Error> {
+    let first = paths.first().map_or("", String::as_str);
+    let input: Input =
+        if first == "-" { Box::new(io::stdin()) } else { Box::new(Joined::open(paths)?) };
+    Reader::new(first, input)
 }
-
-/// The end of the names that this tool gives its files.
-const SUFFIX: &str = "_timings";
 
 /// What each file is called: as asked for, else by its name, with a number
 /// where that is taken.
 fn labels(paths: &[String], given: &[String]) -> Vec<String> {
     let mut taken = Vec::new();
     let label = |(place, path): (usize, &String)| {
-        let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let stem = stem.unwrap_or_else(|| path.clone());
-        let short = stem.strip_suffix(SUFFIX).unwrap_or(&stem);
+        let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = name.unwrap_or_else(|| path.clone());
+        let short = name.strip_suffix(SUFFIX).or(name.rsplit_once('.').map(|(stem, _)| stem));
+        let short = short.filter(|short| !short.is_empty()).unwrap_or(&name);
         let name = given.get(place).map_or(short, String::as_str);
         // What a terminal would obey is not for a label.
         let name: String = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();

@@ -59,7 +59,7 @@ impl super::command::Options for Options {
             plan: Pace::of(matches).plan(packets.timeout, false),
             packets,
             way: Way::of(matches)?,
-            output: Output::of(matches),
+            output: Output::of(matches)?,
         })
     }
 
@@ -67,7 +67,7 @@ impl super::command::Options for Options {
     fn run(mut self) -> Result<Status, Failure> {
         let dialer = dialer(&self.way, &mut self.target, self.plan.timeout)?;
         measuring::watch_signals()?;
-        let files = self.output.files.create("echo_twamp")?;
+        let files = self.output.create_files("echo_twamp")?;
         clock::tighten_timers();
         let ready = if self.packets.light {
             ready_light(&self.packets, &dialer)

@@ -5,9 +5,13 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::net::network::Network;
+use crate::record::rotation::Limit;
 use crate::text::decimal::scaled;
 /// Longest time that an option takes: a hundred years.
 const LONGEST: Duration = Duration::from_hours(36_525 * 24);
+
+/// The shortest age of a file.
+const SHORTEST_AGE: Duration = Duration::from_millis(10);
 
 /// What an option's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +67,11 @@ pub enum Kind {
     Text,
     /// A network of addresses.
     Network,
+    /// A size in bytes from so many on, or an age.
+    SizeOrAge {
+        /// The smallest size.
+        least: u64,
+    },
 }
 
 /// A value that has been read.
@@ -86,6 +95,8 @@ pub enum Value {
     Network(Network),
     /// A text or path.
     Text(String),
+    /// When a file is full.
+    Limit(Limit),
 }
 
 impl Kind {
@@ -115,6 +126,7 @@ impl Kind {
             Self::Ports => ports(text).map(Value::Ports),
             Self::Address => address(text).map(Value::Address),
             Self::Network => text.parse().ok().map(Value::Network),
+            Self::SizeOrAge { least } => limit(text, least).map(Value::Limit),
             Self::File | Self::Directory | Self::Text => {
                 (!text.is_empty()).then(|| Value::Text(text.to_owned()))
             }
@@ -153,6 +165,10 @@ impl Kind {
             Self::File => "a file's path".to_owned(),
             Self::Directory => "a directory's path".to_owned(),
             Self::Text => "a text that is not empty".to_owned(),
+            Self::SizeOrAge { least } => format!(
+                "a size of {} bytes or more such as 100M, or an age such as 3600, 12h or 1d",
+                size(least)
+            ),
         }
     }
 }
@@ -213,6 +229,19 @@ fn bytes(text: &str) -> Option<u64> {
         _ => (text, 1),
     };
     number(digits)?.checked_mul(unit)
+}
+
+/// `100M` is a size, `1d` and `30m` are ages; a number alone is one of seconds.
+fn limit(text: &str, least: u64) -> Option<Limit> {
+    if text.ends_with(['K', 'k', 'M', 'G', 'g']) {
+        let (gibibytes, text) = match text.strip_suffix(['G', 'g']) {
+            Some(digits) => (1 << 10, format!("{digits}M")),
+            None => (1, text.to_owned()),
+        };
+        let size = bytes(&text)?.checked_mul(gibibytes)?;
+        return (size >= least).then_some(Limit::Bytes(size));
+    }
+    seconds(text).filter(|age| *age >= SHORTEST_AGE).map(Limit::Age)
 }
 
 /// `LOW-HIGH`, or one port.
@@ -298,6 +327,21 @@ mod tests {
             assert_eq!(Kind::CodePoint.read(bad), None, "{bad:?}");
         }
         assert_eq!(Kind::Percent.read("5%"), Some(Value::Percent(5.0)));
+        let limit = Kind::SizeOrAge { least: 1 << 10 };
+        for (text, value) in [
+            ("100M", Some(Limit::Bytes(100 << 20))),
+            ("2G", Some(Limit::Bytes(2 << 30))),
+            ("1K", Some(Limit::Bytes(1 << 10))),
+            ("1d", Some(Limit::Age(Duration::from_hours(24)))),
+            ("30m", Some(Limit::Age(Duration::from_mins(30)))),
+            ("0.2", Some(Limit::Age(Duration::from_millis(200)))),
+            ("0", None),
+            ("0K", None),
+            ("x", None),
+            ("99999999999G", None),
+        ] {
+            assert_eq!(limit.read(text), value.map(Value::Limit), "{text}");
+        }
     }
 
     #[test]

@@ -5,8 +5,10 @@ use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::row_file::RowFile;
+use super::rotation::{Opened, Rotation, Series};
+use super::row_file::{RowFile, Turn};
 use crate::clock::Wall;
 use crate::text::timestamp::file_stamp;
 
@@ -54,6 +56,8 @@ pub struct RunFiles {
     pub csv: RowFile,
     /// Directories that were made for it, outermost first.
     directories: Vec<PathBuf>,
+    program: String,
+    rotation: Option<Rotation>,
 }
 
 fn remove_directories(innermost_last: &[PathBuf]) {
@@ -70,11 +74,19 @@ impl RunFiles {
     /// # Errors
     ///
     /// The path that could not be made, and why; nothing is left behind.
-    pub fn create(directory: &Path, program: &str, start: Wall) -> Result<Self, FilesError> {
+    pub fn create(
+        directory: &Path,
+        program: &str,
+        start: Wall,
+        rotation: Option<Rotation>,
+    ) -> Result<Self, FilesError> {
         let directories = create_directories(directory)?;
         let stem = format!("{program}_{}", file_stamp(start));
         match create_pair(directory, &stem) {
-            Ok((log, csv)) => Ok(Self { log, csv, directories }),
+            Ok(pair) => {
+                let (log, csv) = in_turn(pair, rotation, program, String::new());
+                Ok(Self { log, csv, directories, program: program.to_owned(), rotation })
+            }
             Err(error) => {
                 remove_directories(&directories);
                 Err(error)
@@ -92,8 +104,11 @@ impl RunFiles {
         let path = self.log.path();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let directory = path.parent().unwrap_or(Path::new("."));
-        let (log, csv) = create_pair(directory, &format!("{stem}_target{number}"))?;
-        Ok(Self { log, csv, directories: Vec::new() })
+        let end = format!("_target{number}");
+        let pair = create_pair(directory, &format!("{stem}{end}"))?;
+        let (program, rotation) = (self.program.clone(), self.rotation);
+        let (log, csv) = in_turn(pair, rotation, &program, end);
+        Ok(Self { log, csv, directories: Vec::new(), program, rotation })
     }
 
     /// Where the two files are: log, CSV.
@@ -126,19 +141,45 @@ fn create_directories(path: &Path) -> Result<Vec<PathBuf>, FilesError> {
     Ok(missing)
 }
 
-fn create_pair(directory: &Path, stem: &str) -> Result<(RowFile, RowFile), FilesError> {
-    let mut stem_now = stem.to_owned();
-    for number in 2..MAX_SAME_SECOND {
-        let log = directory.join(format!("{stem_now}.log"));
-        let csv = directory.join(format!("{stem_now}_timings.csv"));
-        stem_now = format!("{stem}_{number}");
+/// The pair as files of rows; with a `rotation`, as the first of a series.
+fn in_turn(
+    (log, csv): (Opened, Opened),
+    rotation: Option<Rotation>,
+    program: &str,
+    end: String,
+) -> (RowFile, RowFile) {
+    let first = (log.1.clone(), csv.1.clone());
+    let directory = csv.1.parent().unwrap_or(Path::new(".")).to_owned();
+    let series = rotation.map(|rule| Arc::new(Series::new(rule, directory, program, end, first)));
+    let turn = |turn: fn(Arc<Series>) -> Turn| series.clone().map_or(Turn::Never, turn);
+    (
+        RowFile::new(log.0, log.1).taking_turns(turn(Turn::Follows)),
+        RowFile::new(csv.0, csv.1).taking_turns(turn(Turn::Leads)),
+    )
+}
+
+/// A new log and CSV.
+fn create_pair(directory: &Path, stem: &str) -> Result<(Opened, Opened), FilesError> {
+    create_pair_from(directory, stem, 1).map(|(_, pair)| pair)
+}
+
+/// The same from the so manieth of this name on; with the number that was free.
+pub(super) fn create_pair_from(
+    directory: &Path,
+    stem: &str,
+    first: u32,
+) -> Result<(u32, (Opened, Opened)), FilesError> {
+    for number in first..MAX_SAME_SECOND {
+        let stem = if number > 1 { format!("{stem}_{number}") } else { stem.to_owned() };
+        let log = directory.join(format!("{stem}.log"));
+        let csv = directory.join(format!("{stem}_timings.csv"));
         let Some(log) = create_new(log)? else {
             continue;
         };
         match create_new(csv) {
-            Ok(Some(csv)) => return Ok((log, csv)),
+            Ok(Some(csv)) => return Ok((number, (log, csv))),
             other => {
-                let _ = fs::remove_file(log.path());
+                let _ = fs::remove_file(log.1);
                 other?;
             }
         }
@@ -148,9 +189,9 @@ fn create_pair(directory: &Path, stem: &str) -> Result<(RowFile, RowFile), Files
 }
 
 /// A new file, or `None` if the name is taken.
-fn create_new(path: PathBuf) -> Result<Option<RowFile>, FilesError> {
+fn create_new(path: PathBuf) -> Result<Option<Opened>, FilesError> {
     match File::options().append(true).create_new(true).open(&path) {
-        Ok(file) => Ok(Some(RowFile::new(file, path))),
+        Ok(file) => Ok(Some((file, path))),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
         Err(source) => Err(FilesError::of_run(path, source)),
     }
@@ -169,8 +210,8 @@ mod tests {
     #[test]
     fn a_second_start_in_the_same_second_takes_the_next_number() {
         let directory = scratch("twice").join("a/b");
-        let first = RunFiles::create(&directory, "echo_client", START).unwrap();
-        let second = RunFiles::create(&directory, "echo_client", START).unwrap();
+        let first = RunFiles::create(&directory, "echo_client", START, None).unwrap();
+        let second = RunFiles::create(&directory, "echo_client", START, None).unwrap();
         let name = |rows: &RowFile| rows.path().file_name().unwrap().to_owned();
         assert_eq!(name(&first.log), "echo_client_20261120_192001.log");
         assert_eq!(name(&first.csv), "echo_client_20261120_192001_timings.csv");
@@ -183,7 +224,8 @@ mod tests {
 
     #[test]
     fn a_directory_that_cannot_be_made_leaves_nothing() {
-        let error = RunFiles::create(Path::new("/proc/echotest/logs"), "x", START).unwrap_err();
+        let error =
+            RunFiles::create(Path::new("/proc/echotest/logs"), "x", START, None).unwrap_err();
         assert!(error.to_string().starts_with("cannot write /proc/echotest/logs"), "{error}");
     }
 }

@@ -32,25 +32,21 @@ impl LogFileSink {
     ///
     /// The kernel gives no thread.
     pub fn new(file: RowFile, run: Run, header: &str, verbose: bool) -> io::Result<Self> {
-        let file = Outflow::start("log", MAX_WAITING, file)?;
-        let mut sink = Self { file, stamper: Stamper::new(), run, verbose };
-        let start = sink.run.start;
-        let version = env!("CARGO_PKG_VERSION");
-        sink.line(start, "INFO", &format!("echotest {version} {}", sink.run.command));
-        for line in sink.run.manifest.lines() {
-            sink.line(start, "INFO", &line);
-        }
-        sink.line(start, "INFO", header);
-        if let Some(local) = sink.run.local {
-            let connected = format!("connected from {local} to {}", sink.run.address);
-            sink.line(start, "INFO", &connected);
-        }
-        Ok(sink)
+        let mut stamper = Stamper::new();
+        let stamp = stamper.stamp(run.start).to_owned();
+        let name = format!("echotest {} {}", env!("CARGO_PKG_VERSION"), run.command);
+        let connected = run.local.map(|local| format!("connected from {local} to {}", run.address));
+        let lines = [name].into_iter().chain(run.manifest.lines());
+        let lines = lines.chain([header.to_owned()]).chain(connected);
+        let head: String = lines.map(|text| line(&stamp, "INFO", &text)).collect();
+        let file = Outflow::start("log", MAX_WAITING, file.with_header(head.as_bytes()))?;
+        file.push(head.as_bytes());
+        Ok(Self { file, stamper, run, verbose })
     }
 
     /// Writes a line of its own.
     pub fn line(&mut self, at: Wall, level: &str, text: &str) {
-        let line = format!("{} {level:5} {text}\n", self.stamper.stamp(at));
+        let line = line(self.stamper.stamp(at), level, text);
         // The file reports its own troubles.
         self.file.push(line.as_bytes());
     }
@@ -60,6 +56,10 @@ impl LogFileSink {
         let account = self.file.close(PATIENCE);
         account.refused + account.lost
     }
+}
+
+fn line(stamp: &str, level: &str, text: &str) -> String {
+    format!("{stamp} {level:5} {text}\n")
 }
 
 /// How bad it is, as log levels name it.

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod outflow;
 pub mod ping;
 pub mod recording;
+pub mod rotation;
 pub mod row_file;
 pub mod screen;
 mod slow;

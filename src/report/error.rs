@@ -18,6 +18,8 @@ pub enum Problem {
     Unreadable(io::Error),
     /// It holds nothing, not even a header.
     Empty,
+    /// A directory without a file of this tool's.
+    NothingThere,
     /// The header lacks a column.
     MissingColumn {
         /// The first that is missing.
@@ -60,6 +62,7 @@ impl fmt::Display for Error {
         write!(f, "{}: ", self.file.escape_debug())?;
         match &self.problem {
             Problem::Unreadable(_) => f.write_str("cannot be read"),
+            Problem::NothingThere => f.write_str("no *_timings.csv is in this directory"),
             Problem::Empty => write!(f, "line 1: nothing there; {HEADER}"),
             Problem::MissingColumn { column } => {
                 write!(f, "line 1: there is no column {column}; {HEADER}")

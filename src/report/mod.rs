@@ -13,6 +13,7 @@ pub mod json;
 pub mod kept;
 pub mod number;
 pub mod outages;
+pub mod pieces;
 pub mod reader;
 pub mod run;
 pub mod stretches;
@@ -74,6 +75,13 @@ impl Report {
         let empty = |source: &Source| {
             (source.rows == 0).then(|| format!("{}: there are no packets in it", source.label))
         };
-        self.sources.iter().filter_map(cut).chain(self.sources.iter().filter_map(empty)).collect()
+        let joined = |source: &Source| {
+            (source.pieces > 1)
+                .then(|| format!("{}: one run in {} files", source.label, source.pieces))
+        };
+        let each = |note: &dyn Fn(&Source) -> Option<String>| {
+            self.sources.iter().filter_map(note).collect::<Vec<_>>()
+        };
+        [each(&cut), each(&empty), each(&joined)].concat()
     }
 }

@@ -42,6 +42,8 @@ const NOTHING: Fields<'_> = [b""; USED.len() + 1];
 /// One packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row<'line> {
+    /// Its packet's number.
+    pub number: u64,
     /// When it was sent, in nanoseconds since 1970.
     pub sent: u64,
     /// Its round-trip time in nanoseconds; none if it was lost.
@@ -302,8 +304,7 @@ fn understand<'line>(fields: &Fields<'line>) -> Result<Row<'line>, Wrong> {
     let whole = |column: usize| {
         number::whole(fields[column]).ok_or_else(|| wrong(column, "a whole number"))
     };
-    whole(NUMBER)?;
-    let sent = whole(SENT)?;
+    let (number, sent) = (whole(NUMBER)?, whole(SENT)?);
     let received = if number::is_none(fields[RECEIVED]) { None } else { Some(whole(RECEIVED)?) };
     let rtt = if number::is_none(fields[RTT]) {
         received.and_then(|received| received.checked_sub(sent))
@@ -315,7 +316,7 @@ fn understand<'line>(fields: &Fields<'line>) -> Result<Row<'line>, Wrong> {
         b"" => None,
         mark => Some(mark == b"1"),
     };
-    Ok(Row { sent, rtt, retransmitted, series: SERIES.map(|place| fields[place]) })
+    Ok(Row { number, sent, rtt, retransmitted, series: SERIES.map(|place| fields[place]) })
 }
 
 /// Whether a row without a line end is whole all the same: its times agree.

@@ -33,6 +33,8 @@ pub struct Source {
     pub path: String,
     /// What it is called.
     pub label: String,
+    /// Files that it is in, where it was rotated.
+    pub pieces: usize,
     /// Bytes read.
     pub bytes: u64,
     /// Rows read.
@@ -72,6 +74,7 @@ pub fn read<R: Read>(
     let source = Source {
         path: path.to_owned(),
         label: label.to_owned(),
+        pieces: 1,
         bytes: reader.bytes(),
         rows,
         cut_line: reader.cut_line(),
