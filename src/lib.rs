@@ -40,6 +40,10 @@
 //! 14. At the end rows are settled, so that the summary and the JSON own to what was lost.
 //! 15. `main` gives the exit status: replies, thresholds, results stored in full.
 
+// First: its macro `put!` is used everywhere.
+#[macro_use]
+pub mod text;
+
 pub mod analyze;
 pub mod cli;
 pub mod client;
@@ -53,5 +57,4 @@ pub mod record;
 pub mod report;
 pub mod server;
 pub mod stats;
-pub mod text;
 pub mod wire;

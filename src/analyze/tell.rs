@@ -22,7 +22,7 @@ pub(super) fn in_full(connection: &Connection, capture: &Capture) -> String {
         count(connection.story.count, "packet")
     );
     if !connection.timeless {
-        text += &format!(", {} from {}", seconds(last - first), rfc3339(Wall(first)));
+        put!(text, ", {} from {}", seconds(last - first), rfc3339(Wall(first)));
     }
     text.push('\n');
     match connection.known {
@@ -43,14 +43,16 @@ pub(super) fn in_full(connection: &Connection, capture: &Capture) -> String {
     }
     let copies: u64 = connection.sides.iter().map(|side| side.copies).sum();
     if copies > 0 {
-        text += &format!(
+        put!(
+            text,
             "  {} in the capture twice and counted once: with the same marks of the sender, a \
              moment later (-i any, a bridge or a mirror shows a packet on each interface)\n",
             if copies == 1 { "1 packet is".to_owned() } else { format!("{copies} packets are") }
         );
     }
     for reported in &connection.reported {
-        text += &format!(
+        put!(
+            text,
             "  of the {}'s packets: {}, {}, first after {}\n",
             reported.of.name(),
             reported.error,
@@ -59,7 +61,7 @@ pub(super) fn in_full(connection: &Connection, capture: &Capture) -> String {
         );
     }
     for finding in findings(&as_tally(connection)) {
-        text += &format!("  note: {finding}\n");
+        put!(text, "  note: {finding}\n");
     }
     text
 }
@@ -109,7 +111,7 @@ fn steps(connection: &Connection) -> String {
             more => format!(" and {more} out of it, counted below"),
         };
         let exceptional = if story.exceptions.is_empty() { "" } else { ", but for these" };
-        text += &format!("       … {ordinary} more in the ordinary way{more}{exceptional}\n");
+        put!(text, "       … {ordinary} more in the ordinary way{more}{exceptional}\n");
     }
     story.exceptions.iter().chain(&story.last).for_each(|told| text.push_str(&step(told)));
     text
@@ -179,7 +181,7 @@ fn requests(connection: &Connection) -> String {
     let mut text = format!("  {} {kind}{times}\n", count(round_trips.count(), "request"));
     let unanswered = u64::try_from(connection.requests.unanswered()).unwrap_or(0);
     if unanswered > 0 {
-        text += &format!("  {} without a reply\n", count(unanswered, "request"));
+        put!(text, "  {} without a reply\n", count(unanswered, "request"));
     }
     text
 }
@@ -204,12 +206,13 @@ fn sent(connection: &Connection, side: &Side, name: &str) -> String {
     let mut text = format!("  {name}: {} bytes in {}", side.bytes, count(side.packets, "packet"));
     let acknowledged = side.acknowledged_after.summary();
     if !acknowledged.is_empty() && !connection.timeless {
-        text += &format!(", acknowledged after {}", figures(&acknowledged));
+        put!(text, ", acknowledged after {}", figures(&acknowledged));
     }
     text.push('\n');
     let [timed_out, fast, spurious] = side.retransmissions;
     let again = timed_out + fast + spurious;
-    text += &format!(
+    put!(
+        text,
         "    {} ({timed_out} after a time-out, {fast} fast, {spurious} spurious), {}, {} out of \
          order, {}, {} with a gap before",
         count(again, "retransmission"),
@@ -219,7 +222,7 @@ fn sent(connection: &Connection, side: &Side, name: &str) -> String {
         side.lost_before
     );
     if side.keep_alives > 0 {
-        text += &format!(", {}", count(side.keep_alives, "keep-alive"));
+        put!(text, ", {}", count(side.keep_alives, "keep-alive"));
     }
     text.push('\n');
     text

@@ -100,40 +100,39 @@ impl BothEnds {
             ("client to server", &self.both.out, "out"),
             ("server to client", &self.both.back, "back"),
         ] {
-            text += &format!(
+            put!(
+                text,
                 "  {name}: {} with data, {} lost on the way {there}",
                 count(way.sent, "packet"),
                 way.lost
             );
             if way.unsent > 0 {
-                text += &format!(", {} not in the sender's capture", way.unsent);
+                put!(text, ", {} not in the sender's capture", way.unsent);
             }
             if !way.delays.is_empty() {
-                text += &format!(", one way {}", figures(&way.delays));
+                put!(text, ", one way {}", figures(&way.delays));
             }
             text.push('\n');
         }
         if let Some((offset, bound)) = self.both.offset {
             let ahead = if offset < 0 { "behind" } else { "ahead of" };
-            text += &format!(
+            put!(
+                text,
                 "  the server's clock is {} {ahead} the client's, within {} (half of the smallest \
                  round trip; no capture can tell more)",
                 duration(offset.unsigned_abs()),
                 duration(bound.unsigned_abs())
             );
             if let Some(drift) = self.both.drift_ppm {
-                text += &format!(", and {drift:.1} ppm faster");
+                put!(text, ", and {drift:.1} ppm faster");
             }
             text.push('\n');
         }
         if !self.server.is_empty() {
-            text += &format!(
-                "  the server's host, request in to reply out: {}\n",
-                figures(&self.server)
-            );
+            put!(text, "  the server's host, request in to reply out: {}\n", figures(&self.server));
         }
         if self.beyond > 0 {
-            text += &format!("  {} more were not compared\n", count(self.beyond, "packet"));
+            put!(text, "  {} more were not compared\n", count(self.beyond, "packet"));
         }
         text
     }
@@ -174,28 +173,30 @@ fn head(file: &str, format: &str, capture: &Capture) -> String {
         count(connections, "connection")
     );
     if let Some((first, last)) = capture.seen {
-        text += &format!(", {} from {}", seconds(last - first), rfc3339(Wall(first)));
+        put!(text, ", {} from {}", seconds(last - first), rfc3339(Wall(first)));
     }
     text.push('\n');
     if !capture.tunnels.is_empty() {
         let tunnels = capture.tunnels.iter();
         let each: Vec<String> =
             tunnels.map(|(tunnel, count)| format!("{count} in {}", tunnel.name())).collect();
-        text += &format!("packets in tunnels: {}\n", each.join(", "));
+        put!(text, "packets in tunnels: {}\n", each.join(", "));
     }
     let left_out = left_out(capture);
     if !left_out.is_empty() {
-        text += &format!("not looked at: {}\n", left_out.join(", "));
+        put!(text, "not looked at: {}\n", left_out.join(", "));
     }
     if capture.timeless > 0 {
-        text += &format!(
+        put!(
+            text,
             "the file has no times for {}: none is told of their connections\n",
             count(capture.timeless, "packet")
         );
     }
     let (times, furthest) = capture.set_back;
     if times > 0 {
-        text += &format!(
+        put!(
+            text,
             "the clock went back {} in the capture, by {} at the most: nothing is told of spans \
              across that\n",
             count(u64::from(times), "time"),
@@ -276,7 +277,8 @@ fn further(capture: &Capture, full: usize) -> String {
         let tries = u64::try_from(ports.len()).unwrap_or(0);
         ports.sort_unstable();
         ports.dedup();
-        text += &format!(
+        put!(
+            text,
             "{client} to {server}: {} in vain, to {}\n",
             count(tries, "connection"),
             count(u64::try_from(ports.len()).unwrap_or(0), "port")
@@ -318,7 +320,8 @@ fn join(joined: &Joined<'_>, capture: &Capture) -> String {
     let others = capture.connections.len() - joined.connections.len();
     if others > 0 && !joined.connections.is_empty() {
         let numbers: Vec<String> = joined.numbers().map(|number| number.to_string()).collect();
-        text += &format!(
+        put!(
+            text,
             "  it is the file of connection {}, by order and times\n",
             numbers.join(", then ")
         );
@@ -335,10 +338,11 @@ fn join(joined: &Joined<'_>, capture: &Capture) -> String {
     for (name, series) in
         [("the client says", &join.client), ("on the wire", &join.wire), (difference, &join.host)]
     {
-        text += &format!("  {name:<width$} {}\n", figures(series));
+        put!(text, "  {name:<width$} {}\n", figures(series));
     }
     if join.impossible > 0 {
-        text += &format!(
+        put!(
+            text,
             "  note: {} took longer on the wire than the client says; the capture is of another \
              place or its clock was set\n",
             count(join.impossible, "packet")
@@ -410,7 +414,7 @@ fn columns<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; 
                 _ => format!("{cell:>width$}", width = width(column)),
             })
             .collect();
-        text += &format!("  {}\n", cells.join("  ").trim_end());
+        put!(text, "  {}\n", cells.join("  ").trim_end());
     }
     text
 }

@@ -85,11 +85,12 @@ fn bash() -> String {
             let patterns: Vec<String> =
                 names(row).iter().map(|name| format!("{}:{name}", command.name)).collect();
             let reply = bash_reply(&of_option(row));
-            values += &format!("    {}) {reply}; return ;;\n", patterns.join("|"));
+            put!(values, "    {}) {reply}; return ;;\n", patterns.join("|"));
         }
         let all = words(command.rows().flat_map(names));
         let argument = command.positionals.last().map_or(Candidates::Unknown, |n| of_argument(n));
-        options += &format!(
+        put!(
+            options,
             "    {}:-*) COMPREPLY=($(compgen -W '{all}' -- \"$current\")) ;;\n    {}:*) {} ;;\n",
             command.name,
             command.name,
@@ -156,7 +157,7 @@ fn zsh_action(candidates: &Candidates) -> String {
 fn zsh() -> String {
     let mut cases = String::new();
     for command in &COMMANDS {
-        cases += &format!("    {}) _arguments -s", command.name);
+        put!(cases, "    {}) _arguments -s", command.name);
         for row in command.rows() {
             let text: String =
                 quoted(&row.help()).replace('[', "(").replace(']', ")").replace(':', "\\:");
@@ -174,7 +175,7 @@ fn zsh() -> String {
                     (false, false) => "+",
                 };
                 let again = if row.repeatable { "*" } else { "" };
-                cases += &format!(" \\\n      '{again}{name}{joined}[{text}]{value}'");
+                put!(cases, " \\\n      '{again}{name}{joined}[{text}]{value}'");
             }
         }
         for name in command.positionals {
@@ -185,7 +186,7 @@ fn zsh() -> String {
                 (false, true) => "::",
                 (false, false) => ":",
             };
-            cases += &format!(" \\\n      '{place}{shown}:{action}'");
+            put!(cases, " \\\n      '{place}{shown}:{action}'");
         }
         cases += " ;;\n";
     }
@@ -212,14 +213,16 @@ fn fish() -> String {
     let mut text = String::from("# fish completion for echotest\ncomplete -c echotest -f\n");
     let no_command = "not __fish_seen_subcommand_from";
     for command in &COMMANDS {
-        text += &format!(
+        put!(
+            text,
             "complete -c echotest -n '{no_command} {}' -a {} -d '{}'\n",
             command_names(),
             command.name,
             quoted(command.about)
         );
     }
-    text += &format!(
+    put!(
+        text,
         "complete -c echotest -n '{no_command} {}' -a help -d 'explain a command'\n\
          complete -c echotest -n '__fish_seen_subcommand_from help' -a '{}'\n\
          complete -c echotest -n '__fish_seen_subcommand_from completions' -a '{}'\n",
@@ -245,11 +248,11 @@ fn fish() -> String {
                 Candidates::Unknown => " -x".to_owned(),
             };
             let help = quoted(&row.help());
-            text += &format!("{start}{short} -l {}{alias}{value} -d '{help}'\n", row.long);
+            put!(text, "{start}{short} -l {}{alias}{value} -d '{help}'\n", row.long);
         }
         match command.positionals.last().map(|name| of_argument(name)) {
-            Some(Candidates::Words(list)) => text += &format!("{start} -a '{}'\n", list.join(" ")),
-            Some(Candidates::Files) => text += &format!("{start} -F\n"),
+            Some(Candidates::Words(list)) => put!(text, "{start} -a '{}'\n", list.join(" ")),
+            Some(Candidates::Files) => put!(text, "{start} -F\n"),
             _ => {}
         }
     }

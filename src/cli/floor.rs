@@ -24,7 +24,7 @@ const SLOWEST: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A stop ends it at once; nothing is shown.
-struct Quiet;
+pub(super) struct Quiet;
 
 impl Control for Quiet {
     fn order(&mut self) -> Option<Order> {

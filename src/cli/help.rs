@@ -19,7 +19,7 @@ pub(super) fn overview() -> String {
          Usage: echotest COMMAND [ARGS] [OPTIONS]\n\nCommands:\n",
     );
     for command in &COMMANDS {
-        text += &format!("  {:12}{}\n", command.name, command.about);
+        put!(text, "  {:12}{}\n", command.name, command.about);
     }
     text.push_str(
         "\n'echotest help COMMAND' or 'echotest COMMAND --help' explains a command.\n\
@@ -37,7 +37,7 @@ pub(super) fn of(command: &Command) -> String {
     usage.push("[OPTIONS]".to_owned());
     let mut text = format!("{}\n\n{}\n", capitalised(command.about), usage.join(" "));
     for (title, rows) in command.titled() {
-        text += &format!("\n{title}:\n");
+        put!(text, "\n{title}:\n");
         for row in rows {
             text.push_str(&line(command, row));
         }

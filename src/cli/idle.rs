@@ -196,9 +196,9 @@ impl Idle {
     fn summary(&self, run: &IdleRun) -> String {
         let answer = self.search.answer();
         let mut text = format!("--- {} idle limit ---\n", run.address);
-        text += &format!("{}\n", words::sentence(&answer, run));
+        put!(text, "{}\n", words::sentence(&answer, run));
         for remark in words::remarks(&answer, run) {
-            text += &format!("{remark}\n");
+            put!(text, "{remark}\n");
         }
         text + &words::advice(&answer, run)
     }

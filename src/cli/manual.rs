@@ -221,7 +221,7 @@ fn escaped(text: &str) -> String {
             '.' if escaped.is_empty() => escaped.push_str("\\&."),
             '…' => escaped.push_str("..."),
             ascii if ascii.is_ascii() => escaped.push(ascii),
-            other => escaped += &format!("\\[u{:04X}]", u32::from(other)),
+            other => put!(escaped, "\\[u{:04X}]", u32::from(other)),
         }
     }
     escaped

@@ -152,7 +152,7 @@ impl Sizes {
     fn text(&self, version6: bool) -> String {
         let mut text = words::sizes(self.there.as_ref(), self.back.as_ref(), version6);
         if let Some(unknown) = &self.unknown {
-            text += &format!("{unknown}\n");
+            put!(text, "{unknown}\n");
         }
         text
     }

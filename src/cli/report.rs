@@ -1,6 +1,6 @@
 //! `echotest report`: files to tables and plots.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -14,8 +14,6 @@ use crate::record::terminal::speaks_unicode;
 use crate::report::pieces::{self, Joined, SUFFIX};
 use crate::report::terminal::{self, Style};
 use crate::report::{Error, Reader, Report, html, json, run as rows};
-
-type Input = Box<dyn Read>;
 
 /// `echotest report` with its arguments.
 #[derive(Debug)]
@@ -67,11 +65,13 @@ impl super::command::Options for Options {
 }
 
 /// One run, in one file or several.
-fn open(paths: &[String]) -> Result<Reader<Input>, Error> {
+fn open(paths: &[String]) -> Result<Reader<'static>, Error> {
     let first = paths.first().map_or("", String::as_str);
-    let input: Input =
-        if first == "-" { Box::new(io::stdin()) } else { Box::new(Joined::open(paths)?) };
-    Reader::new(first, input)
+    if first == "-" {
+        Reader::new(first, io::stdin())
+    } else {
+        Reader::new(first, Joined::open(paths)?)
+    }
 }
 
 /// What each file is called: as asked for, else by its name, with a number

@@ -1,22 +1,27 @@
 //! `echotest selftest`: known trouble, and what the client tells of it.
 //!
 //! Each kind of trouble has a server of its own in this process, which lets it
-//! happen in the first connection; this very program measures it as a client would.
+//! happen in the first connection; the client's own loop measures it.
 //! What happens in one program on this host is never the path's doing.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use super::Status;
 use super::error::{Failure, UsageError};
+use super::floor::Quiet;
 use super::matches::Matches;
-use crate::net::listen;
-use crate::os::{clock, socket};
+use crate::client::evidence::Asked;
+use crate::client::{EchoCodec, Extras, StreamLink};
+use crate::net::{Dialer, Waiting, listen};
+use crate::os::clock;
+use crate::os::socket::{self, ConnectOptions};
+use crate::probe::{Cause, EventKind, Plan, Slow, Tally, Tracker, run as run_loop};
+use crate::record::recording::record;
 
 /// A packet of the client's.
 const PACKET: usize = 64;
@@ -26,6 +31,12 @@ const THERE: usize = 8;
 /// How long what is late is late; what stands still does so longer.
 const LATE: Duration = Duration::from_millis(150);
 const STANDS: Duration = Duration::from_millis(1600);
+
+/// How the client goes about it.
+const PACE: Duration = Duration::from_millis(200);
+const LASTS: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_millis(50);
 
 /// What is done to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,28 +116,23 @@ struct Told {
 }
 
 impl Told {
-    /// Out of the client's own JSON.
-    fn read(json: &str) -> Self {
-        let whole = |within: &str, key: &str| {
-            let rest = json.split_once(&format!("\"{within}\":{{"))?.1;
-            let rest = rest.split_once(&format!("\"{key}\":"))?.1;
-            let digits = rest.find(|one: char| !one.is_ascii_digit())?;
-            rest[..digits].parse::<u64>().ok()
+    fn of(tally: &Tally) -> Self {
+        let events = || tally.events.kept.iter();
+        let kinds = [EventKind::Stall, EventKind::Outage];
+        let silences = events().filter(|event| kinds.contains(&event.kind)).count();
+        let told = |cause: Cause| {
+            let events = events().filter(|event| event.cause == Some(cause)).count();
+            tally.slow.count(cause) + u64::try_from(events).unwrap_or(0)
         };
-        let whole = |within, key| whole(within, key).unwrap_or(0);
-        let events = json.split_once("\"events\":[").map_or("", |(_, rest)| rest);
-        let events = events.split_once(']').map_or(events, |(events, _)| events);
-        let count = |text: &str| events.matches(text).count() as u64;
-        let causes = ["outbound_loss", "inbound_loss", "path"];
+        let causes = [Cause::OutboundLoss, Cause::InboundLoss, Cause::Path];
         Self {
-            drops_by_peer: whole("drops_by", "peer"),
-            drops: whole("connections", "drops"),
-            corrupt: whole("packets", "corrupt"),
-            outages: count("\"kind\":\"stall\"") + count("\"kind\":\"outage\""),
-            peer: whole("causes", "peer") + count("\"cause\":\"peer\""),
-            path: causes.map(|cause| whole("causes", cause)).iter().sum::<u64>()
-                + count("\"cause\":\"path\""),
-            lost: whole("packets", "lost"),
+            drops_by_peer: tally.drops_by.peer,
+            drops: tally.drops,
+            corrupt: tally.corrupt,
+            outages: u64::try_from(silences).unwrap_or(0),
+            peer: told(Cause::Peer),
+            path: causes.map(told).iter().sum(),
+            lost: tally.lost,
         }
     }
 
@@ -177,7 +183,8 @@ fn echo(mut stream: &TcpStream, injected: Injected) -> io::Result<()> {
             Injected::Reset => return socket::reset_on_close(stream.as_fd()),
             Injected::Corruption => packet[PACKET / 2] ^= 1,
             Injected::Oblivion => {
-                io::copy(&mut stream, &mut io::sink())?;
+                while stream.read(&mut packet)? > 0 {}
+                return Ok(());
             }
             Injected::Nothing | Injected::Delay | Injected::Stall => {}
         }
@@ -186,23 +193,34 @@ fn echo(mut stream: &TcpStream, injected: Injected) -> io::Result<()> {
     Ok(())
 }
 
-/// Measures what is injected, as a user would; gives the client's JSON.
-fn measure(injected: Injected) -> io::Result<String> {
+/// Measures what is injected as the client does, and gives what it would tell.
+fn measure(injected: Injected) -> io::Result<Told> {
     let here = [IpAddr::from(Ipv4Addr::LOCALHOST)];
     let listener = listen::tcp(&here, 0)
         .map_err(io::Error::other)?
         .pop()
         .ok_or(io::ErrorKind::AddrNotAvailable)?;
     listener.set_nonblocking(false)?;
-    let port = listener.local_addr()?.port().to_string();
+    let addresses = vec![listener.local_addr()?];
     thread::Builder::new().spawn(move || serve(&listener, injected))?;
-    let mut client = Command::new(std::env::current_exe()?);
-    client.args(["client", "127.0.0.1", &port, "-w", "5", "-i", "0.2", "-W", "1"]);
-    client
-        .args(["--slow", "50ms", "--json", "--no-files", "-qq"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
-    Ok(String::from_utf8_lossy(&client.output()?.stdout).into_owned())
+    let mut dialer = Dialer { addresses, options: ConnectOptions::default(), timeout: TIMEOUT };
+    let connected = dialer.connect().map_err(|(_, error)| error)?;
+    let plan = Plan {
+        frequency: PACE,
+        duration: Some(LASTS),
+        timeout: TIMEOUT,
+        reconnect: true,
+        scouts: true,
+        ..Plan::default()
+    };
+    let asked = Asked { parts: false, causes: true, all: true };
+    let extras = Extras { tcp_info: false, asked, explain: false, waiting: Waiting::Sleep };
+    let start = clock::now();
+    let tally = Tally { slow: Slow::new(Some(SLOW)), ..Tally::new(start, connected.took) };
+    let mut tracker = Tracker::over(plan, start, Some(connected.connection()));
+    let mut link = StreamLink::new(EchoCodec::new(PACKET), dialer, connected, extras);
+    let mut measure = |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Quiet);
+    record(None, tally, clock::anchor(), &mut [], &mut measure).map(|tally| Told::of(&tally))
 }
 
 /// `echotest selftest` with its arguments, of which there are none.
@@ -221,11 +239,10 @@ impl super::command::Options for Options {
         let mut text = format!("{:<60} {:<9} told\n", "injected", "");
         let mut wrong = 0;
         for (injected, running) in running {
-            let json = running.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
-            let told = Told::read(&json);
+            let told = running.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
             let judgement = injected.judge(&told);
             wrong += u32::from(judgement == Judgement::Wrong);
-            text += &format!("{:<60} {:<9} {}\n", injected.text(), judgement.text(), told.text());
+            put!(text, "{:<60} {:<9} {}\n", injected.text(), judgement.text(), told.text());
         }
         text += match wrong {
             0 => "no wrong cause was told\n",
@@ -239,17 +256,20 @@ impl super::command::Options for Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Mono;
+    use crate::probe::Event;
 
     #[test]
     fn what_is_told_is_read_and_judged() {
-        let json = concat!(
-            r#"{"packets":{"sent":9,"lost":0,"corrupt":1},"connections":{"drops":2},"#,
-            r#""slow":{"causes":{"outbound_loss":1,"peer":3,"path":0}},"#,
-            r#""events":[{"kind":"outage","cause":"peer"}],"drops_by":{"peer":1,"path":0}}"#
-        );
-        let told = Told::read(json);
+        let mut tally = Tally { corrupt: 1, drops: 2, ..Tally::default() };
+        tally.drops_by.peer = 1;
+        let mut outage = Event::new(EventKind::Outage, Mono(0), Mono(1));
+        outage.cause = Some(Cause::Peer);
+        tally.events.add(&outage);
+        tally.events.add(&Event::new(EventKind::Pause, Mono(0), Mono(1)));
+        let told = Told::of(&tally);
         assert_eq!((told.drops, told.drops_by_peer, told.corrupt), (2, 1, 1));
-        assert_eq!((told.outages, told.peer, told.path), (1, 4, 1));
+        assert_eq!((told.outages, told.peer, told.path), (1, 1, 0));
         assert_eq!(Injected::Reset.judge(&told), Judgement::Wrong);
         assert_eq!(Injected::Corruption.judge(&told), Judgement::Right);
         assert_eq!(Injected::Stall.judge(&Told::default()), Judgement::Unknown);

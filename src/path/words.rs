@@ -120,7 +120,7 @@ fn ports_text(ports: &[u16]) -> String {
             [] => continue,
         };
         if width + piece.len() > WIDTH {
-            lines += &format!("\n{INDENT}");
+            put!(lines, "\n{INDENT}");
             width = INDENT.len();
         }
         width += piece.len();

@@ -144,10 +144,10 @@ pub(super) fn summary(tally: &Tally) -> String {
             continue;
         }
         let many = if spans.count == 1 { word.to_owned() } else { plural(word) };
-        text += &format!("{} {many}", spans.count);
+        put!(text, "{} {many}", spans.count);
         if kind != EventKind::AddressChange {
             let (longest, total) = (rough(spans.longest), rough(spans.total));
-            text += &format!(", the longest {longest}, {total} in all");
+            put!(text, ", the longest {longest}, {total} in all");
         }
         text.push('\n');
     }
@@ -155,7 +155,7 @@ pub(super) fn summary(tally: &Tally) -> String {
         !matches!(event.kind, EventKind::Stall | EventKind::Pause | EventKind::ClockStep)
     });
     for one in worst.take(MOST_TOLD) {
-        text += &format!("  {}\n", event(one));
+        put!(text, "  {}\n", event(one));
     }
     let by = tally.drops_by;
     if tally.drops > 0 {
@@ -163,7 +163,7 @@ pub(super) fn summary(tally: &Tally) -> String {
             [(by.peer, "the peer"), (by.path, "the path"), (by.kernel, "this host's kernel")];
         let each = each.into_iter().chain([(by.us, "echotest")]).filter(|(number, _)| *number > 0);
         let each: Vec<String> = each.map(|(number, who)| format!("{number} by {who}")).collect();
-        text += &format!("{}: {}\n", count(tally.drops, "drop"), each.join(", "));
+        put!(text, "{}: {}\n", count(tally.drops, "drop"), each.join(", "));
     }
     text
 }

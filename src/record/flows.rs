@@ -82,7 +82,7 @@ pub(super) fn table(run: &Run, tally: &Tally) -> String {
         text += &row(&flows[*place], judged.why(*place).is_some());
     }
     if flows.len() > ROWS {
-        text += &format!("and {} more\n", count((flows.len() - ROWS) as u64, "flow"));
+        put!(text, "and {} more\n", count((flows.len() - ROWS) as u64, "flow"));
     }
     text += &sentences(run, flows, &judged);
     text
@@ -129,7 +129,8 @@ fn sentences(run: &Run, flows: &[Tally], judged: &Judged) -> String {
             format!("{troubles} of {sent} ({:.1}%)", 100.0 * troubles as f64 / sent.max(1) as f64)
         };
         let verb = if bad == 1 { "is" } else { "are" };
-        text += &format!(
+        put!(
+            text,
             "{bad} of {all} flows {verb} worse ({}): a loss met {} of their packets, {} of the \
              others'; as if 1 of about {} equal paths were bad\n",
             ports(flows, &judged.lossy),
@@ -156,12 +157,13 @@ fn sentences(run: &Run, flows: &[Tally], judged: &Judged) -> String {
             format!("{} at {level}{named}", count(group.len() as u64, "flow"))
         });
         let groups: Vec<String> = groups.collect();
-        text += &format!("{} groups by round-trip time: {}\n", groups.len(), groups.join(", "));
+        put!(text, "{} groups by round-trip time: {}\n", groups.len(), groups.join(", "));
         replay = replay.or_else(|| judged.levels.last().and_then(|group| group.first()));
     }
     if let Some(flow) = replay {
         let Run { host, port: to, .. } = run;
-        text += &format!(
+        put!(
+            text,
             "to look at one of them alone: echotest client {host} {to} --source-ports {}\n",
             port(&flows[*flow])
         );

@@ -145,7 +145,7 @@ impl Joint {
         );
         said.extend(self.ended.iter().map(|ended| ended.row.as_str()));
         for Missing { host, why } in &self.missing {
-            said += &format!("{host}: not measured: {why}\n");
+            put!(said, "{host}: not measured: {why}\n");
         }
         for (base, other, compared) in self.compared() {
             said += &sentence(base, other, &compared);

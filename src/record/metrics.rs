@@ -203,11 +203,11 @@ fn text(labels: &str, tally: &Tally) -> String {
     let mut text = String::new();
     for (name, help, value) in counters {
         head(&mut text, &format!("{name}_total"), "counter", help);
-        text += &format!("echotest_{name}_total{{{labels}}} {value}\n");
+        put!(text, "echotest_{name}_total{{{labels}}} {value}\n");
     }
     head(&mut text, "outage_seconds_total", "counter", "Time without a working connection.");
     let outage = tally.outage.as_secs_f64();
-    text += &format!("echotest_outage_seconds_total{{{labels}}} {outage}\n");
+    put!(text, "echotest_outage_seconds_total{{{labels}}} {outage}\n");
     round_trips(&mut text, labels, tally);
     text
 }

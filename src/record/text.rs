@@ -142,7 +142,7 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
     text.push_str(&parts(tally));
     if let Some((p50, p99)) = run.floor {
         let (p50, p99) = (duration(p50), duration(p99));
-        text += &format!("floor: this host alone, over loopback, p50 {p50}, p99 {p99}\n");
+        put!(text, "floor: this host alone, over loopback, p50 {p50}, p99 {p99}\n");
     }
     if let Some(directions) = &tally.directions {
         text.push_str(&super::twamp::summary(directions, tally));
@@ -160,10 +160,10 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
         text.push_str(&kernel(tally));
     }
     if tally.not_recorded > 0 {
-        text += &format!("{} not recorded\n", packets_were(tally.not_recorded));
+        put!(text, "{} not recorded\n", packets_were(tally.not_recorded));
     }
     for finding in findings(tally) {
-        text += &format!("note: {finding}\n");
+        put!(text, "note: {finding}\n");
     }
     text
 }
@@ -192,14 +192,14 @@ fn connecting(tally: &Tally) -> String {
     if let Some(max) = tally.connect.max() {
         let unit = Unit::for_largest(max);
         let figures = percentiles(&tally.connect, unit);
-        text += &format!("connect p50/p90/p99/p99.9 = {figures} {}\n", unit.name());
+        put!(text, "connect p50/p90/p99/p99.9 = {figures} {}\n", unit.name());
     }
     if !tally.failures.is_empty() {
         let each = tally.failures.iter().map(|(name, count)| format!("{count} {name}"));
-        text += &format!("not received: {}\n", each.collect::<Vec<_>>().join(", "));
+        put!(text, "not received: {}\n", each.collect::<Vec<_>>().join(", "));
     }
     for (report, times) in tally.reports.iter() {
-        text += &format!("the network said, {}: {report}\n", count(*times, "time"));
+        put!(text, "the network said, {}: {report}\n", count(*times, "time"));
     }
     text
 }
@@ -241,7 +241,7 @@ fn round_trips(tally: &Tally) -> String {
     );
     let from_due = percentiles(&tally.response, unit);
     if from_due != percentiles_of_rtt {
-        text += &format!("from due time p50/p90/p99/p99.9 = {from_due} {name}\n");
+        put!(text, "from due time p50/p90/p99/p99.9 = {from_due} {name}\n");
     }
     text
 }
@@ -260,13 +260,13 @@ fn connections(tally: &Tally) -> String {
     let mut text =
         format!("{}, {}", count(tally.established, "connection"), count(tally.drops, "drop"));
     if tally.drops > 0 {
-        text += &format!(", outage {}", seconds(tally.outage));
+        put!(text, ", outage {}", seconds(tally.outage));
     }
     if let Some(connect) = tally.connect.mean() {
-        text += &format!(", connect {}", duration(connect as u64));
+        put!(text, ", connect {}", duration(connect as u64));
     }
     if let Some(retransmits) = tally.tcp.as_ref().and_then(|tcp| tcp.retransmits) {
-        text += &format!(", {}", count(retransmits, "retransmission"));
+        put!(text, ", {}", count(retransmits, "retransmission"));
     }
     text.push('\n');
     text

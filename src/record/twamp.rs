@@ -65,20 +65,23 @@ pub fn summary(directions: &Directions, tally: &Tally) -> String {
         let unit = Unit::for_largest(max);
         let percentile = |percent| as_float(directions.processing.percentile(percent));
         let figures = [50.0, 90.0, 99.0].map(percentile);
-        text += &format!(
+        put!(
+            text,
             "reflector held packets for p50/p90/p99/max = {}/{} {}\n",
             unit.numbers(&figures),
             unit.numbers(&[as_float(Some(max))]),
             unit.name()
         );
     }
-    text += &format!(
+    put!(
+        text,
         "lost outbound {outbound}, inbound {inbound}, direction unknown {unknown}; \
          {} duplicate, {} reordered\n",
-        tally.duplicates, tally.reordered
+        tally.duplicates,
+        tally.reordered
     );
     if directions.received > 0 {
-        text += &format!("{}\n", clocks(directions));
+        put!(text, "{}\n", clocks(directions));
     }
     text
 }

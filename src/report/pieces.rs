@@ -123,9 +123,10 @@ fn ends(path: &str) -> Result<Option<Ends>, Error> {
     // The first line of the tail may be cut in two, the last may be, too.
     let mut lines = tail.split_inclusive(|&byte| byte == b'\n').rev();
     let last = lines.find(|line| line.ends_with(b"\n") && line.len() > 1);
-    let rows = (row(path, &head)?, row(path, &[header, last.unwrap_or_default()].concat()));
-    let (Some(first), Ok(Some(last))) = rows else { return Ok(None) };
-    Ok(Some(Ends { header: header.to_vec(), first, last }))
+    let last = row(path, &[header, last.unwrap_or_default()].concat());
+    let header = header.to_vec();
+    let (Some(first), Ok(Some(last))) = (row(path, &head)?, last) else { return Ok(None) };
+    Ok(Some(Ends { header, first, last }))
 }
 
 fn row(path: &str, text: &[u8]) -> Result<Option<(u64, u64)>, Error> {

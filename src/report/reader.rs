@@ -55,9 +55,9 @@ pub struct Row<'line> {
 }
 
 /// Reads the rows of one file.
-pub struct Reader<R> {
+pub struct Reader<'input> {
     name: String,
-    input: R,
+    input: Box<dyn Read + 'input>,
     buffer: Vec<u8>,
     /// What of the buffer has not been read yet.
     start: usize,
@@ -82,13 +82,17 @@ struct Line {
     whole: bool,
 }
 
-impl<R: Read> Reader<R> {
+impl<'input> Reader<'input> {
     /// Reads the header.
     ///
     /// # Errors
     ///
     /// The file cannot be read, or is no such CSV.
-    pub fn new(name: &str, input: R) -> Result<Self, Error> {
+    pub fn new(name: &str, input: impl Read + 'input) -> Result<Self, Error> {
+        Self::of(name, Box::new(input))
+    }
+
+    fn of(name: &str, input: Box<dyn Read + 'input>) -> Result<Self, Error> {
         let mut reader = Self {
             name: name.to_owned(),
             input,

@@ -1,7 +1,5 @@
 //! One file read: a run, or several where it holds several series.
 
-use std::io::Read;
-
 use super::error::{Error, Problem};
 use super::figures::Figures;
 use super::reader::{Reader, Row};
@@ -48,8 +46,8 @@ pub struct Source {
 /// # Errors
 ///
 /// The file cannot be read on, or a line is no row.
-pub fn read<R: Read>(
-    mut reader: Reader<R>,
+pub fn read(
+    mut reader: Reader<'_>,
     path: &str,
     label: &str,
     place: usize,

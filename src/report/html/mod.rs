@@ -154,7 +154,8 @@ fn timelines(report: &Report) -> String {
     for run in &report.runs {
         if run.figures.sent() > 0 {
             let from = words::time_to_the_second(run.figures.first);
-            text += &format!(
+            put!(
+                text,
                 "<figure style=\"margin:0\"><h3>{} <span class=\"faint\">from {from}</span></h3>\n{}\
                  </figure>\n",
                 escaped(&run.label),

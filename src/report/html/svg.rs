@@ -52,7 +52,8 @@ impl Plot {
     /// A line across at a height, with what it means.
     pub(super) fn tick_y(&mut self, place: f64, label: &str) {
         let (y, right) = (self.y(place), Self::x(1.0));
-        self.text += &format!(
+        put!(
+            self.text,
             "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
              <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
             LEFT - 6.0,
@@ -69,7 +70,8 @@ impl Plot {
             right if right > 0.95 => "end",
             _ => "middle",
         };
-        self.text += &format!(
+        put!(
+            self.text,
             "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{bottom:.1}\"/>\
              <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>\n",
             bottom + 17.0,
@@ -93,16 +95,17 @@ impl Plot {
             "<rect {look} x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\""
         );
         if says.is_empty() {
-            self.text += &format!("{shape}/>\n");
+            put!(self.text, "{shape}/>\n");
         } else {
-            self.text += &format!("{shape}><title>{}</title></rect>\n", escaped(says));
+            put!(self.text, "{shape}><title>{}</title></rect>\n", escaped(says));
         }
     }
 
     /// A short line across.
     pub(super) fn dash(&mut self, from: f64, to: f64, height: f64, look: &str) {
         let y = self.y(height);
-        self.text += &format!(
+        put!(
+            self.text,
             "<line {look} x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\n",
             Self::x(from),
             Self::x(to)
@@ -112,7 +115,8 @@ impl Plot {
     pub(super) fn finish(mut self) -> String {
         let (left, right) = (Self::x(0.0), Self::x(1.0));
         let bottom = self.y(0.0);
-        self.text += &format!(
+        put!(
+            self.text,
             "<line class=\"frame\" x1=\"{left:.1}\" x2=\"{right:.1}\" y1=\"{bottom:.1}\" \
              y2=\"{bottom:.1}\"/>\n</svg>\n"
         );

@@ -34,7 +34,7 @@ pub(super) fn text(runs: &[Run], style: Style) -> String {
         if runs.len() > 1 {
             text.push_str(&" ".repeat(edge));
             for run in part {
-                text += &format!(" {}", fitted(&run.label, column - 1));
+                put!(text, " {}", fitted(&run.label, column - 1));
             }
             text.truncate(text.trim_end().len());
             text.push('\n');
@@ -45,7 +45,7 @@ pub(super) fn text(runs: &[Run], style: Style) -> String {
             for counts in &counts {
                 line += &cell(counts, bin, column, style);
             }
-            text += &format!("{}\n", line.trim_end());
+            put!(text, "{}\n", line.trim_end());
         }
     }
     text

@@ -47,7 +47,7 @@ pub(super) fn text(runs: &[Run], style: Style) -> String {
     let height = if runs.len() > 1 { LOW } else { TALL };
     for run in runs.iter().filter(|run| run.figures.sent() > 0) {
         if runs.len() > 1 {
-            text += &format!("{}\n", run.label);
+            put!(text, "{}\n", run.label);
         }
         let drawing = Drawing::new(run, style.width - VALUES - 1);
         drawing.chart(&mut text, &axis, height, &glyphs, runs);

@@ -40,7 +40,7 @@ pub fn text(report: &Report, style: Style) -> String {
         _ => text.push_str(&table::text(runs, style)),
     }
     for note in report.notes() {
-        text += &format!("note: {note}\n");
+        put!(text, "note: {note}\n");
     }
     for run in runs {
         let told = report.told(run);
@@ -48,7 +48,7 @@ pub fn text(report: &Report, style: Style) -> String {
             continue;
         }
         if runs.len() > 1 {
-            text += &format!("\n{}:\n", run.label);
+            put!(text, "\n{}:\n", run.label);
         }
         text.extend(told.iter().map(|sentence| wrapped(sentence, style)));
     }
@@ -59,13 +59,13 @@ pub fn text(report: &Report, style: Style) -> String {
         text.push_str(&wrapped(&words::together(together, runs), style));
     }
     if let Some(first) = report.differences.first() {
-        text += &format!("\ncompared with {}:\n", runs[first.base].label);
+        put!(text, "\ncompared with {}:\n", runs[first.base].label);
     }
     for difference in &report.differences {
         let how = words::how(difference);
         let sentences = words::sentences(difference, runs);
         for sentence in &sentences {
-            text += &format!("{sentence}\n");
+            put!(text, "{sentence}\n");
         }
         text.extend(how.map(|how| wrapped(&how, style)));
     }

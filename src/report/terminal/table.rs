@@ -44,7 +44,7 @@ fn head(runs: &[Run]) -> String {
 fn line(name: &str, cells: impl Iterator<Item = String>) -> String {
     let mut line = fitted(name, NAMES);
     for cell in cells {
-        line += &format!("{:GAP$}{cell:>VALUES$}", "");
+        put!(line, "{:GAP$}{cell:>VALUES$}", "");
     }
     format!("{}\n", line.trim_end())
 }
