@@ -141,6 +141,43 @@ fn the_files_hold_every_ping_and_the_figures() {
 }
 
 #[test]
+fn flows_have_ports_of_their_own_round_after_round() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let scratch = Scratch::new();
+    let low = 20_000 + std::process::id() % 5_000;
+    let ports = low.to_string();
+    let mut command = echotest();
+    command.args(["ping", "127.0.0.1", &address.port().to_string(), "--log-dir"]);
+    command.arg(scratch.path()).args(["--connect", "--flows", "3", "--source-ports", &ports]);
+    let client = Process::start(command.args(["-c", "4", "-i", "0.1"]));
+    let mut seen = Vec::new();
+    for _ in 0..12 {
+        seen.push(u32::from(listener.accept().unwrap().1.port()));
+    }
+    let ended = client.finish();
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert_eq!(seen, [low, low + 1, low + 2].repeat(4), "each port is free again at once");
+    let last = format!("packet 4 from port {} is ", low + 2);
+    assert!(ended.stdout.contains(&last), "{ended:?}");
+    let text = std::fs::read_to_string(common::file(scratch.path(), "_timings.csv")).unwrap();
+    let columns = |line: &str| {
+        let columns: Vec<&str> = line.split(',').collect();
+        format!("{} {}", columns[0], columns[5])
+    };
+    let rounds: Vec<String> = text.lines().skip(1).map(columns).collect();
+    assert_eq!(rounds[..4], ["1 1", "1 2", "1 3", "2 1"], "{text}");
+    let ended = ping(address, &["--flows", "2"]);
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.stderr.contains("--flows and --source-ports go with --connect"), "{ended:?}");
+    // An interface that is there, and one that is not.
+    let ended = ping(address, &["--connect", "-c", "1", "--interface", "lo"]);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let ended = ping(address, &["--connect", "-c", "1", "--interface", "nowhere0"]);
+    assert!(ended.stderr.contains("--interface nowhere0: this host has none such"), "{ended:?}");
+}
+
+#[test]
 fn json_holds_request_and_connect_times_and_the_causes() {
     let server = server(&["--loss", "50", "--seed", "1"]);
     let ended = ping(server.address, &["-c", "20", "-i", "0", "--json"]);

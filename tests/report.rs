@@ -320,6 +320,44 @@ fn series_of_one_file_are_told_apart() {
 }
 
 #[test]
+fn throughput_and_flows_are_told_where_the_file_has_them() {
+    let mut text =
+        "type,size,packet_num,timestamp,send_time_ns,receive_time_ns,rtt_us\n".to_owned();
+    for number in 1..=10 {
+        let sent = number * 1_000_000;
+        text += &format!("TTPUT,1000,{number},t,{sent},{},1000.000\n", sent + 1_000_000);
+    }
+    let mut flows = "packet_num,timestamp,send_time_ns,receive_time_ns,rtt_us,flow\n".to_owned();
+    for round in 1..=300_u64 {
+        for flow in 1..=6_u64 {
+            let sent = round * 10_000_000 + flow * 1_000_000;
+            if flow == 4 && round % 5 == 0 {
+                flows += &format!("{round},t,{sent},,,{flow}\n");
+            } else {
+                flows += &format!("{round},t,{sent},{},100.000,{flow}\n", sent + 100_000);
+            }
+        }
+    }
+    let scratch = scratch(&[("measure.csv", &text), ("flows.csv", &flows)]);
+    let json = report_in(&scratch, &["measure.csv", "--json"], &[]).stdout;
+    // 8,000 bits in a millisecond.
+    assert!(json.contains(r#""throughput_mbit_s":{"mean":8.000000,"min":8.000000,"#), "{json}");
+    let json = report_in(&scratch, &["flows.csv", "--json"], &[]).stdout;
+    assert_eq!(json.matches(r#""outlier":true,"why":"loses more than the others""#).count(), 1);
+    assert!(
+        json.contains(r#"{"flow":4,"packets":{"sent":300,"received":240,"lost":60}"#),
+        "{json}"
+    );
+    for arguments in [&["flows.csv"][..], &["flows.csv", "--html", "page.html"]] {
+        let text = report_in(&scratch, arguments, &[]).stdout;
+        assert!(text.contains("1 of 6 flows lose more than the others (4): 60 of 300 packets"));
+        assert!(text.contains("\n     4       300      60"), "{text}");
+    }
+    let page = fs::read_to_string(scratch.path().join("page.html")).unwrap();
+    assert!(page.contains("<h2>flows, by flow</h2>") && page.contains("<th scope=\"row\">4</th>"));
+}
+
+#[test]
 fn text_fits_the_width_and_the_character_set() {
     let rtts = noise(5, 300_000).take(3000).map(|noise| (noise % 50 > 0).then_some(50_000 + noise));
     let text = file(rtts);

@@ -22,14 +22,16 @@ struct Candidate {
 pub struct Candidates<'open, E> {
     open: Box<dyn FnMut() -> Result<Rows, E> + 'open>,
     slowest: usize,
+    keep: bool,
     tried: Vec<(usize, Candidate)>,
     trouble: Option<E>,
 }
 
 impl<'open, E> Candidates<'open, E> {
-    /// `open` opens the file anew; the `slowest` pairs are kept.
-    pub fn new(open: impl FnMut() -> Result<Rows, E> + 'open, slowest: usize) -> Self {
-        Self { open: Box::new(open), slowest, tried: Vec::new(), trouble: None }
+    /// `open` opens the file anew; the `slowest` pairs are kept, and where `keep`
+    /// all of them.
+    pub fn new(open: impl FnMut() -> Result<Rows, E> + 'open, slowest: usize, keep: bool) -> Self {
+        Self { open: Box::new(open), slowest, keep, tried: Vec::new(), trouble: None }
     }
 
     /// A request of the connection with this number was seen with its reply.
@@ -57,7 +59,8 @@ impl<'open, E> Candidates<'open, E> {
     fn candidate(&mut self, first: Answered) -> Result<Candidate, E> {
         let mut joins = Vec::new();
         for pairing in Pairing::ALL {
-            joins.push(Join::new((self.open)()?, pairing, self.slowest));
+            let join = Join::new((self.open)()?, pairing, self.slowest);
+            joins.push(join.keeping_pairs(self.keep));
         }
         Ok(Candidate { joins, during: (first.begun, first.replied) })
     }

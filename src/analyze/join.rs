@@ -9,9 +9,14 @@ use crate::stats::Summary;
 /// times come from one look at the clock, which is renewed when it is 10 ms off.
 const SLACK: i64 = 15_000_000;
 
+/// Pairs that are kept of one connection joined in one way, 56 bytes each.
+pub const MAX_PAIRS: usize = 1 << 20;
+
 /// A row of the client's file whose reply came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timed {
+    /// Its packet's number.
+    pub number: u64,
     /// When it was sent, in nanoseconds since 1970.
     pub sent: i64,
     /// Its round-trip time in nanoseconds.
@@ -20,7 +25,7 @@ pub struct Timed {
 
 impl Timed {
     /// When its reply was received.
-    fn received(&self) -> i64 {
+    pub fn received(&self) -> i64 {
         self.sent.saturating_add(i64::try_from(self.rtt).unwrap_or(i64::MAX))
     }
 }
@@ -91,6 +96,8 @@ pub struct Join<'rows> {
     pub host: Summary,
     /// The slowest pairs.
     pub slowest: Slowest<Pair>,
+    /// All pairs in order, where they are asked for; [`MAX_PAIRS`] at most.
+    pub pairs: Option<Vec<Pair>>,
 }
 
 impl<'rows> Join<'rows> {
@@ -118,7 +125,14 @@ impl<'rows> Join<'rows> {
             wire: Summary::new(),
             host: Summary::new(),
             slowest: Slowest::new(slowest),
+            pairs: None,
         }
+    }
+
+    /// Keeps every pair.
+    #[must_use]
+    pub fn keeping_pairs(self, keep: bool) -> Self {
+        Self { pairs: keep.then(Vec::new), ..self }
     }
 
     /// A request that was seen with its reply. Rows and requests come in the same
@@ -186,6 +200,9 @@ impl<'rows> Join<'rows> {
         self.wire.record(wire);
         self.host.record(row.rtt.saturating_sub(wire));
         self.slowest.take(row.rtt, pair);
+        if let Some(pairs) = self.pairs.as_mut().filter(|pairs| pairs.len() < MAX_PAIRS) {
+            pairs.push(pair);
+        }
     }
 
     /// Takes in another connection of the same client.
@@ -200,6 +217,10 @@ impl<'rows> Join<'rows> {
         self.host.absorb(&other.host);
         for (rtt, pair) in other.slowest.sorted() {
             self.slowest.take(rtt, pair);
+        }
+        if let (Some(pairs), Some(more)) = (&mut self.pairs, &other.pairs) {
+            pairs.extend_from_slice(more);
+            pairs.sort_by_key(|pair| pair.row.sent);
         }
     }
 
@@ -226,7 +247,7 @@ mod tests {
     }
 
     fn joined(rows: &[i64], requests: &[i64]) -> (u64, u64, u64) {
-        let mut rows = rows.iter().map(|at| Timed { sent: at * MS, rtt: 900_000 });
+        let mut rows = rows.iter().map(|at| Timed { number: 1, sent: at * MS, rtt: 900_000 });
         let mut join = Join::new(move || rows.next(), Pairing::Nearest, 0);
         for at in requests {
             join.take(answered(at * MS + 50_000, at * MS + 800_000));
@@ -244,7 +265,7 @@ mod tests {
             let mut rows = (0..100).map(|number| {
                 let held = if number == 50 { 5_000_000 } else { 2_000 };
                 at += 10_000 + held;
-                (Timed { sent: at - held, rtt: u64::try_from(held + 8_000).unwrap() }, at)
+                (Timed { number, sent: at - held, rtt: u64::try_from(held + 8_000).unwrap() }, at)
             });
             let all: Vec<_> = rows.by_ref().collect();
             let mut timed = all.clone().into_iter().map(|(row, _)| row);

@@ -12,6 +12,7 @@ mod handshake;
 pub mod input;
 pub mod join;
 pub mod json;
+pub mod pairs;
 pub mod requests;
 pub mod roles;
 pub mod sequence;

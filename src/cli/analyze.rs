@@ -9,7 +9,10 @@ use super::Status;
 use super::error::{Failure, UsageError};
 use super::matches::Matches;
 use super::options::{Captured, General};
+use super::output_file::{OutputFile, Sort};
 use crate::analyze::candidates::Rows;
+use crate::analyze::join::MAX_PAIRS;
+use crate::analyze::pairs;
 use crate::analyze::slowest::Slowest;
 use crate::analyze::table::Wish;
 use crate::analyze::text::{BothEnds, Found, Joined};
@@ -19,6 +22,10 @@ use crate::report::reader::Reader;
 
 /// The most of a client's file that is taken from standard input, in bytes.
 const MAX_PIPED: u64 = 256 << 20;
+
+/// What `--csv-out` writes.
+const PAIRS: Sort =
+    Sort { option: "--csv-out", beginning: pairs::HEADER, what: "join of a capture" };
 
 /// A file that cannot be opened, or not be read to its end.
 #[derive(Debug)]
@@ -87,6 +94,9 @@ impl super::command::Options for Options {
             let problem = "standard input cannot be the capture and the client's file";
             return Err(matches.usage(problem.to_owned()));
         }
+        if captured.csv_out.is_some() && captured.csv.is_none() {
+            return Err(matches.usage("--csv-out: it goes with --csv".to_owned()));
+        }
         let verbose = General::of(matches).verbose.0 > 0;
         Ok(Self { files, captured, verbose })
     }
@@ -95,12 +105,16 @@ impl super::command::Options for Options {
     /// well.
     fn run(self) -> Result<Status, Failure> {
         let Self { files, captured, verbose } = self;
-        let Captured { port, csv, peer, slowest, json: as_json } = captured;
+        let Captured { port, csv, csv_out, peer, slowest, json: as_json } = captured;
+        let joined_file =
+            csv_out.as_deref().map(|path| OutputFile::open(PAIRS, path)).transpose()?;
         let files = in_order(files)?;
         let timings = csv.map(|path| path.to_string_lossy().into_owned());
         let trouble = Rc::default();
         let mut candidates = match &timings {
-            Some(name) => Some(Candidates::new(rows(name, &trouble)?, slowest)),
+            Some(name) => {
+                Some(Candidates::new(rows(name, &trouble)?, slowest, joined_file.is_some()))
+            }
             None => None,
         };
         let mut capture = Capture::new(Wish { port, all_steps: verbose, packets: peer.is_some() });
@@ -142,6 +156,13 @@ impl super::command::Options for Options {
             text::found(&found, verbose)
         };
         super::print(&report)?;
+        if let (Some(file), Some(joined)) = (joined_file, &found.joined) {
+            let (text, more) = pairs::csv(joined.join.pairs.as_deref().unwrap_or_default());
+            file.write(&text)?;
+            if more {
+                log::warn!("--csv-out holds the first {MAX_PAIRS} packets of each connection");
+            }
+        }
         if let Some(trouble) = trouble.take() {
             return Err(trouble);
         }
@@ -210,7 +231,7 @@ fn rows(
                         let (Ok(sent), Some(rtt)) = (i64::try_from(row.sent), row.rtt) else {
                             continue;
                         };
-                        return Some(Timed { sent, rtt });
+                        return Some(Timed { number: row.number, sent, rtt });
                     }
                     Ok(None) => return None,
                     Err(error) => {

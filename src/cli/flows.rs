@@ -353,6 +353,7 @@ fn probe(
         .map(|(reached, sinks)| Track {
             tally: tally(measurement, reached, measurement.plan.counted(start)),
             sinks,
+            dealt: false,
         })
         .collect();
     let mut lanes = lanes(measurement, reached, start, &together)?;

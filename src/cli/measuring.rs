@@ -265,6 +265,7 @@ pub(super) fn sinks(
 /// What the CSV holds beyond the columns of every run.
 fn extra_columns(extras: Extras, run: &Run) -> Option<Box<dyn Extra>> {
     match run.protocol {
+        "ping" if run.flows > 1 => Some(Box::new(FlowColumn(PingColumns))),
         "ping" => Some(Box::new(PingColumns)),
         "twamp" => Some(Box::new(TwampColumns)),
         _ => {

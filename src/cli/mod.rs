@@ -19,7 +19,7 @@ pub mod measure;
 mod measuring;
 mod opt;
 pub mod options;
-pub mod page_file;
+pub mod output_file;
 mod path;
 pub mod ping;
 pub mod report;

@@ -85,6 +85,8 @@ options! {
         ipv4: bool = flag("ipv4", "use IPv4 only").short('4');
         ipv6: bool = flag("ipv6", "use IPv6 only").short('6');
         bind: Option<IpAddr> = address("bind", "address of this host to connect from");
+        interface: Option<String> =
+            text("interface", "NAME", "leave by this interface or VRF (SO_BINDTODEVICE)");
         dscp: Option<u8> = code_point(
             "dscp",
             "DSCP code point of outgoing packets, 0 to 63 or a name such as EF, AF41, CS6",
@@ -277,6 +279,14 @@ options! {
             .short('W')
             .default("1.0");
         connect: bool = flag("connect", "time the TCP handshake alone; any open port will do");
+        flows: usize = number(
+            "flows",
+            1,
+            MAX_FLOWS,
+            "with --connect: pings from so many local ports in each interval, 1 to 256",
+        )
+        .default("1");
+        source_ports: Option<RangeInclusive<u16>> = SOURCE_PORTS;
         all_addresses: bool = flag("all-addresses", "ping every address of the name in turn");
         re_resolve: Option<u64> = number(
             "re-resolve",
@@ -358,6 +368,8 @@ options! {
         port: Option<u16> = number("port", 1, 65535, "connections with this port alone");
         csv: Option<PathBuf> =
             file("csv", "TIMINGS", "the client's own file, to be compared packet by packet");
+        csv_out: Option<PathBuf> =
+            file("csv-out", "FILE", "with --csv: write what both say of each packet there");
         peer: Option<PathBuf> =
             file("peer", "CAPTURE", "the same traffic captured at the other end");
         slowest: usize = number(

@@ -8,12 +8,15 @@ use super::Status;
 use super::error::{Failure, UsageError};
 use super::matches::Matches;
 use super::options::ReportOutput;
-use super::page_file::PageFile;
+use super::output_file::{OutputFile, Sort};
 use crate::os::terminal::columns;
 use crate::record::terminal::speaks_unicode;
 use crate::report::pieces::{self, Joined, SUFFIX};
 use crate::report::terminal::{self, Style};
 use crate::report::{Error, Reader, Report, html, json, run as rows};
+
+/// The page.
+const PAGE: Sort = Sort { option: "--html", beginning: html::DOCTYPE, what: "page of a report" };
 
 /// `echotest report` with its arguments.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl super::command::Options for Options {
         let paths: Vec<String> =
             groups.into_iter().filter_map(|group| group.into_iter().next()).collect();
         let labels = labels(&paths, &output.labels);
-        let page = output.html.as_deref().map(PageFile::open).transpose()?;
+        let page = output.html.as_deref().map(|path| OutputFile::open(PAGE, path)).transpose()?;
         let mut files = Vec::new();
         for (place, (reader, (path, label))) in
             readers.into_iter().zip(paths.iter().zip(&labels)).enumerate()

@@ -13,7 +13,7 @@ use super::value::{Kind, Value};
 use crate::net::Dialer;
 use crate::net::resolve::{Family, resolve};
 use crate::os::clock;
-use crate::os::socket::ConnectOptions;
+use crate::os::socket::{ConnectOptions, Interface};
 
 /// Whom to measure.
 #[derive(Debug, Clone)]
@@ -88,6 +88,7 @@ fn port(matches: &Matches, text: &str) -> Result<u16, UsageError> {
 pub(super) struct Way {
     pub(super) family: Family,
     source: Option<IpAddr>,
+    interface: Option<Interface>,
     dscp: Option<u8>,
 }
 
@@ -96,14 +97,20 @@ impl Way {
     ///
     /// Options that exclude each other.
     pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
-        let Address { ipv4, ipv6, bind, dscp } = Address::of(matches);
+        let Address { ipv4, ipv6, bind, interface, dscp } = Address::of(matches);
         let family = match (ipv4, ipv6) {
             (false, false) => Family::Any,
             (true, false) => Family::V4,
             (false, true) => Family::V6,
             (true, true) => return Err(matches.usage("-4 and -6 exclude each other".to_owned())),
         };
-        Ok(Self { family, source: bind, dscp })
+        let interface = interface.map(|name| {
+            let known = Interface::named(&name);
+            known.ok_or_else(|| {
+                matches.usage(format!("--interface {name}: this host has none such"))
+            })
+        });
+        Ok(Self { family, source: bind, interface: interface.transpose()?, dscp })
     }
 }
 
@@ -183,7 +190,12 @@ pub(super) fn dialer(way: &Way, target: &mut Target, timeout: Duration) -> Resul
     let source = way.source.map(|ip| (ip, 0).into());
     Ok(Dialer {
         addresses,
-        options: ConnectOptions { source, dscp: way.dscp, ..ConnectOptions::default() },
+        options: ConnectOptions {
+            source,
+            interface: way.interface,
+            dscp: way.dscp,
+            ..ConnectOptions::default()
+        },
         timeout,
     })
 }

@@ -143,11 +143,15 @@ fn light_socket(
     Ok(socket)
 }
 
+/// What the user wants of its packets.
 fn mark(socket: &DatagramSocket, dialer: &Dialer) -> Result<(), Failure> {
-    match dialer.options.dscp {
-        Some(dscp) => Ok(socket.mark(dscp)?),
-        None => Ok(()),
+    if let Some(interface) = dialer.options.interface {
+        socket.hold_to(interface)?;
     }
+    if let Some(dscp) = dialer.options.dscp {
+        socket.mark(dscp)?;
+    }
+    Ok(())
 }
 
 /// A session, which is opened anew if the server ends it.

@@ -34,6 +34,8 @@ pub struct PingOptions {
     pub handshake_only: bool,
     /// Ping every address of the name in turn; else the first that answers.
     pub all_addresses: bool,
+    /// The local ports of the flows, in turn; any if there are none.
+    pub ports: Vec<u16>,
 }
 
 /// See the module's text.
@@ -63,6 +65,7 @@ struct Flight {
     /// Addresses that this ping has tried, and whether there are more than one.
     tried: usize,
     one_of_many: bool,
+    local_port: Option<u16>,
     ends: (Option<SocketAddr>, SocketAddr),
     connect: Option<Duration>,
     /// What a router said of it.
@@ -91,6 +94,7 @@ impl Flight {
     /// The ping as it ended at `at`.
     fn end(&self, at: Mono, sent: Mono, ended: Ended, failure: Option<Failure>) -> (Mono, Single) {
         let detail = Detail::Ping(PingDetail {
+            local_port: self.local_port,
             address: self.ends.1.ip(),
             one_of_many: self.one_of_many,
             began: self.began,
@@ -177,6 +181,13 @@ impl PingLink {
         // What was said of the address before is nothing of this one's.
         flight.ends = (None, address);
         flight.icmp = None;
+        if let Some(turn) =
+            flight.number.wrapping_sub(1).checked_rem(self.options.ports.len() as u64)
+        {
+            let port = usize::try_from(turn).ok().and_then(|turn| self.options.ports.get(turn));
+            flight.local_port = port.copied();
+            self.dialer.options.source_port = flight.local_port;
+        }
         match Dial::start(&self.dialer, address) {
             Ok(dial) => {
                 flight.began = dial.began();
@@ -257,6 +268,10 @@ impl PingLink {
         };
         flight.connect = Some(connected.took);
         if self.options.handshake_only {
+            if !self.options.ports.is_empty() {
+                // An orderly end would keep the port from the next ping for a minute.
+                let _ = socket::reset_on_close(connected.stream.as_fd());
+            }
             let done = flight.end(connected.at, flight.began, Ended::Received, None);
             return self.succeed(done);
         }
@@ -400,6 +415,7 @@ impl Link for PingLink {
             deadline: began + self.dialer.timeout,
             tried: 0,
             one_of_many: self.dialer.addresses.len() > 1,
+            local_port: None,
             ends: (None, address),
             connect: None,
             icmp: None,

@@ -10,6 +10,7 @@ use super::stream::{BLOCKING_SLICE, LONGEST_WAIT};
 use crate::clock::{Mono, Wall};
 use crate::os::message::{self, Control, Received};
 use crate::os::poll::{self, Interest};
+use crate::os::socket::Interface;
 use crate::os::{clock, datagram};
 
 /// A datagram that came.
@@ -93,6 +94,15 @@ impl DatagramSocket {
     /// What the kernel says.
     pub fn mark(&self, dscp: u8) -> io::Result<()> {
         datagram::mark(self.socket.as_fd(), self.local_address()?.is_ipv4(), dscp)
+    }
+
+    /// Sends and receives by this interface alone from now on.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn hold_to(&self, interface: Interface) -> io::Result<()> {
+        interface.hold(self.socket.as_fd())
     }
 
     /// The address and port on this side.

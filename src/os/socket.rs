@@ -105,6 +105,40 @@ pub(super) fn bind(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<(
     Ok(())
 }
 
+/// A network interface or VRF of this host by which packets are to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interface([u8; libc::IFNAMSIZ]);
+
+impl Interface {
+    /// The interface of this name; none if this host has none such.
+    pub fn named(name: &str) -> Option<Self> {
+        let mut bytes = [0; libc::IFNAMSIZ];
+        // With the end that C wants.
+        bytes
+            .get_mut(..name.len())
+            .filter(|room| room.len() < libc::IFNAMSIZ)?
+            .copy_from_slice(name.as_bytes());
+        // SAFETY: `bytes` ends with a zero, as the name is shorter than it.
+        let index = unsafe { libc::if_nametoindex(bytes.as_ptr().cast()) };
+        (index > 0).then_some(Self(bytes))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        let name = self.0.split(|&byte| byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(name).into_owned()
+    }
+
+    /// Lets `socket` send and receive by it alone.
+    ///
+    /// # Errors
+    ///
+    /// What `setsockopt` says; before Linux 5.7 it takes `CAP_NET_RAW`.
+    pub fn hold(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        set_option(socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, &self.0)
+    }
+}
+
 /// What a connection is to be made with.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ConnectOptions {
@@ -114,6 +148,8 @@ pub struct ConnectOptions {
     pub dscp: Option<u8>,
     /// Port to connect from, of any address of this host where no source is given.
     pub source_port: Option<u16>,
+    /// Interface to leave by.
+    pub interface: Option<Interface>,
     /// Whether the source port may be one that a connection just had, or has to
     /// another address.
     pub reuse_address: bool,
@@ -141,6 +177,9 @@ pub fn unconnected(address: &SocketAddr, options: &ConnectOptions) -> io::Result
     if options.reuse_address {
         let on: libc::c_int = 1;
         set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &on)?;
+    }
+    if let Some(interface) = options.interface {
+        interface.hold(socket.as_fd())?;
     }
     shape_packets(socket.as_fd(), address.is_ipv4(), options)?;
     if let Some(source) = source(address, options) {

@@ -76,6 +76,8 @@ pub struct KernelTimes {
 /// What became of a TCP ping's own connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PingDetail {
+    /// The port of this host that was chosen for it, where ports are.
+    pub local_port: Option<u16>,
     /// Where it went.
     pub address: IpAddr,
     /// Whether the name has other addresses too.

@@ -15,6 +15,9 @@ pub struct Track<'sinks> {
     pub tally: Tally,
     /// Its destinations.
     pub sinks: &'sinks mut [Box<dyn Sink>],
+    /// One lane sends for all flows, one after another: a probe's number tells its
+    /// flow and its round.
+    pub dealt: bool,
 }
 
 /// A run's results and where they go: a track for each target, whose lanes follow
@@ -32,7 +35,17 @@ impl Track<'_> {
         self.tally.flows.len().max(1)
     }
 
+    /// The sample under the number of its round, and its flow from 0.
+    fn deal(&self, sample: &Sample) -> (Sample, usize) {
+        let flows = u64::try_from(self.flows()).unwrap_or(u64::MAX);
+        let place = sample.number.saturating_sub(1);
+        let flow = usize::try_from(place % flows).unwrap_or(0);
+        (Sample { number: place / flows + 1, ..*sample }, flow)
+    }
+
     fn sample(&mut self, sample: &Sample, flow: usize, anchor: &Anchor) -> Result<(), Gone> {
+        let (sample, flow) = if self.dealt { self.deal(sample) } else { (*sample, flow) };
+        let sample = &sample;
         let explained = match self.tally.flows.get_mut(flow) {
             // Slow is what is slow for its own flow: their paths may differ.
             Some(own) => {
@@ -183,7 +196,7 @@ impl<'sinks> Recorder<'sinks> {
 
     /// The sinks' own chores, where they are due.
     pub fn tick(&mut self, now: Mono) {
-        for Track { tally, sinks } in &mut self.tracks {
+        for Track { tally, sinks, .. } in &mut self.tracks {
             tally.end = now;
             for sink in sinks.iter_mut().filter(|sink| sink.deadline() <= now) {
                 self.gone |= sink.tick(now, tally).is_err();
@@ -193,17 +206,17 @@ impl<'sinks> Recorder<'sinks> {
 
     /// The run is over: gives the figures of each track.
     pub fn finish(mut self) -> Vec<Tally> {
-        for Track { tally, sinks } in &mut self.tracks {
+        for Track { tally, sinks, .. } in &mut self.tracks {
             // Rows first: how many were lost belongs to the figures.
             tally.not_recorded += sinks.iter_mut().map(|sink| sink.settle()).sum::<u64>();
         }
         // The first last: it may tell of all.
-        for Track { tally, sinks } in self.tracks.iter_mut().rev() {
+        for Track { tally, sinks, .. } in self.tracks.iter_mut().rev() {
             for sink in sinks.iter_mut() {
                 sink.finish(tally, &self.anchor);
             }
         }
-        for Track { tally, sinks } in &mut self.tracks {
+        for Track { tally, sinks, .. } in &mut self.tracks {
             tally.not_logged = sinks.iter_mut().map(|sink| sink.close()).sum();
         }
         self.tracks.into_iter().map(|track| track.tally).collect()

@@ -55,10 +55,10 @@ const TCP_COLUMNS: [&str; 6] = [
 const CAUSE_COLUMNS: [&str; 3] = ["connection", "acked_us", "cause"];
 const KERNEL_COLUMNS: [&str; 3] = ["kernel_rtt_us", "host_send_us", "host_receive_us"];
 
-/// The flow that a packet went by, before any other column of a stream's.
-pub struct FlowColumn(pub StreamColumns);
+/// The flow that a packet went by, before any other further column.
+pub struct FlowColumn<E>(pub E);
 
-impl Extra for FlowColumn {
+impl<E: Extra> Extra for FlowColumn<E> {
     fn header(&self) -> Vec<&'static str> {
         let mut header = self.0.header();
         header.insert(0, "flow");

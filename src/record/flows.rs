@@ -3,7 +3,7 @@
 use super::Run;
 use super::json::{packets, round_trips};
 use crate::probe::{EventKind, Tally};
-use crate::stats::outliers::{Series, levels, troubled};
+use crate::stats::outliers::{Apart, Series};
 use crate::text::format::{Unit, count};
 use crate::text::object::Object;
 
@@ -12,40 +12,10 @@ const ROWS: usize = 16;
 /// Ports that a sentence names.
 const NAMED: usize = 8;
 
-/// What sets flows apart, by place.
-struct Judged {
-    /// Those that lose more than the others.
-    lossy: Vec<usize>,
-    /// All by level, the quickest first; one group where they are alike.
-    levels: Vec<Vec<usize>>,
-}
-
-fn judge(flows: &[Tally]) -> Judged {
+fn judge(flows: &[Tally]) -> Apart {
     let series: Vec<Series> =
         flows.iter().map(|flow| Series::new(flow.sent, flow.troubles(), &flow.rtt)).collect();
-    Judged { lossy: troubled(&series), levels: levels(&series) }
-}
-
-impl Judged {
-    /// The group that most flows are in; of equal ones the quickest.
-    fn usual(&self) -> Option<usize> {
-        let size = |place: &usize| (self.levels[*place].len(), std::cmp::Reverse(*place));
-        (0..self.levels.len()).max_by_key(size)
-    }
-
-    /// Why a flow is unlike the others, if it is.
-    fn why(&self, place: usize) -> Option<&'static str> {
-        let usual = self.usual();
-        let group = self.levels.iter().position(|group| group.contains(&place));
-        let apart = group.is_some() && group != usual;
-        match (self.lossy.contains(&place), apart, group > usual) {
-            (true, true, _) => Some("loses more than the others, and has another level"),
-            (true, false, _) => Some("loses more than the others"),
-            (false, true, true) => Some("is slower than the others"),
-            (false, true, false) => Some("is faster than the others"),
-            (false, false, _) => None,
-        }
-    }
+    Apart::of(&series)
 }
 
 fn port(tally: &Tally) -> String {
@@ -115,14 +85,14 @@ fn row(flow: &Tally, odd: bool) -> String {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
-fn sentences(run: &Run, flows: &[Tally], judged: &Judged) -> String {
+fn sentences(run: &Run, flows: &[Tally], judged: &Apart) -> String {
     let mut text = String::new();
     let mut replay = None;
     let all = flows.len();
-    if !judged.lossy.is_empty() {
-        let bad = judged.lossy.len();
+    if !judged.troubled.is_empty() {
+        let bad = judged.troubled.len();
         let (is_bad, good): (Vec<usize>, Vec<usize>) =
-            (0..all).partition(|place| judged.lossy.contains(place));
+            (0..all).partition(|place| judged.troubled.contains(place));
         let of = |places: &[usize]| {
             let sum = |of: fn(&Tally) -> u64| places.iter().map(|place| of(&flows[*place])).sum();
             let (troubles, sent): (u64, u64) = (sum(Tally::troubles), sum(|flow| flow.sent));
@@ -133,12 +103,12 @@ fn sentences(run: &Run, flows: &[Tally], judged: &Judged) -> String {
             text,
             "{bad} of {all} flows {verb} worse ({}): a loss met {} of their packets, {} of the \
              others'; as if 1 of about {} equal paths were bad\n",
-            ports(flows, &judged.lossy),
+            ports(flows, &judged.troubled),
             of(&is_bad),
             of(&good),
             (all as f64 / bad as f64).round(),
         );
-        replay = judged.lossy.first();
+        replay = judged.troubled.first();
     }
     if judged.levels.len() > 1 {
         let usual = judged.usual();
@@ -167,7 +137,7 @@ fn sentences(run: &Run, flows: &[Tally], judged: &Judged) -> String {
             "to look at one of them alone: echotest client {host} {to} --source-ports {}\n",
             port(&flows[*flow])
         );
-        text += &whereabouts(run, flows, &judged.lossy);
+        text += &whereabouts(run, flows, &judged.troubled);
     }
     text
 }

@@ -37,11 +37,14 @@ pub fn lines(sample: &Sample) -> String {
     let Detail::Ping(detail) = &sample.detail else {
         return format!("Packet {number} lost: {}", Failure::Stopped);
     };
-    let to = if detail.one_of_many { format!(" to {}", detail.address) } else { String::new() };
+    let mut to = detail.local_port.map_or_else(String::new, |port| format!(" from port {port}"));
+    if detail.one_of_many {
+        put!(to, " to {}", detail.address);
+    }
     match (&sample.outcome, detail.failure) {
         (Outcome::Received { .. }, _) => {
             let response = detail.stamped.map_or_else(String::new, |stamped| {
-                let request = ping::request(number, &rfc3339(stamped));
+                let request = ping::request(sample.number, &rfc3339(stamped));
                 let reply = ping::reply(request.trim_ascii_end());
                 format!("Response received is: {}\n", String::from_utf8_lossy(&reply))
             });

@@ -26,7 +26,9 @@ pub fn record(
     measure: &mut dyn FnMut(&mut Outlet) -> Standing,
 ) -> io::Result<Tally> {
     let runs: Vec<&Run> = run.into_iter().collect();
-    let tracks = vec![Track { tally, sinks }];
+    // A link for each probe has no lane for each flow.
+    let dealt = tally.flows.len() > 1;
+    let tracks = vec![Track { tally, sinks, dealt }];
     let mut alone = |outlet: &mut Outlet| vec![measure(outlet)];
     let mut tallies = record_all(&runs, tracks, anchor, &mut alone)?;
     tallies.pop().ok_or_else(|| io::Error::other("nothing was recorded"))

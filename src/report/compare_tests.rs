@@ -19,7 +19,14 @@ fn run(file: usize, start: u64, values: impl Iterator<Item = f64>) -> Run {
     for (place, value) in (0..).zip(values) {
         let sent = start + place * 1_000_000_000;
         let rtt = Some((1e6 + 1e4 * value) as u64);
-        figures.record(&Row { number: 0, sent, rtt, retransmitted: None, series: [b"", b""] });
+        figures.record(&Row {
+            number: 0,
+            sent,
+            rtt,
+            retransmitted: None,
+            flow: None,
+            series: [b"", b""],
+        });
     }
     figures.finish();
     Run { label: file.to_string(), file, series: String::new(), figures }

@@ -3,6 +3,7 @@
 use super::outages::Outage;
 use super::run::Run;
 use super::words;
+use crate::stats::Summary;
 use crate::text::format::Unit;
 
 /// One line of the table: a name and a text for each run.
@@ -57,6 +58,20 @@ pub fn table(runs: &[Run]) -> Vec<Fact> {
         time("stddev", &|run| run.figures.rtts.stddev()),
         time("jitter", &|run| run.figures.jitter.mean()),
     ]);
+    if runs.iter().any(|run| run.figures.throughput.is_some()) {
+        let rate = |name: &str, value: &dyn Fn(&Summary) -> Option<f64>| {
+            line(format!("{name} Mbit/s"), &|run: &Run| {
+                let rates = run.figures.throughput.as_ref();
+                let rate = rates.and_then(|rates| value(&rates.per_second));
+                rate.map_or_else(|| "-".to_owned(), |bits| format!("{:.3}", bits / 1e6))
+            })
+        };
+        facts.extend([
+            rate("mean", &Summary::mean),
+            rate("min", &|rates| rates.min().map(|bits| bits as f64)),
+            rate("max", &|rates| rates.max().map(|bits| bits as f64)),
+        ]);
+    }
     if runs.iter().any(|run| run.figures.retransmitted.is_some()) {
         facts.push(plain("retransmitted", &|run| {
             run.figures.retransmitted.map_or("-".to_owned(), |count| count.to_string())

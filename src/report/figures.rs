@@ -1,5 +1,7 @@
 //! The figures of one series of packets, gathered row by row.
 
+use super::error::Problem;
+use super::flows::Flows;
 use super::kept::Series;
 use super::outages::Outages;
 use super::reader::Row;
@@ -9,6 +11,20 @@ use crate::stats::{Jitter, Summary, nearest_rank};
 
 /// Bits that a value of a long series keeps after its first: 0.006 %.
 pub const FINE: u32 = 13;
+
+/// How much came back in what time.
+#[derive(Debug, Clone)]
+pub struct Throughput {
+    /// Of one packet's payload.
+    pub bits: u64,
+    /// Of all packets.
+    pub per_second: Summary,
+}
+
+fn per_second_of(bits: u64, nanos: u64) -> u64 {
+    let scaled = u128::from(bits) * 1_000_000_000 / u128::from(nanos.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
 
 /// All that is known of a series, in constant memory.
 #[derive(Debug, Clone)]
@@ -35,6 +51,10 @@ pub struct Figures {
     pub episodes: Option<Episodes>,
     /// The packets before each outage.
     pub before: BeforeOutages,
+    /// Its flows, where the file tells them apart.
+    pub flows: Flows,
+    /// Payload bits over round-trip time in bit/s, where throughput was measured.
+    pub throughput: Option<Throughput>,
     /// When the first packet was sent, in nanoseconds since 1970.
     pub first: u64,
     /// When the last was.
@@ -56,9 +76,20 @@ impl Figures {
             shifts: Vec::new(),
             episodes: None,
             before: BeforeOutages::default(),
+            flows: Flows::default(),
+            throughput: None,
             first,
             last: first,
         }
+    }
+
+    /// A packet of a flow, as [`Figures::record`] takes it, too.
+    ///
+    /// # Errors
+    ///
+    /// There are more flows than a run has.
+    pub fn record_flow(&mut self, row: &Row<'_>, line: u64) -> Result<(), Problem> {
+        row.flow.map_or(Ok(()), |flow| self.flows.record(flow, row.rtt, line))
     }
 
     /// The next packet.
@@ -71,6 +102,9 @@ impl Figures {
         }
         if let Some(rtt) = row.rtt {
             self.rtts.record(rtt);
+            if let Some(Throughput { bits, per_second }) = &mut self.throughput {
+                per_second.record(per_second_of(*bits, rtt));
+            }
             self.jitter.record(rtt);
             self.series.record(row.sent, rtt);
             if let Some(outage) = self.outages.received(row.sent) {

@@ -3,7 +3,7 @@
 use super::Report;
 use super::compare::{Difference, Estimate, WhyNot};
 use super::facts::PERCENTILES;
-use super::figures::Figures;
+use super::figures::{Figures, Throughput};
 use super::outages::{Outage, Together};
 use super::run::{Run, Source};
 use super::stretches::{Before, Episodes, Shift};
@@ -42,7 +42,44 @@ fn source(place: usize, source: &Source, runs: &[Run]) -> Object {
         .object("packets", packets(figures))
         .object("rtt_us", times(figures))
         .array("outages", figures.outages.longest().iter().map(outage));
-    found(object, figures)
+    found(object, figures).array("flows", flows(figures))
+}
+
+/// An entry for each flow, where the file tells them apart.
+fn flows(figures: &Figures) -> impl Iterator<Item = Object> {
+    let apart = figures.flows.apart();
+    figures.flows.0.iter().enumerate().map(move |(place, flow)| {
+        let packets = Object::new()
+            .whole("sent", flow.sent())
+            .whole("received", flow.rtts.count())
+            .whole("lost", flow.lost);
+        let rtts = &flow.rtts;
+        let times = Object::new()
+            .number("min", micros(rtts.min()), MICROS)
+            .number("mean", rtts.mean().map(|mean| mean / 1e3), MICROS)
+            .number("max", micros(rtts.max()), MICROS)
+            .number("p50", micros(rtts.percentile(50.0)), MICROS)
+            .number("p99", micros(rtts.percentile(99.0)), MICROS);
+        Object::new()
+            .whole("flow", flow.number)
+            .object("packets", packets)
+            .object("rtt_us", times)
+            .whole("outages", flow.outages)
+            .boolean("outlier", apart.why(place).is_some())
+            .text("why", apart.why(place))
+    })
+}
+
+/// bit/s as Mbit/s.
+#[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
+fn throughput(throughput: &Throughput) -> Object {
+    let whole = |value: Option<u64>| value.map(|bits| bits as f64 / 1e6);
+    let rates = &throughput.per_second;
+    Object::new()
+        .number("mean", rates.mean().map(|mean| mean / 1e6), 6)
+        .number("min", whole(rates.min()), 6)
+        .number("max", whole(rates.max()), 6)
+        .number("stddev", rates.stddev().map(|stddev| stddev / 1e6), 6)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "nanoseconds of a run are below 2^53 for 100 days")]
@@ -102,6 +139,7 @@ fn run(run: &Run, sources: &[Source]) -> Object {
         .number("duration_s", known.then(|| seconds(figures.nanos())), 6)
         .object("packets", packets(figures))
         .object("rtt_us", times(figures))
+        .object("throughput_mbit_s", figures.throughput.as_ref().map(throughput))
         .object("outages", outages);
     found(object, figures).object("timeline", timeline(&figures.timeline.at_most(SHOWN)))
 }

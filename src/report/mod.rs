@@ -7,6 +7,7 @@ pub mod compare;
 pub mod error;
 pub mod facts;
 pub mod figures;
+pub mod flows;
 pub mod histogram;
 pub mod html;
 pub mod json;
@@ -44,7 +45,13 @@ impl Report {
     /// Compares what was read.
     pub fn new(files: Vec<(Source, Vec<Run>)>) -> Self {
         let (sources, runs): (Vec<Source>, Vec<Vec<Run>>) = files.into_iter().unzip();
-        let runs: Vec<Run> = runs.into_iter().flatten().collect();
+        let mut runs: Vec<Run> = runs.into_iter().flatten().collect();
+        if sources.len() == 1 && runs.len() > 1 {
+            // What all have in common tells nothing.
+            for run in &mut runs {
+                run.label.clone_from(&run.series);
+            }
+        }
         let differences = compare::all(&runs);
         let together = Together::of(runs.iter().map(|run| &run.figures.outages));
         Self { sources, runs, differences, together }
@@ -62,6 +69,7 @@ impl Report {
         let mut told = words::shifts(run, unit);
         told.extend(words::before_outages(run, unit));
         told.extend(words::episodes(run));
+        told.extend(run.figures.flows.told());
         told
     }
 

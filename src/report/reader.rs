@@ -14,7 +14,7 @@ use super::{bytes, number};
 const BUFFER: usize = 256 * 1024;
 
 /// Columns that are used, by the place of their value in [`Fields`].
-const USED: [&str; 8] = [
+const USED: [&str; 9] = [
     "packet_num",
     "timestamp",
     "send_time_ns",
@@ -23,6 +23,7 @@ const USED: [&str; 8] = [
     "retransmitted",
     "type",
     "size",
+    "flow",
 ];
 const NUMBER: usize = 0;
 const SENT: usize = 2;
@@ -30,6 +31,7 @@ const RECEIVED: usize = 3;
 const RTT: usize = 4;
 const RETRANSMITTED: usize = 5;
 const SERIES: [usize; 2] = [6, 7];
+const FLOW: usize = 8;
 /// Of [`USED`], those that every file must have.
 const NEEDED: usize = 5;
 /// Where values go that are not used.
@@ -50,6 +52,8 @@ pub struct Row<'line> {
     pub rtt: Option<u64>,
     /// Whether a segment was sent again while it was out, where the file tells.
     pub retransmitted: Option<bool>,
+    /// Its flow, where the file tells.
+    pub flow: Option<u64>,
     /// The type and size of its series, where the file tells.
     pub series: [&'line [u8]; 2],
 }
@@ -132,6 +136,11 @@ impl<'input> Reader<'input> {
     /// The number of a last line that was cut off and skipped.
     pub fn cut_line(&self) -> Option<u64> {
         self.cut.then_some(self.line)
+    }
+
+    /// The number of the line read last.
+    pub fn line_number(&self) -> u64 {
+        self.line
     }
 
     /// The bytes read so far.
@@ -320,7 +329,9 @@ fn understand<'line>(fields: &Fields<'line>) -> Result<Row<'line>, Wrong> {
         b"" => None,
         mark => Some(mark == b"1"),
     };
-    Ok(Row { number, sent, rtt, retransmitted, series: SERIES.map(|place| fields[place]) })
+    let flow = if fields[FLOW].is_empty() { None } else { number::whole(fields[FLOW]) };
+    let series = SERIES.map(|place| fields[place]);
+    Ok(Row { number, sent, rtt, retransmitted, flow, series })
 }
 
 /// Whether a row without a line end is whole all the same: its times agree.

@@ -1,8 +1,10 @@
 //! One file read: a run, or several where it holds several series.
 
 use super::error::{Error, Problem};
-use super::figures::Figures;
+use super::figures::{Figures, Throughput};
+use super::number;
 use super::reader::{Reader, Row};
+use crate::stats::Summary;
 
 /// Series told apart in one file. More is no series of measurements but a
 /// column that happens to be called so.
@@ -41,6 +43,16 @@ pub struct Source {
     pub cut_line: Option<u64>,
 }
 
+/// What series of type `ttput` measure.
+fn throughput(row: &Row<'_>) -> Option<Throughput> {
+    let [kind, size] = row.series;
+    if !kind.eq_ignore_ascii_case(b"ttput") {
+        return None;
+    }
+    let bits = number::whole(size)?.checked_mul(8)?;
+    Some(Throughput { bits, per_second: Summary::new() })
+}
+
 /// Reads all rows of a file, the `place`th of several.
 ///
 /// # Errors
@@ -55,19 +67,24 @@ pub fn read(
     let mut all: Vec<([Vec<u8>; 2], Figures)> = Vec::new();
     let mut current = 0;
     let mut rows = 0;
+    let mut line = reader.line_number();
     while let Some(row) = reader.row()? {
-        rows += 1;
+        (rows, line) = (rows + 1, line + 1);
         if !all.get(current).is_some_and(|(series, _)| same(series, &row)) {
             current = match all.iter().position(|(series, _)| same(series, &row)) {
                 Some(known) => known,
                 None if all.len() == MOST_SERIES => return Err(too_many(path, rows + 1)),
                 None => {
-                    all.push((row.series.map(<[u8]>::to_vec), Figures::new(row.sent)));
+                    let mut figures = Figures::new(row.sent);
+                    figures.throughput = throughput(&row);
+                    all.push((row.series.map(<[u8]>::to_vec), figures));
                     all.len() - 1
                 }
             };
         }
-        all[current].1.record(&row);
+        let figures = &mut all[current].1;
+        figures.record(&row);
+        figures.record_flow(&row, line).map_err(|problem| Error::new(path, problem))?;
     }
     let source = Source {
         path: path.to_owned(),

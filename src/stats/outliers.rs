@@ -59,6 +59,42 @@ fn level(durations: &Summary) -> Option<(u64, f64)> {
     Some((durations.percentile(50.0)?, high.abs_diff(low) as f64 / 2.0))
 }
 
+/// What sets series apart, by place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Apart {
+    /// Those that have more trouble than the others, the worst first.
+    pub troubled: Vec<usize>,
+    /// All by level, the quickest first; one group where they are alike.
+    pub levels: Vec<Vec<usize>>,
+}
+
+impl Apart {
+    /// Of several series of one run.
+    pub fn of(series: &[Series]) -> Self {
+        Self { troubled: troubled(series), levels: levels(series) }
+    }
+
+    /// The group that most are in; of equal ones the quickest.
+    pub fn usual(&self) -> Option<usize> {
+        let size = |place: &usize| (self.levels[*place].len(), std::cmp::Reverse(*place));
+        (0..self.levels.len()).max_by_key(size)
+    }
+
+    /// Why one is unlike the others, if it is.
+    pub fn why(&self, place: usize) -> Option<&'static str> {
+        let usual = self.usual();
+        let group = self.levels.iter().position(|group| group.contains(&place));
+        let apart = group.is_some() && group != usual;
+        match (self.troubled.contains(&place), apart, group > usual) {
+            (true, true, _) => Some("loses more than the others, and has another level"),
+            (true, false, _) => Some("loses more than the others"),
+            (false, true, true) => Some("is slower than the others"),
+            (false, true, false) => Some("is faster than the others"),
+            (false, false, _) => None,
+        }
+    }
+}
+
 /// Those that have more trouble than the others, by place, the worst first; at most
 /// half of them.
 pub fn troubled(series: &[Series]) -> Vec<usize> {

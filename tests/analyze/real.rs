@@ -114,10 +114,30 @@ fn the_clients_file_is_joined_packet_by_packet_and_the_wire_is_never_slower() {
         return;
     }
     for size in ["64", "100000"] {
-        let (_scratch, capture, timings) =
+        let (scratch, capture, timings) =
             on_loopback(&["-c", "200", "-i", "0.01", "-s", size], "lo");
         let timings = timings.to_string_lossy().into_owned();
-        let json = analyzed(&capture, &["--csv", &timings]).stdout;
+        let pairs = scratch.path().join("pairs.csv");
+        let pairs_name = pairs.to_string_lossy().into_owned();
+        let arguments = ["--csv", &timings, "--csv-out", &pairs_name];
+        // A second time its own file is replaced; no other is.
+        assert_eq!(analyzed(&capture, &arguments).status, 0);
+        let json = analyzed(&capture, &arguments).stdout;
+        let refused = analyzed(&capture, &["--csv", &timings, "--csv-out", &timings]);
+        assert_eq!(refused.status, 2, "{refused:?}");
+        assert!(refused.stderr.contains("there is a file that is no join of a capture"));
+        let text = std::fs::read_to_string(&pairs).unwrap();
+        let numbers =
+            text.lines().skip(1).filter_map(|line| line.split(',').next()?.parse::<u64>().ok());
+        assert!(numbers.eq(1..=200), "{text}");
+        for row in crate::common::rows(&pairs) {
+            let [wire, host, again] = &row.more[..] else { panic!("{row:?}") };
+            let [wire, host]: [f64; 2] = [wire, host].map(|text| text.parse().unwrap());
+            let rtt = row.rtt_us().unwrap();
+            assert!((wire + host - rtt).abs() < 0.01 && again == "0", "{row:?}");
+        }
+        let report = crate::common::run(["report", &pairs_name]);
+        assert!(report.stdout.contains("200 packets, 200 received"), "{report:?}");
         assert!(json.contains("\"matched\":200,\"rows_alone\":0"), "{json}");
         assert!(json.contains("\"impossible\":0"), "{json}");
         let p50 = |name: &str| figure(&json, &format!("{name}.p50")).unwrap();

@@ -6,6 +6,7 @@ mod svg;
 
 use super::Report;
 use super::facts;
+use super::flows::Flows;
 use super::words;
 use crate::text::format::count;
 
@@ -43,6 +44,7 @@ pub fn page(report: &Report) -> String {
         told(report),
         notes(report),
         table(report),
+        report.runs.iter().map(flows).collect(),
         timelines(report),
         legended(report, "Histogram", plots::histogram(&report.runs)),
         legended(report, "Cumulative distribution", plots::distribution(&report.runs)),
@@ -130,6 +132,17 @@ fn table_of(head: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Strin
         cells("th scope=\"col\"", head.into_iter()),
         rows.map(row).collect::<String>()
     )
+}
+
+/// The flows of a run, where its file tells them apart.
+fn flows(run: &super::Run) -> String {
+    let (rows, more) = run.figures.flows.rows();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let table = table_of(Flows::HEAD.map(str::to_owned).to_vec(), rows.into_iter());
+    let more = more.map_or_else(String::new, |more| format!("<p class=\"faint\">{more}</p>\n"));
+    format!("<h2>{}, by flow</h2>\n{table}{more}", escaped(&run.label))
 }
 
 fn table(report: &Report) -> String {

@@ -5,6 +5,7 @@ mod chart;
 mod table;
 
 use super::Report;
+use super::flows::Flows;
 use super::run::Run;
 use super::words;
 use crate::text::format::{Unit, count};
@@ -52,6 +53,9 @@ pub fn text(report: &Report, style: Style) -> String {
         }
         text.extend(told.iter().map(|sentence| wrapped(sentence, style)));
     }
+    for run in runs.iter().filter(|run| !run.figures.flows.0.is_empty()) {
+        text.push_str(&flows(run));
+    }
     if !report.together.is_empty() {
         text.push('\n');
     }
@@ -71,6 +75,20 @@ pub fn text(report: &Report, style: Style) -> String {
     }
     text.push_str(&bars::text(runs, style));
     text.push_str(&chart::text(runs, style));
+    text
+}
+
+fn flows(run: &Run) -> String {
+    let line = |cells: &[String]| {
+        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+        let [flow, packets, lost, median, high, outages] = cells[..] else { return String::new() };
+        format!("{flow:>6}{packets:>10}{lost:>8}{median:>13}{high:>13}{outages:>10}\n")
+    };
+    let (rows, more) = run.figures.flows.rows();
+    let mut text = format!("\n{}, by flow:\n", run.label);
+    text += &line(&Flows::HEAD.map(str::to_owned));
+    text.extend(rows.iter().map(|row| line(row)));
+    text.extend(more.map(|more| more + "\n"));
     text
 }
 
