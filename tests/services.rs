@@ -13,7 +13,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use common::{Process, Scratch, Server, client, echotest, eventually, have, root, run};
+use common::{Process, Scratch, Server, client, echotest, eventually, have, root, run, skipped};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_echotest");
 
@@ -331,4 +331,78 @@ fn scripts_explain_themselves_and_change_nothing_when_asked_to_look() {
         assert_eq!(ended.status, 2, "{name} {arguments:?}: {ended:?}");
         assert!(ended.stderr.contains(arguments[1]), "{name} {arguments:?}: {ended:?}");
     }
+}
+
+/// What a process's status says under this name.
+fn status_of(pid: u32, name: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+    line.trim_start_matches(':').split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_server_that_listens_is_root_no_longer() {
+    if !root() {
+        skipped("rights that a server gives up: needs root");
+        return;
+    }
+    let scratch = Scratch::new();
+    let log = scratch.path().join("server.log");
+    let log = log.to_str().expect("a path");
+    let superuser = "0".to_owned();
+    let nobody = Command::new("id").args(["-u", "nobody"]).output().expect("id").stdout;
+    let nobody = String::from_utf8_lossy(&nobody).trim().to_owned();
+    for (arguments, user) in [
+        (&["echo"][..], &nobody),
+        (&["twamp"], &nobody),
+        (&["echo", "--log-file", log], &superuser),
+        (&["echo", "--user", "nobody"], &nobody),
+        (&["echo", "--user", "root"], &superuser),
+    ] {
+        let server = Server::start(arguments);
+        let pid = server.process.id();
+        assert_eq!(&status_of(pid, "Uid"), user, "{arguments:?}");
+        assert_eq!(status_of(pid, "NoNewPrivs"), "1", "{arguments:?}");
+        if arguments.last() != Some(&"root") {
+            assert_eq!(status_of(pid, "CapEff"), "0000000000000000", "{arguments:?}");
+        }
+        let ended = server.stop();
+        assert_eq!(ended.status, 0, "{ended:?}");
+    }
+    // Its log can still be opened anew.
+    let server = Server::start(&["echo", "--log-file", log]);
+    fs::rename(log, format!("{log}.1")).expect("a rename");
+    server.process.signal("HUP");
+    eventually("a fresh log", || {
+        fs::read_to_string(log).is_ok_and(|text| text.contains("reopened"))
+    });
+    server.stop();
+    let ended = run(["server", "--port", "0", "--user", "nobody of this name"]);
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.stderr.contains("--user nobody of this name: there is none such"), "{ended:?}");
+}
+
+#[test]
+fn a_pid_file_is_never_another_file() {
+    let scratch = Scratch::new();
+    let other = scratch.path().join("other");
+    fs::write(&other, "precious, and no number\n").expect("a file");
+    let link = scratch.path().join("link");
+    std::os::unix::fs::symlink(scratch.path().join("target"), &link).expect("a link");
+    for path in [&other, &link] {
+        let path = path.to_str().expect("a path");
+        let ended = run(["server", "--port", "0", "--pid-file", path]);
+        assert_eq!(ended.status, 2, "{ended:?}");
+    }
+    let kept = fs::read_to_string(&other).expect("a file");
+    assert_eq!(kept, "precious, and no number\n");
+    assert!(!scratch.path().join("target").exists());
+    // A number that a killed server left is none of that.
+    fs::write(&other, "4711\n").expect("a file");
+    let path = other.to_str().expect("a path");
+    let server = Server::start(&["echo", "--pid-file", path]);
+    let held = fs::read_to_string(&other).expect("a file");
+    assert_eq!(held, format!("{}\n", server.process.id()));
+    server.stop();
+    assert!(!other.exists());
 }

@@ -150,6 +150,32 @@ fn a_clean_path_has_no_cause_of_the_networks() {
     }
 }
 
+/// A share of the matrix that `scripts/truth.sh` prints, pooled over its kinds: on a
+/// busy machine, which is both hosts, a single packet may be held up by that.
+#[test]
+fn single_packets_are_told_as_the_matrix_promises() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/truth_matrix.py");
+    let mut command = std::process::Command::new("python3");
+    command.args([script, "--binary", env!("CARGO_BIN_EXE_echotest"), "--incidents", "6"]);
+    command.args(["--rtts", "20", "--intervals", "20,200", "--jobs", "6"]);
+    let ended = Process::start(&mut command).finish();
+    if ended.status == 77 || !common::have("python3") {
+        common::skipped("the matrix of causes: needs root, /dev/net/tun and python3");
+        return;
+    }
+    let share = |line: &str, place: usize| {
+        let shares: Vec<&str> =
+            line.split_whitespace().filter(|word| word.ends_with('%')).collect();
+        shares.get(place)?.trim_end_matches('%').parse::<f64>().ok()
+    };
+    let shares = |place| ended.stdout.lines().filter_map(|line| share(line, place)).collect();
+    let (right, wrong): (Vec<f64>, Vec<f64>) = (shares(0), shares(1));
+    assert_eq!(right.len(), 9, "{ended:?}");
+    let kinds = 9.0;
+    assert!(right.iter().sum::<f64>() / kinds >= 85.0, "{}", ended.stdout);
+    assert!(wrong.iter().sum::<f64>() / kinds <= 5.0, "{}", ended.stdout);
+}
+
 #[test]
 fn the_self_test_tells_no_wrong_cause() {
     let ended = common::run(["selftest"]);

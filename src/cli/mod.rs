@@ -21,6 +21,7 @@ mod opt;
 pub mod options;
 pub mod output_file;
 mod path;
+mod pid_file;
 pub mod ping;
 pub mod report;
 mod selftest;

@@ -1,10 +1,9 @@
 //! `echotest server`, by hand, from systemd, from inetd, or as a daemon.
 
 use std::fmt;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Status;
@@ -13,6 +12,7 @@ use super::habits;
 use super::logging::Destination;
 use super::matches::Matches;
 use super::opt::Group;
+use super::pid_file::PidFile;
 use super::service_options::{Bounds, Listening, PlayedLoss, Reflecting, Running};
 use crate::net::datagram;
 use crate::net::listen::{self, Passed};
@@ -21,6 +21,7 @@ use crate::net::notify::Notifier;
 use crate::os::detach::{Detached, detach};
 use crate::os::limits;
 use crate::os::poll::MAX_WATCHED;
+use crate::os::privilege::{self, Account};
 use crate::os::signals::{self, Signal};
 use crate::server::closing::Reflectors;
 use crate::server::light::{self, LightLimits};
@@ -100,8 +101,10 @@ impl super::command::Options for Options {
         if running.daemon || running.log_file.is_some() {
             signals::watch(Signal::HangUp)?;
         }
-        announce(&listeners, &datagrams, service);
+        let notifier = Notifier::from_env();
         check_open_files(&limits);
+        give_up_rights(&running)?;
+        announce(&listeners, &datagrams, service);
         let TwampHost { closing, seats, limits: bounds, .. } = &settings.twamp;
         let light = datagrams.into_iter().map(|socket| {
             light::start(socket, *bounds, Arc::clone(&settings.allowed), closing.clone())
@@ -111,7 +114,6 @@ impl super::command::Options for Options {
             sessions: seats.clone(),
             light: light.collect::<io::Result<_>>()?,
         };
-        let notifier = Notifier::from_env();
         notifier.ready(&format!("serving {}", service.name));
         if let Some(readiness) = readiness {
             readiness.ready()?;
@@ -238,6 +240,58 @@ fn twamp_host(given: Reflecting) -> TwampHost {
     }
 }
 
+/// A user of this host that there is not, or that this process may not be.
+#[derive(Debug)]
+struct NoUser {
+    name: String,
+    source: Option<io::Error>,
+}
+
+impl fmt::Display for NoUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why =
+            if self.source.is_some() { "only root may change it" } else { "there is none such" };
+        write!(f, "--user {}: {why}", self.name)
+    }
+}
+
+impl std::error::Error for NoUser {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.source.as_ref()?)
+    }
+}
+
+/// From now on it has its sockets and needs nothing else of this host: no right of
+/// the superuser's, and no file but its log and its pid file.
+fn give_up_rights(running: &Running) -> Result<(), Failure> {
+    let files = [&running.log_file, &running.pid_file].map(Option::as_deref);
+    let mut places: Vec<&Path> = files.into_iter().flatten().filter_map(Path::parent).collect();
+    let keeps_files = !places.is_empty();
+    if running.daemon {
+        // What its standard streams become once it is ready.
+        places.push(Path::new("/dev/null"));
+    }
+    if let Some(name) = &running.user {
+        let none = |source| NoUser { name: name.clone(), source };
+        let account = Account::named(name).ok_or_else(|| none(None))?;
+        account.become_it().map_err(|error| none(Some(error)))?;
+    } else if privilege::is_root() && !running.busy_poll {
+        match Account::named("nobody").filter(|_| !keeps_files) {
+            Some(nobody) => {
+                nobody.become_it()?;
+                log::info!("root no longer, but nobody; --user NAME chooses another");
+            }
+            None => log::info!("still root, without capabilities; --user NAME changes that"),
+        }
+        privilege::drop_capabilities()?;
+    }
+    privilege::no_new_privileges()?;
+    if !privilege::confine(&places)? {
+        log::debug!("this kernel cannot keep the server from opening files");
+    }
+    Ok(())
+}
+
 fn check_open_files(limits: &Limits) {
     let wanted = u64::try_from(limits.max_clients).unwrap_or(u64::MAX).saturating_add(SPARE_FILES);
     match limits::raise_open_files() {
@@ -257,86 +311,5 @@ fn announce(listeners: &[TcpListener], datagrams: &[UdpSocket], service: &Servic
     }
     for address in datagrams.iter().flat_map(UdpSocket::local_addr) {
         log::info!("listening on {address} (UDP, {} light)", service.name);
-    }
-}
-
-/// A pid file that cannot be had.
-#[derive(Debug)]
-enum PidFileError {
-    /// A living server holds it.
-    Held { path: PathBuf, pid: String },
-    /// What the system said.
-    Io { path: PathBuf, source: io::Error },
-}
-
-impl fmt::Display for PidFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Held { path, pid } => write!(
-                f,
-                "another server (process {pid}) holds {}; stop it, or name another --pid-file",
-                path.display()
-            ),
-            Self::Io { path, .. } => write!(f, "cannot write the pid file {}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for PidFileError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Held { .. } => None,
-            Self::Io { source, .. } => Some(source),
-        }
-    }
-}
-
-/// Holds this process's number, locked while it lives: a file that a killed
-/// server left has no lock and is taken over.
-struct PidFile {
-    path: PathBuf,
-    _locked: File,
-}
-
-/// Bytes of a pid file that are looked at.
-const MOST_DIGITS: u64 = 20;
-
-impl PidFile {
-    fn take(path: &Path) -> Result<Self, PidFileError> {
-        Self::lock(path).map(|file| Self { path: path.to_owned(), _locked: file })
-    }
-
-    fn lock(path: &Path) -> Result<File, PidFileError> {
-        let failed = |source| PidFileError::Io { path: path.to_owned(), source };
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                // Whose file it is, is not known: no more than a number is shown.
-                let mut pid = String::new();
-                let _ = file.take(MOST_DIGITS).read_to_string(&mut pid);
-                let pid = pid.trim();
-                let is_number = !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
-                let pid = if is_number { pid.to_owned() } else { "unknown".to_owned() };
-                return Err(PidFileError::Held { path: path.to_owned(), pid });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
-        file.set_len(0).map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(file)
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = fs::remove_file(&self.path);
     }
 }

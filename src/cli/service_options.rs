@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::opt::{
-    address, file, flag, network, number, options, percent, ports, seconds, seconds_or_zero,
+    address, file, flag, network, number, options, percent, ports, seconds, seconds_or_zero, text,
 };
 use super::options::BUSY_POLL;
 use crate::net::network::Network;
@@ -72,6 +72,12 @@ options! {
         daemon: bool = DAEMON;
         pid_file: Option<PathBuf> =
             file("pid-file", "FILE", "written once listening, removed on a clean stop");
+        user: Option<String> = text(
+            "user",
+            "NAME",
+            "once listening, be this user (default where root starts it: nobody; root \
+             without capabilities where a log or pid file is to be kept)",
+        );
         inetd: bool = INETD;
         busy_poll: bool = BUSY_POLL;
     }

@@ -233,7 +233,7 @@ impl EvidenceBook {
         let evidence = self.evidence(&request, stream, at, arrived);
         self.learn(&request, arrived);
         // Where a hole was filled the stamp is another segment's.
-        let usable = evidence.is_none_or(|evidence| evidence.hole == Some(false));
+        let usable = evidence.is_none_or(|evidence| evidence.holes == Some(0));
         let parts =
             self.asked.parts && usable && request.copy.is_none() && request.window.is_none();
         let parts = parts
@@ -292,7 +292,7 @@ impl EvidenceBook {
             smallest,
             retransmits: grown(request.before.retransmits, now.retransmits),
             dsack: grown(request.before.dsack_dups, now.dsack_dups).map(|grown| grown > 0),
-            hole: grown(request.before.out_of_order, now.out_of_order).map(|grown| grown > 0),
+            holes: grown(request.before.out_of_order, now.out_of_order),
             backed_off: request.backed_off,
             window: request.window,
             not_held: request.not_held,

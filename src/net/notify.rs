@@ -26,15 +26,21 @@ impl Notifier {
                 [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
                 name => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(name)),
             };
-            Some((UnixDatagram::unbound().ok()?, address.ok()?))
+            let (socket, address) = (UnixDatagram::unbound().ok()?, address.ok()?);
+            // While this process may: the server gives up its rights soon.
+            let _ = socket.connect_addr(&address);
+            Some((socket, address))
         });
         Self { target, watchdog: watchdog(), ..Self::default() }
     }
 
     fn send(&self, text: &str) {
         if let Some((socket, address)) = &self.target {
-            // A manager that does not listen is no reason not to serve.
-            let _ = socket.send_to_addr(text.as_bytes(), address);
+            // A manager that does not listen is no reason not to serve; one that
+            // was started anew has another socket of that name.
+            if socket.send(text.as_bytes()).is_err() {
+                let _ = socket.send_to_addr(text.as_bytes(), address);
+            }
         }
     }
 

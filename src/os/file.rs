@@ -5,6 +5,19 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+/// Opens a plain file for reading and writing, or makes it; never what a link leads
+/// to.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn open_own(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
 /// Opens what stands at `path` for writing, and empties it if it is a plain file.
 /// Never makes one, and never waits: nothing where a pipe has no reader.
 ///

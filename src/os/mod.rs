@@ -16,6 +16,7 @@ pub mod inherit;
 pub mod limits;
 pub mod message;
 pub mod poll;
+pub mod privilege;
 pub mod resolver;
 pub mod signals;
 pub mod socket;

@@ -135,7 +135,7 @@ impl Slow {
     /// them are, none is slower than the others.
     pub fn parts(&mut self, evidence: &Evidence) {
         let apart = evidence.in_parts.is_some_and(|apart| DELAYED_ACK_US.contains(&apart));
-        let whole = evidence.hole != Some(true) && evidence.retransmits.unwrap_or(0) == 0;
+        let whole = evidence.holes.unwrap_or(0) == 0 && evidence.retransmits.unwrap_or(0) == 0;
         self.in_two_parts += u64::from(apart && whole);
     }
 
@@ -254,7 +254,7 @@ mod tests {
             smallest: Some(20_000),
             retransmits: Some(0),
             dsack: Some(false),
-            hole: Some(false),
+            holes: Some(0),
             ..Evidence::default()
         };
         let base = 100_000 * MS;
@@ -281,7 +281,7 @@ mod tests {
             smallest: Some(20_000),
             retransmits: Some(0),
             dsack: Some(false),
-            hole: Some(true),
+            holes: Some(1),
             ..Evidence::default()
         };
         let base = 100_000 * MS;
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!((first.cause, first.held_up), (Cause::InboundLoss, false));
         // Acknowledged with the segment that filled the hole, answered after that.
         let early =
-            Evidence { acked: Some(40_000), arrived: Some(140_000), hole: Some(false), ..lost };
+            Evidence { acked: Some(40_000), arrived: Some(140_000), holes: Some(0), ..lost };
         let second = sample(12, base + 200 * MS, base + 340 * MS, Some(early));
         let second = slow.sample(&second, &rtts).unwrap();
         assert_eq!((second.cause, second.held_up), (Cause::Unknown, false));

@@ -86,8 +86,8 @@ pub struct Evidence {
     pub retransmits: Option<u32>,
     /// Whether the peer said meanwhile that it got something twice.
     pub dsack: Option<bool>,
-    /// Whether a segment of the peer's came out of its order meanwhile.
-    pub hole: Option<bool>,
+    /// Segments of the peer's that came out of their order meanwhile, behind a hole.
+    pub holes: Option<u32>,
     /// Whether the kernel's retransmission timer backed off though nothing left.
     pub backed_off: bool,
     /// The window that it was seen waiting for.
@@ -135,7 +135,7 @@ pub fn verdict(evidence: &Evidence, rtt: Duration) -> Cause {
     }
     // A hole in what came makes the stamp of the reply that of another segment.
     let held_here = evidence.arrived.map(|arrived| rtt.saturating_sub(arrived));
-    if evidence.hole == Some(false) && held_here.is_some_and(|span| span >= long) {
+    if evidence.holes == Some(0) && held_here.is_some_and(|span| span >= long) {
         return Cause::HereReceiving;
     }
     if let Some(copy) = evidence.copy {
@@ -166,20 +166,20 @@ fn sent_again(evidence: &Evidence, rtt: u32, copy: u32) -> Cause {
     match can_answer(evidence, acked.saturating_sub(copy)) {
         None => Cause::Unknown,
         // What was acknowledged is the first copy: nothing was lost on the way out.
-        Some(false) => match evidence.hole {
-            Some(true) => hole(evidence, rtt),
-            Some(false) if rtt.saturating_sub(acked) >= long => Cause::Peer,
-            Some(false) => Cause::Path,
+        Some(false) => match evidence.holes {
+            Some(1..) => hole(evidence, rtt),
+            Some(0) if rtt.saturating_sub(acked) >= long => Cause::Peer,
+            Some(0) => Cause::Path,
             None => Cause::Unknown,
         },
-        Some(true) => match (evidence.hole, evidence.dsack) {
-            (Some(true), _) => Cause::InboundLoss,
+        Some(true) => match (evidence.holes, evidence.dsack) {
+            (Some(1..), _) => Cause::InboundLoss,
             // It had arrived: what was lost came from the peer, and the answer to the
             // copy came alone.
-            (Some(false), Some(true)) if rtt.saturating_sub(acked) >= long => Cause::InboundLoss,
+            (Some(0), Some(true)) if rtt.saturating_sub(acked) >= long => Cause::InboundLoss,
             // Or nothing was lost, and all of it was slow.
-            (Some(false), Some(true)) => Cause::Path,
-            (Some(false), Some(false)) => Cause::OutboundLoss,
+            (Some(0), Some(true)) => Cause::Path,
+            (Some(0), Some(false)) => Cause::OutboundLoss,
             _ => Cause::Unknown,
         },
     }
@@ -194,11 +194,15 @@ fn part_sent_again(evidence: &Evidence, rtt: u32) -> Cause {
         });
         return match sent_once(evidence, rtt, 0) {
             Cause::Peer if soon => Cause::Peer,
+            // The other copy was needless: it had arrived as well, and what answers
+            // both came at once. A reply that was lost would have left a hole, or been
+            // behind its acknowledgement.
+            Cause::Path if evidence.dsack == Some(true) => Cause::Path,
             _ => Cause::Unknown,
         };
     }
-    match (evidence.hole, evidence.dsack) {
-        (Some(false), Some(false)) => Cause::OutboundLoss,
+    match (evidence.holes, evidence.dsack) {
+        (Some(0), Some(false)) => Cause::OutboundLoss,
         _ => Cause::Unknown,
     }
 }
@@ -207,10 +211,10 @@ fn part_sent_again(evidence: &Evidence, rtt: u32) -> Cause {
 fn sent_once(evidence: &Evidence, rtt: u32, departed: u32) -> Cause {
     let long = long(evidence);
     let Some(arrived) = evidence.arrived else { return Cause::Unknown };
-    match evidence.hole {
-        Some(true) => return hole(evidence, rtt),
+    match evidence.holes {
+        Some(1..) => return hole(evidence, rtt),
         None => return Cause::Unknown,
-        Some(false) => {}
+        Some(0) => {}
     }
     if let Some(acked) = evidence.acked
         && arrived.saturating_sub(acked) >= long
@@ -227,7 +231,14 @@ fn sent_once(evidence: &Evidence, rtt: u32, departed: u32) -> Cause {
 /// A later segment of the peer's came first. Filled sooner than the peer could
 /// have heard of it, the hole was no loss.
 fn hole(evidence: &Evidence, rtt: u32) -> Cause {
-    let Some(opened) = evidence.arrived else { return Cause::Unknown };
+    // Of several behind the hole the stamp is the last one's. The first of them
+    // acknowledged the request, as the reply that is missing would have.
+    let opened = match (evidence.holes, evidence.arrived, evidence.acked) {
+        (Some(1), arrived, _) => arrived,
+        (_, Some(arrived), Some(acked)) => Some(acked.min(arrived)),
+        _ => None,
+    };
+    let Some(opened) = opened else { return Cause::Unknown };
     match can_answer(evidence, rtt.saturating_sub(opened)) {
         Some(true) => Cause::InboundLoss,
         Some(false) => Cause::Path,

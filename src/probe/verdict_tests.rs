@@ -9,7 +9,7 @@ const CALM: Evidence = Evidence {
     smallest: Some(20_400),
     retransmits: Some(0),
     dsack: Some(false),
-    hole: Some(false),
+    holes: Some(0),
     backed_off: false,
     window: None,
     not_held: true,
@@ -39,8 +39,12 @@ fn a_request_that_was_lost_and_sent_again() {
 #[test]
 fn a_reply_that_was_lost() {
     // The next packet's reply brought the acknowledgement, out of order.
-    let once = Evidence { acked: Some(220_500), arrived: Some(220_500), hole: Some(true), ..CALM };
+    let once = Evidence { acked: Some(220_500), arrived: Some(220_500), holes: Some(1), ..CALM };
     assert_eq!(told(once, 240_900), Cause::InboundLoss);
+    // More replies came behind the hole, every 5 ms: the stamp is the last one's.
+    let many = Evidence { acked: Some(25_400), arrived: Some(45_400), holes: Some(5), ..CALM };
+    assert_eq!(told(many, 50_600), Cause::InboundLoss);
+    assert_eq!(told(Evidence { acked: None, ..many }, 50_600), Cause::Unknown);
     // Its copy was lost as well, and ours was needless.
     let twice = Evidence {
         copy: Some(226_000),
@@ -48,7 +52,7 @@ fn a_reply_that_was_lost() {
         arrived: Some(420_300),
         retransmits: Some(1),
         dsack: Some(true),
-        hole: Some(true),
+        holes: Some(1),
         ..CALM
     };
     assert_eq!(told(twice, 440_800), Cause::InboundLoss);
@@ -71,10 +75,16 @@ fn a_path_that_took_longer() {
     // A probe for a lost tail left meanwhile: 10 ms before the answer, too late for it.
     let probed = Evidence { copy: Some(70_400), retransmits: Some(1), dsack: Some(true), ..later };
     assert_eq!(told(probed, 80_900), Cause::Path);
+    // A probe of the next packet's left, and it had arrived.
+    let probed = Evidence { retransmits: Some(1), dsack: Some(true), ..later };
+    assert_eq!(told(probed, 80_900), Cause::Path);
+    assert_eq!(told(Evidence { dsack: Some(false), ..probed }, 80_900), Cause::Unknown);
     // On the way back the next reply overtook it.
-    let overtaken =
-        Evidence { acked: Some(70_700), arrived: Some(70_700), hole: Some(true), ..CALM };
+    let overtaken = Evidence { acked: Some(70_700), arrived: Some(70_700), holes: Some(1), ..CALM };
     assert_eq!(told(overtaken, 80_900), Cause::Path);
+    // Several overtook it.
+    let overtaken = Evidence { acked: Some(25_400), arrived: Some(30_400), holes: Some(2), ..CALM };
+    assert_eq!(told(overtaken, 35_600), Cause::Path);
     // Everything came much later, and the copy's answer can be either's.
     let slow = Evidence {
         copy: Some(226_000),
@@ -136,13 +146,13 @@ fn without_evidence_nothing_is_named() {
     assert_eq!(told(Evidence::default(), 500_000), Cause::Unknown);
     let no_stamp = Evidence { departed: None, ..CALM };
     assert_eq!(told(no_stamp, 500_000), Cause::Unknown);
-    let short_info = Evidence { hole: None, dsack: None, retransmits: None, ..CALM };
+    let short_info = Evidence { holes: None, dsack: None, retransmits: None, ..CALM };
     assert_eq!(told(short_info, 500_000), Cause::Unknown);
     // A segment in front of the last one was sent again: of which way is unknown.
     let part = Evidence { retransmits: Some(1), acked: Some(500_000), ..CALM };
-    let part = Evidence { hole: Some(true), arrived: Some(500_000), one_segment: false, ..part };
+    let part = Evidence { holes: Some(1), arrived: Some(500_000), one_segment: false, ..part };
     assert_eq!(told(part, 500_100), Cause::Unknown);
-    let part = Evidence { hole: Some(false), ..part };
+    let part = Evidence { holes: Some(0), ..part };
     assert_eq!(told(part, 500_100), Cause::OutboundLoss);
     // Of one segment its own stamp would tell.
     assert_eq!(told(Evidence { one_segment: true, ..part }, 500_100), Cause::Unknown);
