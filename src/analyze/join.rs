@@ -220,7 +220,7 @@ impl<'rows> Join<'rows> {
         }
         if let (Some(pairs), Some(more)) = (&mut self.pairs, &other.pairs) {
             pairs.extend_from_slice(more);
-            pairs.sort_by_key(|pair| pair.row.sent);
+            pairs.sort_unstable_by_key(|pair| pair.row.sent);
         }
     }
 

@@ -1,7 +1,6 @@
 //! `echotest loopback`: this host alone.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::thread;
 
 use super::Status;
 use super::client::Measurement;
@@ -12,6 +11,7 @@ use super::target::Target;
 use crate::net::notify::Notifier;
 use crate::net::resolve::Family;
 use crate::net::{Waiting, listen};
+use crate::os::thread;
 use crate::server::service::ECHO;
 use crate::server::{Limits, Settings, serve};
 
@@ -51,10 +51,11 @@ pub(super) fn serve_here(ip: IpAddr, waiting: Waiting) -> Result<SocketAddr, Fai
     let listeners = listen::tcp(&[ip], 0)?;
     let address = listeners.first().map_or_else(|| Ok((ip, 0).into()), TcpListener::local_addr)?;
     let settings = Settings { busy_poll: waiting == Waiting::Spin, ..Settings::default() };
-    thread::Builder::new().spawn(move || {
+    let serving = move || {
         if let Err(error) = serve(listeners, &ECHO, &LIMITS, settings, Notifier::default()) {
             log::error!("the loopback server ended: {error}");
         }
-    })?;
+    };
+    thread::start("loopback", None, Box::new(serving))?;
     Ok(address)
 }

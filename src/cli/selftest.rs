@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use super::matches::Matches;
 use crate::client::evidence::Asked;
 use crate::client::{EchoCodec, Extras, StreamLink};
 use crate::net::{Dialer, Waiting, listen};
-use crate::os::clock;
 use crate::os::socket::{self, ConnectOptions};
+use crate::os::{clock, thread as os_thread};
 use crate::probe::{Cause, EventKind, Plan, Slow, Tally, Tracker, run as run_loop};
 use crate::record::recording::record;
 
@@ -202,7 +203,7 @@ fn measure(injected: Injected) -> io::Result<Told> {
         .ok_or(io::ErrorKind::AddrNotAvailable)?;
     listener.set_nonblocking(false)?;
     let addresses = vec![listener.local_addr()?];
-    thread::Builder::new().spawn(move || serve(&listener, injected))?;
+    os_thread::start("injecting", None, Box::new(move || serve(&listener, injected)))?;
     let mut dialer = Dialer { addresses, options: ConnectOptions::default(), timeout: TIMEOUT };
     let connected = dialer.connect().map_err(|(_, error)| error)?;
     let plan = Plan {
@@ -233,13 +234,17 @@ impl super::command::Options for Options {
     }
 
     fn run(self) -> Result<Status, Failure> {
-        let start =
-            |injected| Ok((injected, thread::Builder::new().spawn(move || measure(injected))?));
+        let start = |injected| {
+            let (told, running) = sync_channel(1);
+            let measuring = move || drop(told.send(measure(injected)));
+            os_thread::start("measuring", None, Box::new(measuring))?;
+            Ok((injected, running))
+        };
         let running = Injected::ALL.into_iter().map(start).collect::<io::Result<Vec<_>>>()?;
         let mut text = format!("{:<60} {:<9} told\n", "injected", "");
         let mut wrong = 0;
         for (injected, running) in running {
-            let told = running.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
+            let told = running.recv().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
             let judgement = injected.judge(&told);
             wrong += u32::from(judgement == Judgement::Wrong);
             put!(text, "{:<60} {:<9} {}\n", injected.text(), judgement.text(), told.text());

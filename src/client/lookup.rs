@@ -3,9 +3,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 use crate::net::resolve::{Family, ResolveError, resolve};
+use crate::os::thread;
 
 /// Looks a name up again after so many failures in a row.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub struct LookUp {
     family: Family,
     after: u64,
     failures: u64,
-    under_way: Option<JoinHandle<Result<Vec<SocketAddr>, ResolveError>>>,
+    under_way: Option<Receiver<Result<Vec<SocketAddr>, ResolveError>>>,
 }
 
 impl LookUp {
@@ -50,9 +51,15 @@ impl LookUp {
         }
     }
 
-    fn start(&self) -> io::Result<JoinHandle<Result<Vec<SocketAddr>, ResolveError>>> {
+    fn start(&self) -> io::Result<Receiver<Result<Vec<SocketAddr>, ResolveError>>> {
         let (host, port, family) = (self.host.clone(), self.port, self.family);
-        thread::Builder::new().spawn(move || resolve(&host, port, family))
+        let (found, under_way) = sync_channel(1);
+        let look_up = move || {
+            // Nobody waits for it when the run has ended.
+            let _ = found.send(resolve(&host, port, family));
+        };
+        thread::start("look-up", None, Box::new(look_up))?;
+        Ok(under_way)
     }
 
     /// Whether a look-up has begun whose result was not taken.
@@ -62,14 +69,11 @@ impl LookUp {
 
     /// What a look-up has brought since the last time it was asked for.
     pub fn fresh(&mut self) -> Option<Vec<SocketAddr>> {
-        let under_way = self.under_way.take_if(|under_way| under_way.is_finished())?;
-        match under_way.join() {
-            Ok(Ok(addresses)) => Some(addresses),
-            Ok(Err(error)) => {
-                log::warn!("{error}");
-                None
-            }
-            Err(_) => None,
-        }
+        let found = match self.under_way.as_ref()?.try_recv() {
+            Err(TryRecvError::Empty) => return None,
+            found => found.ok(),
+        };
+        self.under_way = None;
+        found?.inspect_err(|error| log::warn!("{error}")).ok()
     }
 }

@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::thread;
 use std::time::Duration;
 
 use super::twamp_control::ControlClient;
@@ -11,6 +10,7 @@ use super::twamp_control::ControlClient;
 use crate::clock::{Anchor, Mono, Wall};
 use crate::net::{Datagram, DatagramSocket};
 use crate::os::clock::{self, Trust};
+use crate::os::thread;
 use crate::probe::link::TcpTotals;
 use crate::probe::{Arrival, Detail, Ended, Link, Single, TwampDetail, What};
 use crate::wire::ntp::{ErrorEstimate, Timestamp};
@@ -234,7 +234,7 @@ impl Keeper {
             // Nobody waits for it when the run has ended.
             let _ = answer.send(reopen());
         };
-        if thread::Builder::new().name("session".to_owned()).spawn(asking).is_ok() {
+        if thread::start("session", None, Box::new(asking)).is_ok() {
             self.asked = Some(asked);
         }
     }

@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use crate::os::resolver::{self, Question};
+use crate::os::thread;
 
 /// A resolver that has not answered for both families by then is asked for IPv4
 /// alone as well: some name servers drop the question for IPv6.
@@ -113,10 +113,11 @@ fn look_up_both(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let (answers, answered) = mpsc::channel();
     let ask = |question| {
         let (answers, name) = (answers.clone(), name.to_owned());
-        thread::Builder::new().spawn(move || {
+        let look_up = move || {
             // The receiver has what it wants when it is gone.
             let _ = answers.send(resolver::look_up(&name, port, question));
-        })
+        };
+        thread::start("look-up", None, Box::new(look_up))
     };
     ask(Question::Both)?;
     if let Ok(answer) = answered.recv_timeout(PATIENCE) {

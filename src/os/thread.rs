@@ -1,10 +1,28 @@
 //! Threads that work beside the one that measures.
 
+use std::io;
 use std::mem::MaybeUninit;
+use std::thread::{Builder, JoinHandle};
 
 /// How far a thread in the background steps back where there are fewer
 /// processors than threads: it gets a third of what the measuring one gets.
 const NICE: libc::c_int = 5;
+
+/// Starts a thread of this name, with a stack of so many bytes where that matters.
+/// Each kind of work would else bring its own copy of what it takes to start one.
+///
+/// # Errors
+///
+/// The kernel gives none.
+pub fn start(
+    name: &str,
+    stack: Option<usize>,
+    work: Box<dyn FnOnce() + Send>,
+) -> io::Result<JoinHandle<()>> {
+    let thread = Builder::new().name(name.to_owned());
+    let thread = stack.into_iter().fold(thread, Builder::stack_size);
+    thread.spawn(work)
+}
 
 /// Has this thread step back for the one that measures: it gets the processor
 /// after that, its timers may be late, and signals end the other's waits.

@@ -68,7 +68,7 @@ impl Hop {
     /// Each who answered, once.
     pub fn addresses(&self) -> Vec<IpAddr> {
         let mut addresses: Vec<IpAddr> = self.answers.iter().map(|(from, _)| *from).collect();
-        addresses.sort();
+        addresses.sort_unstable();
         addresses.dedup();
         addresses
     }
@@ -195,7 +195,7 @@ impl Fork {
                 }
             }
         }
-        branches.sort();
+        branches.sort_unstable();
         Self { hop: number, branches }
     }
 

@@ -4,12 +4,11 @@
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use crate::clock::Mono;
 use crate::os::clock;
-use crate::os::thread::step_back;
+use crate::os::thread::{self, step_back};
 
 /// Where the bytes end up. Called in the outflow's own thread; may wait as long
 /// as it likes.
@@ -101,7 +100,8 @@ impl Outflow {
     pub fn start(name: &str, most: usize, drain: impl Drain + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
-        thread::Builder::new().name(name.to_owned()).spawn(move || run(&seen, drain))?;
+        let drain: Box<dyn Drain> = Box::new(drain);
+        thread::start(name, None, Box::new(move || run(&seen, drain)))?;
         Ok(Self { shared, most })
     }
 
@@ -195,7 +195,7 @@ impl Outflow {
     }
 }
 
-fn run(shared: &Shared, mut drain: impl Drain) {
+fn run(shared: &Shared, mut drain: Box<dyn Drain>) {
     step_back();
     let lock = || shared.state.lock().unwrap_or_else(PoisonError::into_inner);
     let mut taken = Vec::new();

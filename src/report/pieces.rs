@@ -45,7 +45,7 @@ pub fn named(arguments: &[String]) -> Result<Vec<String>, Error> {
         if found.is_empty() {
             return Err(Error::new(argument, Problem::NothingThere));
         }
-        found.sort();
+        found.sort_unstable();
         paths.extend(found);
     }
     Ok(paths)
@@ -75,7 +75,7 @@ pub fn groups(paths: Vec<String>) -> Vec<Vec<String>> {
 fn predecessors(paths: &[String], ends: &[Option<Ends>]) -> Vec<Option<usize>> {
     let mut taken = vec![false; paths.len()];
     let mut order: Vec<usize> = (0..paths.len()).collect();
-    order.sort_by_key(|place| ends[*place].as_ref().map(|ends| ends.first));
+    order.sort_unstable_by_key(|place| ends[*place].as_ref().map(|ends| ends.first));
     let mut before = vec![None; paths.len()];
     for &place in &order {
         let Some(own) = &ends[place] else { continue };

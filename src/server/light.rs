@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::closing::Closing;
@@ -16,7 +16,7 @@ use super::throttle::Throttle;
 use crate::clock::Mono;
 use crate::net::network::Allowed;
 use crate::net::{Datagram, DatagramSocket};
-use crate::os::clock;
+use crate::os::{clock, thread};
 use crate::wire::ntp::{ErrorEstimate, Timestamp};
 use crate::wire::stamp::{self, TestResult};
 use crate::wire::twamp_test::SenderPacket;
@@ -87,13 +87,14 @@ pub fn start(
 ) -> io::Result<JoinHandle<()>> {
     let socket = DatagramSocket::new(socket)?;
     let mut light = Light::new(limits, allowed, socket.local_address()?.port());
-    thread::Builder::new().name("light".to_owned()).stack_size(STACK).spawn(move || {
+    let reflect = move || {
         let mut buffer = vec![0; BUFFER];
         while !closing.begun() {
             light.turn(&socket, &mut buffer);
         }
         light.close();
-    })
+    };
+    thread::start("light", Some(STACK), Box::new(reflect))
 }
 
 /// A sender is told apart by address, port and session identifier.

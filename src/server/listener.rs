@@ -7,7 +7,6 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use super::Ending;
@@ -20,7 +19,7 @@ use crate::clock::Mono;
 use crate::net::notify::Notifier;
 use crate::os::poll::{self, Interest};
 use crate::os::socket::{self, KeepAlive};
-use crate::os::{clock, signals::Signal, signals::seen};
+use crate::os::{clock, signals::Signal, signals::seen, thread};
 
 /// How many clients the server takes.
 #[derive(Debug, Clone, Copy)]
@@ -198,7 +197,7 @@ impl Server {
         let settings = Arc::clone(&self.settings);
         let service = self.service;
         let session = Session { service, settings, stream, peer, local, entry, _seat: Some(seat) };
-        let started = thread::Builder::new().stack_size(STACK).spawn(move || session.run());
+        let started = thread::start("session", Some(STACK), Box::new(move || session.run()));
         if let Err(error) = started {
             self.take_rest(&format!("{peer} closed: cannot start a thread"), &error);
         }
@@ -350,11 +349,11 @@ mod tests {
         let listener = socket::listen(&address, false, 16).unwrap();
         let address = listener.local_addr().unwrap();
         // Ends with the test's process.
-        thread::Builder::new()
-            .spawn(move || {
-                serve(vec![listener], &PANICKY, &LIMITS, Settings::default(), Notifier::default())
-            })
-            .unwrap();
+        let serving = move || {
+            let _ =
+                serve(vec![listener], &PANICKY, &LIMITS, Settings::default(), Notifier::default());
+        };
+        thread::start("serving", None, Box::new(serving)).unwrap();
         let connect = || {
             let stream = socket::unconnected(&address, &socket::ConnectOptions::default()).unwrap();
             stream.set_nonblocking(false).unwrap();

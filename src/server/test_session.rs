@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use super::closing::Closing;
@@ -16,7 +15,7 @@ use super::seats::Seat;
 use super::throttle::Throttle;
 use crate::clock::Mono;
 use crate::net::{Datagram, DatagramSocket};
-use crate::os::clock;
+use crate::os::{clock, thread};
 use crate::wire::ntp::ErrorEstimate;
 
 /// Stack of a reflecting thread: its buffer is on the heap.
@@ -91,10 +90,7 @@ impl TestSession {
             closing,
             seat,
         };
-        thread::Builder::new()
-            .name("twamp".to_owned())
-            .stack_size(STACK)
-            .spawn(move || reflecting.run())?;
+        thread::start("twamp", Some(STACK), Box::new(move || reflecting.run()))?;
         Ok(session)
     }
 

@@ -44,7 +44,7 @@ pub struct Change {
 pub fn changes(values: &[f64]) -> Vec<Change> {
     let mut found = Vec::new();
     split(values, 0, DEPTH, &mut found);
-    found.sort_by_key(|(at, _)| *at);
+    found.sort_unstable_by_key(|(at, _)| *at);
     let ends = found.iter().map(|(at, _)| *at).skip(1).chain([values.len()]);
     let begins = [0].into_iter().chain(found.iter().map(|(at, _)| *at));
     let level = |from: usize, to: usize| median(&mut values[from..to].to_vec());
@@ -152,7 +152,7 @@ fn without_levels(
 /// series remembers.
 fn drawn_in(mut values: Vec<f64>) -> Vec<f64> {
     let mut sorted = values.clone();
-    sorted.sort_by(f64::total_cmp);
+    sorted.sort_unstable_by(f64::total_cmp);
     let cut = values.len() / 100;
     if let (Some(&low), Some(&high)) = (sorted.get(cut), sorted.iter().rev().nth(cut)) {
         for value in &mut values {
@@ -190,7 +190,8 @@ pub fn median(values: &mut [f64]) -> f64 {
         return 0.0;
     }
     let middle = (values.len() - 1) / 2;
-    *values.select_nth_unstable_by(middle, f64::total_cmp).1
+    values.sort_unstable_by(f64::total_cmp);
+    values[middle]
 }
 
 #[cfg(test)]
