@@ -158,14 +158,26 @@ impl Slow {
     ) -> Explained {
         let own = verdict(evidence, Duration::from_nanos(rtt));
         let moment = LEAST_ABOVE.max(rtts.min().unwrap_or(0) / SHARE_ABOVE);
+        // Behind one that nothing is known of, a packet whose own case is clear.
+        let firm = own == Cause::Peer && evidence.is_firm();
+        let clear = self.front.is_some_and(|front| {
+            firm && front.cause == Cause::Unknown && at.nanos_since(front.at) <= moment
+        });
         let behind = self.front.filter(|front| {
+            if clear {
+                return false;
+            }
             let together = at.nanos_since(front.at) <= moment;
             // After a loss a window opens one round trip at a time.
             let loss = matches!(front.cause, Cause::OutboundLoss | Cause::InboundLoss);
             sample.sent < front.at && (together || (loss && own == Cause::Window))
         });
         let window = if behind.is_none() { evidence.window } else { None };
-        let cause = behind.map_or_else(|| self.beside_trouble(own, sample.sent), |it| it.cause);
+        let cause = match behind {
+            Some(front) => front.cause,
+            None if clear => own,
+            None => self.beside_trouble(own, sample.sent),
+        };
         Explained { cause, held_up: behind.is_some(), window }
     }
 
@@ -296,6 +308,46 @@ mod tests {
         // The same where nothing else was under way.
         let alone = sample(13, base + 400 * MS, base + 540 * MS, Some(early));
         assert_eq!(slow.sample(&alone, &rtts).unwrap().cause, Cause::Peer);
+    }
+
+    #[test]
+    fn a_clear_case_behind_an_unknown_one_is_told() {
+        let (mut slow, rtts) = calm();
+        // A tail-loss probe of the second fetched the first's acknowledgement.
+        let unclear = Evidence {
+            departed: Some(10),
+            acked: Some(53_000),
+            arrived: Some(167_000),
+            smallest: Some(20_000),
+            retransmits: Some(1),
+            dsack: Some(true),
+            holes: Some(0),
+            one_segment: true,
+            ..Evidence::default()
+        };
+        let clear = Evidence {
+            acked: Some(20_100),
+            arrived: Some(107_000),
+            retransmits: Some(0),
+            dsack: Some(false),
+            ..unclear
+        };
+        let base = 100_000 * MS;
+        let end = base + 167 * MS;
+        let mut told = |number: u64, sent: u64, at: u64, evidence| {
+            let explained = slow.sample(&sample(number, sent, at, Some(evidence)), &rtts).unwrap();
+            (explained.cause, explained.held_up)
+        };
+        assert_eq!(told(11, base, end, unclear), (Cause::Unknown, false));
+        assert_eq!(told(12, base + 60 * MS, end + 1, clear), (Cause::Peer, false));
+        assert_eq!(told(13, base + 80 * MS, end + 2, clear), (Cause::Peer, true));
+        // What comes a while later may wait for the peer's window.
+        assert_eq!(
+            told(14, base + 1_000 * MS, base + 1_167 * MS, unclear),
+            (Cause::Unknown, false)
+        );
+        let late = base + 1_200 * MS;
+        assert_eq!(told(15, base + 1_100 * MS, late, clear), (Cause::Unknown, false));
     }
 
     #[test]

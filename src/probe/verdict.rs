@@ -100,6 +100,18 @@ pub struct Evidence {
     pub in_parts: Option<u32>,
 }
 
+impl Evidence {
+    /// Whether nothing of the connection's was lost or sent again while this packet
+    /// was out, and the peer's kernel acknowledged it as soon as ever: whatever else
+    /// was under way, what came late is not the path's.
+    pub(super) fn is_firm(&self) -> bool {
+        let soon = self.smallest.zip(self.acked);
+        self.one_segment
+            && (self.retransmits, self.holes) == (Some(0), Some(0))
+            && soon.is_some_and(|(smallest, acked)| acked < smallest + long(self))
+    }
+}
+
 /// Times that differ by less than this are the same moment: a program's wake-up, a
 /// delayed acknowledgement's granularity.
 const MOMENT: u32 = 1_000;
