@@ -134,7 +134,7 @@ need_target() {
 # library's source is there, or can be had, it is built without. Cargo allows that
 # to a stable compiler only when told so by RUSTC_BOOTSTRAP.
 own_std=()
-places=()
+terse=()
 need_std_source() {
   local lock=$sysroot/lib/rustlib/src/rust/library/Cargo.lock
   if [[ ! -f $lock ]] && command -v rustup >/dev/null && [[ -w $sysroot/lib/rustlib ]]; then
@@ -145,7 +145,8 @@ need_std_source() {
     # Sorting and the like in their short forms: nothing of it is done per packet.
     own_std=('-Zbuild-std=std,panic_unwind' -Zbuild-std-features=optimize_for_size)
     # A panic tells its line and its words, which are enough to find it: 17 KB.
-    places=('-Zlocation-detail=line')
+    # What is printed for people is never a derived Debug: 5 KB.
+    terse=('-Zlocation-detail=line' '-Zfmt-debug=shallow')
   else
     printf 'without the Rust component rust-src the binary is 260 KB larger\n' >&2
   fi
@@ -243,7 +244,7 @@ CARGO_ENCODED_RUSTFLAGS=$(
   printf '%s\x1f%s' '-Ctarget-feature=+crt-static' '-Cforce-frame-pointers=yes'
   printf '\x1f--remap-path-prefix=%s' "$top=." "$cargo_home=cargo" \
     "$sysroot/lib/rustlib/src/rust=/rustc/$(rustc_says commit-hash)"
-  ((${#places[@]} == 0)) || printf '\x1f%s' "${places[@]}"
+  ((${#terse[@]} == 0)) || printf '\x1f%s' "${terse[@]}"
   ((${#smaller[@]} == 0)) || printf '\x1f-Clink-arg=%s' "${smaller[@]}"
 )
 export CARGO_ENCODED_RUSTFLAGS CARGO_INCREMENTAL=0
@@ -253,8 +254,10 @@ for arch in "${archs[@]}"; do
   printf 'building echotest-%s\n' "$arch" >&2
   if ((${#own_std[@]} == 0)) || ! RUSTC_BOOTSTRAP=1 build "$triple" "${own_std[@]}"; then
     # A compiler that is told no more knows none of its unstable flags.
-    CARGO_ENCODED_RUSTFLAGS=${CARGO_ENCODED_RUSTFLAGS/$'\x1f'"${places[*]-}"/} build "$triple" ||
-      die 1 "the build for $triple failed"
+    for flag in "${terse[@]}"; do
+      CARGO_ENCODED_RUSTFLAGS=${CARGO_ENCODED_RUSTFLAGS/$'\x1f'"$flag"/}
+    done
+    build "$triple" || die 1 "the build for $triple failed"
   fi
   checked=$(check_static "$target_dir/$triple/release/echotest")
   # Moved into place whole: a copy that is running is not disturbed.

@@ -16,6 +16,10 @@ Usage: scripts/install-systemd.sh [OPTIONS]
   --max-clients N     clients served at once (default 1024)
   --max-per-host N    the same for one source address (default 256)
   --open-firewall     open the port in ufw, firewalld or nftables, if active
+  --client HOST[:PORT] [--name NAME] [-- OPTIONS]
+                      instead: a client that measures this target for good, as
+                      echotest-client@NAME (default: the host), with OPTIONS of
+                      'echotest client'; files in /var/log/echotest/NAME
   --print-units DIR   write the unit files there and do nothing else
   --dry-run           say what would be done
   -h, --help          print this
@@ -26,13 +30,24 @@ EOF
 
 protocol=echo port='' binary='' prefix=/usr/local
 max_clients=1024 max_per_host=256 firewall=no print_units=
+target='' name='' client_options=()
 while (($#)); do
   case $1 in
     --protocol | --port | --binary | --prefix | --max-clients | --max-per-host | --print-units)
       need_value "$1" "${2-}"
-      name=${1#--}
-      declare "${name//-/_}=$2"
+      option=${1#--}
+      declare "${option//-/_}=$2"
       shift 2
+      ;;
+    --client | --name)
+      need_value "$1" "${2-}"
+      if [[ $1 == --client ]]; then target=$2; else name=$2; fi
+      shift 2
+      ;;
+    --)
+      shift
+      client_options=("$@")
+      break
       ;;
     --open-firewall) firewall=yes && shift ;;
     --dry-run) dry_run=yes && shift ;;
@@ -147,6 +162,118 @@ UMask=0077
 Also=$unit.socket
 EOF
 }
+
+# Host and port of HOST, HOST:PORT, ADDRESS6 or [ADDRESS6]:PORT.
+split_target() {
+  case $1 in
+    \[*\]:*) host=${1%]:*} host=${host#\[} target_port=${1##*]:} ;;
+    *:*:*) host=$1 target_port=7 ;;
+    *:*) host=${1%:*} target_port=${1##*:} ;;
+    *) host=$1 target_port=7 ;;
+  esac
+  [[ $host =~ ^[A-Za-z0-9._:%-]+$ ]] || die 2 "--client \"$1\": accepted is HOST or HOST:PORT"
+  check_number --client "$target_port" 1 65535
+}
+
+# What the instance is started with. systemd splits it at spaces.
+client_settings() {
+  printf 'TARGET=%s %s\n' "$host" "$target_port"
+  printf 'OPTIONS=%s\n' "${client_options[*]}"
+}
+
+# One for all instances; each has its settings, its files and its user.
+client_unit() {
+  cat <<EOF
+[Unit]
+Description=echotest client: %i
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+EnvironmentFile=/etc/echotest/client-%i.conf
+ExecStart=$prefix/bin/echotest client \$TARGET --retry -q --log-dir \${LOGS_DIRECTORY} \$OPTIONS
+ExecReload=/bin/kill -USR1 \$MAINPID
+Restart=always
+RestartSec=10
+TimeoutStopSec=30
+LogsDirectory=echotest/%i
+
+# It connects and writes its files; no more.
+DynamicUser=true
+CapabilityBoundingSet=
+AmbientCapabilities=
+NoNewPrivileges=true
+RestrictAddressFamilies=AF_INET AF_INET6
+ProtectClock=true
+PrivateDevices=true
+DevicePolicy=closed
+PrivateMounts=true
+PrivateTmp=true
+PrivateUsers=true
+ProtectSystem=strict
+ProtectHome=true
+ProtectControlGroups=true
+ProtectHostname=true
+ProtectKernelLogs=true
+ProtectKernelModules=true
+ProtectKernelTunables=true
+ProtectProc=invisible
+ProcSubset=pid
+RemoveIPC=true
+KeyringMode=private
+LockPersonality=true
+MemoryDenyWriteExecute=true
+MemoryMax=256M
+TasksMax=64
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources @obsolete
+SystemCallErrorNumber=EPERM
+UMask=0077
+
+[Install]
+WantedBy=multi-user.target
+EOF
+}
+
+install_client() {
+  local instance=echotest-client@$name
+  install_binary
+  client_unit | write_file /etc/systemd/system/echotest-client@.service
+  client_settings | write_file "/etc/echotest/client-$name.conf"
+  act systemctl daemon-reload
+  act systemctl --quiet enable "$instance"
+  act systemctl restart "$instance"
+  if [[ $dry_run == no ]]; then
+    sleep 2
+    systemctl --quiet is-active "$instance" ||
+      die 1 "installed, but it does not run; see: journalctl -u $instance"
+  fi
+  printf 'measuring %s port %s; files: /var/log/echotest/%s; log: journalctl -u %s\n' \
+    "$host" "$target_port" "$name" "$instance"
+}
+
+if [[ -n $target ]]; then
+  split_target "$target"
+  name=${name:-${host//[:%]/-}}
+  [[ $name =~ ^[A-Za-z0-9._-]+$ ]] || die 2 "--name \"$name\": accepted are letters, digits, . _ and -"
+  if [[ -n $print_units ]]; then
+    mkdir -p -- "$print_units"
+    client_unit >"$print_units/echotest-client@.service"
+    exit 0
+  fi
+  need_root
+  protocol='echo'
+  find_binary "$binary"
+  if [[ $dry_run == no && ! -d /run/systemd/system ]]; then
+    die 2 'systemd does not run here; run echotest client by hand or from cron'
+  fi
+  install_client
+  exit 0
+fi
 
 if [[ -n $print_units ]]; then
   mkdir -p -- "$print_units"

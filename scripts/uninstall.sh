@@ -7,16 +7,18 @@
 
 usage() {
   cat <<'EOF'
-Usage: scripts/uninstall.sh [--prefix DIR] [--purge-xinetd] [--dry-run]
+Usage: scripts/uninstall.sh [--prefix DIR] [--purge-xinetd] [--purge-data]
+                            [--dry-run]
 
   --prefix DIR     where bin/echotest was put (default /usr/local)
   --purge-xinetd   remove the xinetd package too
+  --purge-data     remove what clients measured (/var/log/echotest), too
   --dry-run        say what would be done
   -h, --help       print this
 EOF
 }
 
-prefix=/usr/local purge=no
+prefix=/usr/local purge=no purge_data=no
 while (($#)); do
   case $1 in
     --prefix)
@@ -25,6 +27,7 @@ while (($#)); do
       shift 2
       ;;
     --purge-xinetd) purge=yes && shift ;;
+    --purge-data) purge_data=yes && shift ;;
     --dry-run) dry_run=yes && shift ;;
     -h | --help)
       usage
@@ -50,6 +53,30 @@ remove_units() {
   if [[ $found == yes && -d /run/systemd/system ]]; then
     act systemctl daemon-reload
   fi
+}
+
+remove_clients() {
+  local file name unit=/etc/systemd/system/echotest-client@.service
+  for file in /etc/echotest/client-*.conf; do
+    [[ -f $file ]] || continue
+    name=${file##*/client-}
+    name=${name%.conf}
+    if [[ -d /run/systemd/system ]]; then
+      act systemctl --quiet disable --now "echotest-client@$name" || true
+    fi
+    act rm -f -- "$file"
+    if [[ $purge_data == yes ]]; then
+      act rm -rf -- "/var/log/echotest/$name" "/var/log/private/echotest/$name"
+    else
+      printf 'what %s measured stays in /var/log/echotest/%s; --purge-data removes it\n' "$name" "$name"
+    fi
+  done
+  if [[ -d /etc/echotest ]]; then
+    act rmdir --ignore-fail-on-non-empty -- /etc/echotest
+  fi
+  [[ -f $unit ]] || return 0
+  act rm -f -- "$unit"
+  [[ ! -d /run/systemd/system ]] || act systemctl daemon-reload
 }
 
 # What the Debian package has brought is the package's: apt removes it.
@@ -113,6 +140,7 @@ close_firewall() {
 }
 
 remove_units
+remove_clients
 remove_xinetd_service
 [[ $purge == no ]] || purge_xinetd
 close_firewall

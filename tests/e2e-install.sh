@@ -276,6 +276,24 @@ check_other_protocols() {
   is_as_before
 }
 
+# A client of the service beside it, over a reboot.
+check_client() {
+  step 'install-systemd.sh --client'
+  inside /root/echotest/scripts/install-systemd.sh >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+  inside /root/echotest/scripts/install-systemd.sh --client 127.0.0.1 --name here -- -i 0.05 >"$scratch/out" 2>&1 ||
+    fail "$(cat "$scratch/out")"
+  reboot_machine
+  sleep 3
+  inside systemctl reload echotest-client@here || fail 'it cannot be reloaded'
+  sleep 1
+  inside /usr/local/bin/echotest report /var/log/echotest/here >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+  (($(inside bash -c 'ls /var/log/echotest/here/*_timings.csv' | wc -l) >= 2)) || fail 'no run after the reboot'
+  printf '   it measures again after a reboot\n'
+  inside /root/echotest/scripts/uninstall.sh >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+  inside bash -c 'ls /var/log/echotest/here/*_timings.csv' >/dev/null || fail 'what was measured is gone'
+  is_as_before
+}
+
 check_firewall() {
   step 'opening and closing the firewall'
   inside nft 'add table inet filter; add chain inet filter input { type filter hook input priority 0; policy accept; }; add rule inet filter input tcp dport 7 drop'
@@ -378,6 +396,7 @@ inside bash -c '! nft list table inet filter >/dev/null 2>&1 || nft delete table
 snapshot >"$scratch/before"
 check_taken_port
 check_other_protocols
+check_client
 check_firewall
 check_systemd
 check_package

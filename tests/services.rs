@@ -304,6 +304,67 @@ fn the_units_are_sound_and_need_next_to_nothing() {
 }
 
 #[test]
+fn a_client_for_weeks_has_a_sound_unit_and_settings_of_its_own() {
+    let mut look = script("install-systemd.sh");
+    look.args(["--client", "[fd00::1]:7007", "--name", "far", "--dry-run", "--binary", BINARY]);
+    let ended = Process::start(look.args(["--", "-i", "0.1", "--rotate", "1d"])).finish();
+    assert_eq!(ended.status, 0, "{ended:?}");
+    for line in ["    TARGET=fd00::1 7007\n", "    OPTIONS=-i 0.1 --rotate 1d\n"] {
+        assert!(ended.stdout.contains(line), "{line}: {ended:?}");
+    }
+    for arguments in
+        [&["--client", "a b"][..], &["--client", "a:0"], &["--client", "a", "--name", "/"]]
+    {
+        let ended = Process::start(script("install-systemd.sh").args(arguments)).finish();
+        assert_eq!(ended.status, 2, "{ended:?}");
+    }
+    if !(have("systemd-analyze") && root()) {
+        skipped("the unit of a client: needs systemd-analyze and root");
+        return;
+    }
+    let scratch = Scratch::new();
+    let mut print = script("install-systemd.sh");
+    print.args(["--client", "db", "--print-units"]).arg(scratch.path());
+    assert_eq!(Process::start(&mut print).finish().status, 0);
+    let unit = scratch.path().join("echotest-client@.service");
+    let text = fs::read_to_string(&unit).unwrap();
+    fs::write(&unit, text.replace("/usr/local/bin/echotest", BINARY)).unwrap();
+    let ended = Process::start(Command::new("systemd-analyze").arg("verify").arg(&unit)).finish();
+    let about_ours = ended.stderr.lines().filter(|line| line.contains("echotest"));
+    assert_eq!(about_ours.count(), 0, "{ended:?}");
+    let mut judge = Command::new("systemd-analyze");
+    let ended = Process::start(judge.args(["security", "--offline=true"]).arg(&unit)).finish();
+    let rating = ended.stdout.split("exposure level for ").nth(1).unwrap_or_default();
+    let rating: f64 = rating.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(rating <= 1.0, "rated {rating}: {}", ended.stdout);
+}
+
+#[test]
+fn a_target_that_is_not_there_yet_is_waited_for() {
+    let port = port(9);
+    let scratch = Scratch::new();
+    let mut command = echotest();
+    command.args(["client", "127.0.0.1", &port.to_string(), "--retry", "-c", "2", "-i", "0.1"]);
+    let client = Process::start(command.arg("--log-dir").arg(scratch.path()));
+    eventually("it says what it waits for", || client.stderr().contains("; trying on"));
+    assert_eq!(scratch.entries(), Vec::<String>::new(), "nothing is measured yet");
+    let mut server = echotest();
+    server.args(["server", "--bind", "127.0.0.1", "--port", &port.to_string()]);
+    let server = Server::from(&mut server);
+    let ended = client.finish();
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(ended.stdout.contains("2 packets sent, 2 received"), "{ended:?}");
+    server.stop();
+    // Ctrl-C ends the waiting.
+    let mut command = echotest();
+    command.args(["client", "127.0.0.1", &port.to_string(), "--retry", "--no-files"]);
+    let client = Process::start(&mut command);
+    eventually("it waits", || client.stderr().contains("; trying on"));
+    client.signal("INT");
+    assert_eq!(client.finish().status, 1);
+}
+
+#[test]
 fn scripts_explain_themselves_and_change_nothing_when_asked_to_look() {
     for name in ["install-systemd.sh", "install-xinetd.sh", "uninstall.sh"] {
         let ended = Process::start(script(name).arg("--help")).finish();

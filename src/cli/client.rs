@@ -29,13 +29,15 @@ pub(super) struct Measurement {
     pub(super) accuracy: Accuracy,
     pub(super) output: Output,
     pub(super) shape: Shape,
+    /// Whether the target is waited for.
+    retry: bool,
     message: Option<String>,
 }
 
 impl Measurement {
     pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
         let Packets { size, warmup, timeout } = Packets::of(matches);
-        let Reconnecting { no_reconnect, no_scouts, re_resolve } = Reconnecting::of(matches);
+        let Reconnecting { no_reconnect, retry, no_scouts, re_resolve } = Reconnecting::of(matches);
         let output = Output::of(matches)?;
         let message = Message::of(matches).message;
         if output.json && message.is_some() {
@@ -58,6 +60,7 @@ impl Measurement {
             accuracy: Accuracy::of(matches),
             output,
             shape,
+            retry,
             message,
         })
     }
@@ -66,6 +69,9 @@ impl Measurement {
     pub(super) fn run(&self, target: &mut Target) -> Result<Status, Failure> {
         // First: a Ctrl-C from here on takes the files away again.
         measuring::watch_signals()?;
+        if self.retry {
+            measuring::wait_for(target, &self.way, self.plan.timeout)?;
+        }
         if !self.shape.is_single() {
             return flows::run(self, target);
         }

@@ -10,7 +10,7 @@ use super::error::{Failure, UsageError};
 use super::flows::withheld;
 use super::matches::Matches;
 use super::options::{Accuracy, Files, Format, General, Pace, Results, Rotating};
-use super::target::{Target, foreign};
+use super::target::{Target, Way, dialer, foreign};
 use crate::client::Extras;
 use crate::client::evidence::Asked;
 use crate::clock::Wall;
@@ -212,6 +212,44 @@ pub(super) fn connect(
             .or_else(|| foreign(dialer, &error))
             .unwrap_or_else(|| target.not_connected(address, &error))
     })
+}
+
+/// The first pause between attempts to reach a target that is waited for, and the
+/// longest: a service that starts with its host must not be late for it.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Tries until the target takes a connection, which is closed again. Says why not,
+/// once for each reason.
+///
+/// # Errors
+///
+/// A request to end came first.
+pub(super) fn wait_for(target: &Target, way: &Way, timeout: Duration) -> Result<(), Failure> {
+    let mut told = String::new();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let mut target = target.clone();
+        let why = match dialer(way, &mut target, timeout) {
+            Ok(mut dialer) => match connect(&target, &mut dialer, None) {
+                Ok(_) => return Ok(()),
+                Err(why) => why.to_string(),
+            },
+            Err(why) => why.to_string(),
+        };
+        if signals::stop_requests() > 0 {
+            return Err(Failure::NoReply(why));
+        }
+        if why != told {
+            log::warn!("{why}; trying on");
+            told = why;
+        }
+        let until = clock::now() + pause;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        while clock::now() < until && signals::stop_requests() == 0 {
+            clock::sleep_until(until.min(clock::now() + Duration::from_millis(100)));
+        }
+    }
 }
 
 /// From now on signals end a run with its summary instead of the process; a

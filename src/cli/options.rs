@@ -126,6 +126,10 @@ options! {
     /// What the echo client does with its connection.
     Reconnecting "Connection" {
         no_reconnect: bool = flag("no-reconnect", "stop at the first connection drop");
+        retry: bool = flag(
+            "retry",
+            "keep trying until the first connection stands, also where the name leads nowhere",
+        );
         no_scouts: bool = flag("no-scouts", "one connection at a time, also during an outage");
         re_resolve: Option<Duration> =
             seconds("re-resolve", "look the name up again this often, beside at each reconnect");

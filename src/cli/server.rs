@@ -235,6 +235,7 @@ fn twamp_host(given: Reflecting) -> TwampHost {
         limits: LightLimits {
             ref_wait: given.ref_wait.unwrap_or(usual.limits.ref_wait),
             rate: given.max_rate.unwrap_or(usual.limits.rate),
+            reflect_dscp: given.reflect_dscp,
         },
         ..usual
     }

@@ -131,6 +131,8 @@ options! {
             "packets a second that one sender has reflected (default {})",
         )
         .defined(|| LightLimits::default().rate.to_string());
+        reflect_dscp: bool =
+            flag("reflect-dscp", "mark replies with the DSCP that packets came with");
         ref_wait: Option<Duration> =
             seconds("ref-wait", "end a test session that is silent this long (default {})")
                 .defined(|| LightLimits::default().ref_wait.as_secs().to_string());

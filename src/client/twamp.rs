@@ -151,6 +151,7 @@ impl TwampLink {
             sequence: reply.sequence,
             ttl: reply.ttl,
             reply_ttl: datagram.ttl,
+            class: datagram.class,
             error: reply.error.error(),
             synchronised: reply.error.synchronised(),
         };

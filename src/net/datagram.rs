@@ -26,6 +26,8 @@ pub struct Datagram {
     pub stamp: Option<Wall>,
     /// The time to live that it came with.
     pub ttl: Option<u8>,
+    /// DSCP and, in the last two bits, ECN that it came with.
+    pub class: Option<u8>,
     /// It was sent to this host alone.
     pub is_unicast: bool,
     /// Makes a reply leave from where it was sent to.
@@ -44,6 +46,7 @@ impl Datagram {
             at,
             stamp: received.kernel_stamp(),
             ttl: received.time_to_live(),
+            class: received.class(),
             is_unicast: received.is_unicast(),
             reply_from: received.reply_from(),
             origin: received.from,
@@ -94,6 +97,17 @@ impl DatagramSocket {
     /// What the kernel says.
     pub fn mark(&self, dscp: u8) -> io::Result<()> {
         datagram::mark(self.socket.as_fd(), self.local_address()?.is_ipv4(), dscp)
+    }
+
+    /// Marks what leaves as `datagram` was, from now on; `marked` is how it is marked
+    /// now, if by this.
+    pub fn mark_like(&self, datagram: &Datagram, marked: &mut Option<u8>) {
+        let dscp = datagram.class.map(|class| class >> 2);
+        if let Some(wanted) = dscp.filter(|_| dscp != *marked)
+            && self.mark(wanted).is_ok()
+        {
+            *marked = dscp;
+        }
     }
 
     /// Sends and receives by this interface alone from now on.

@@ -44,12 +44,14 @@ pub fn prepare(fd: BorrowedFd<'_>, ipv4: bool, ipv6_only: bool) -> io::Result<()
         set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &TIME_TO_LIVE)?;
         set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &on)?;
         set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &on)?;
+        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, &on)?;
         // Routers that stamp in hardware leave the checksum out (RFC 6936).
         let _ = set_option(fd, libc::SOL_UDP, libc::UDP_NO_CHECK6_RX, &on);
     }
     if ipv4 || !ipv6_only {
         set_option(fd, libc::IPPROTO_IP, libc::IP_TTL, &TIME_TO_LIVE)?;
         set_option(fd, libc::IPPROTO_IP, libc::IP_RECVTTL, &on)?;
+        set_option(fd, libc::IPPROTO_IP, libc::IP_RECVTOS, &on)?;
     }
     if ipv4 {
         set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, &on)?;
@@ -82,6 +84,16 @@ impl Received {
         let bytes = self
             .control(libc::IPPROTO_IP, libc::IP_TTL)
             .or_else(|| self.control(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT))?;
+        u8::try_from(i32::from_ne_bytes(*bytes.first_chunk()?)).ok()
+    }
+
+    /// The traffic class that it came with: DSCP and, in the last two bits, ECN.
+    pub fn class(&self) -> Option<u8> {
+        // IPv4's is a byte, IPv6's an integer.
+        if let Some(bytes) = self.control(libc::IPPROTO_IP, libc::IP_TOS) {
+            return bytes.first().copied();
+        }
+        let bytes = self.control(libc::IPPROTO_IPV6, libc::IPV6_TCLASS)?;
         u8::try_from(i32::from_ne_bytes(*bytes.first_chunk()?)).ok()
     }
 

@@ -196,6 +196,8 @@ pub struct TwampDetail {
     pub ttl: u8,
     /// The time to live that the reply came with, where the kernel tells.
     pub reply_ttl: Option<u8>,
+    /// DSCP and, in the last two bits, ECN that the reply came with.
+    pub class: Option<u8>,
     /// The reflector's error estimate: how far its clock may be off.
     pub error: Duration,
     /// Whether the reflector says that its clock is synchronised to UTC.

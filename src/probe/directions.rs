@@ -7,7 +7,7 @@ use super::count::{Losses, ReflectorCount};
 use super::detail::{Detail, TwampDetail};
 use super::sample::Sample;
 use crate::clock::{Wall, nanos};
-use crate::stats::{Jitter, Summary, nearest_rank};
+use crate::stats::{Few, Jitter, Summary, nearest_rank};
 
 /// The figures of one direction. Delays hold the difference of the two hosts'
 /// clocks, so they may be negative, and of any size: they are kept by how far they
@@ -129,6 +129,13 @@ pub struct Directions {
     pub synchronised: u64,
     /// Packets that came back.
     pub received: u64,
+    /// What packets reached the reflector with of their time to live, and how many;
+    /// they leave with 255.
+    pub ttl_out: Few<u8, u64>,
+    /// The same of its replies here, of what it sent them with.
+    pub ttl_back: Few<u8, u64>,
+    /// DSCP and ECN of replies as they came.
+    pub classes: Few<u8, u64>,
     fractions: Fractions,
     /// Whether this host's clock is synchronised, as its kernel says.
     pub here_synchronised: bool,
@@ -160,6 +167,13 @@ impl Directions {
 
     fn delays(&mut self, gross: Duration, detail: &TwampDetail) {
         self.received += 1;
+        *self.ttl_out.of(detail.ttl) += 1;
+        if let Some(ttl) = detail.reply_ttl {
+            *self.ttl_back.of(ttl) += 1;
+        }
+        if let Some(class) = detail.class {
+            *self.classes.of(class) += 1;
+        }
         if detail.received != Wall(0) {
             self.fractions.take(detail);
         }
@@ -213,7 +227,8 @@ mod tests {
             session: 0,
             sequence,
             ttl: 255,
-            reply_ttl: None,
+            reply_ttl: Some(250),
+            class: Some(46 << 2 | 1),
             error: Duration::from_millis(1),
             synchronised: false,
         };

@@ -7,6 +7,7 @@ use super::csv::Extra;
 use super::json::{micros, percentiles_of};
 use crate::clock::nanos;
 use crate::probe::{Detail, Direction, Directions, Losses, Sample, Tally, TwampDetail};
+use crate::stats::Few;
 use crate::text::format::{Unit, duration, seconds};
 use crate::text::object::Object;
 use crate::text::row::Row;
@@ -16,7 +17,15 @@ pub struct TwampColumns;
 
 impl Extra for TwampColumns {
     fn header(&self) -> Vec<&'static str> {
-        vec!["reflector_receive_ns", "reflector_send_ns", "reflector_sequence", "ttl"]
+        vec![
+            "reflector_receive_ns",
+            "reflector_send_ns",
+            "reflector_sequence",
+            "ttl",
+            "reply_ttl",
+            "reply_dscp",
+            "reply_ecn",
+        ]
     }
 
     fn write(&self, row: &mut Row, sample: &Sample) {
@@ -24,7 +33,11 @@ impl Extra for TwampColumns {
             Detail::Twamp(detail) => Some(detail),
             _ => None,
         };
+        let class = detail.and_then(|detail| detail.class);
         let columns = [
+            class.map(|class| u64::from(class & ECN)),
+            class.map(|class| u64::from(class >> 2)),
+            detail.and_then(|detail| detail.reply_ttl).map(u64::from),
             detail.map(|detail| u64::from(detail.ttl)),
             detail.map(|detail| u64::from(detail.sequence)),
             detail.map(|detail| u64::try_from(detail.sent.0).unwrap_or(0)),
@@ -81,9 +94,64 @@ pub fn summary(directions: &Directions, tally: &Tally) -> String {
         tally.reordered
     );
     if directions.received > 0 {
+        text += &way(directions);
         put!(text, "{}\n", clocks(directions));
     }
     text
+}
+
+/// The bits of a traffic class that are ECN's.
+const ECN: u8 = 0b11;
+/// What packets leave with, and replies of reflectors that keep to RFC 5357.
+const TIME_TO_LIVE: u8 = 255;
+/// Of a time to live below this nobody knows what it began with.
+const LEAST_KNOWN: u8 = 129;
+
+/// How many routers packets passed, and how replies were marked as they came; each
+/// with how many, most of all packets first.
+fn way(directions: &Directions) -> String {
+    let hops = |counts: &Few<u8, u64>| {
+        let hops = |ttl: u8| match ttl {
+            LEAST_KNOWN.. => (TIME_TO_LIVE - ttl).to_string(),
+            _ => "unknown".to_owned(),
+        };
+        listed(counts, hops)
+    };
+    let marks = listed(&directions.classes, |class| {
+        let (dscp, ecn) = (class >> 2, class & ECN);
+        if ecn == 0 { format!("DSCP {dscp}") } else { format!("DSCP {dscp} ECN {ecn}") }
+    });
+    format!(
+        "hops outbound {}, inbound {}; replies came with {marks}\n",
+        hops(&directions.ttl_out),
+        hops(&directions.ttl_back)
+    )
+}
+
+fn listed(counts: &Few<u8, u64>, name: impl Fn(u8) -> String) -> String {
+    let mut known: Vec<(u64, u8)> = counts.iter().map(|(value, count)| (*count, *value)).collect();
+    known.sort_unstable_by_key(|(count, _)| std::cmp::Reverse(*count));
+    match known.as_slice() {
+        [] => "-".to_owned(),
+        [(_, value)] => name(*value),
+        several => {
+            let texts = several.iter().map(|(count, value)| format!("{} ({count})", name(*value)));
+            texts.collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+/// The only hop count that packets had.
+fn hops(counts: &Few<u8, u64>) -> Option<u64> {
+    let mut values = counts.iter().map(|(ttl, _)| *ttl);
+    let ttl = values.next().filter(|_| values.next().is_none())?;
+    (ttl >= LEAST_KNOWN).then(|| u64::from(TIME_TO_LIVE - ttl))
+}
+
+fn ttls(counts: &Few<u8, u64>) -> impl Iterator<Item = Object> {
+    counts
+        .iter()
+        .map(|(ttl, count)| Object::new().whole("ttl", u64::from(*ttl)).whole("packets", *count))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
@@ -158,6 +226,15 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
         .boolean("here_synchronised", directions.here_synchronised)
         .boolean("reflector_synchronised", synchronised);
     let clocks = micros(clocks, "error_us", known.then(|| nanos(directions.error) as f64));
+    let way = Object::new()
+        .whole("outbound", hops(&directions.ttl_out))
+        .whole("inbound", hops(&directions.ttl_back));
+    let marks = directions.classes.iter().map(|(class, count)| {
+        Object::new()
+            .whole("dscp", u64::from(class >> 2))
+            .whole("ecn", u64::from(class & ECN))
+            .whole("packets", *count)
+    });
     Object::new()
         .object("outbound_us", direction(&directions.outbound))
         .object("inbound_us", direction(&directions.inbound))
@@ -166,6 +243,10 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
         .whole("duplicates", tally.duplicates)
         .whole("reordered", tally.reordered)
         .whole("untrue_times", directions.untrue_times)
+        .object("hops", way)
+        .array("ttl_outbound", ttls(&directions.ttl_out))
+        .array("ttl_inbound", ttls(&directions.ttl_back))
+        .array("reply_marks", marks)
         .boolean("one_way_valid", directions.valid())
         .object("clocks", clocks)
 }

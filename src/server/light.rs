@@ -64,13 +64,15 @@ pub struct LightLimits {
     /// Packets a second that one sender has answered; the same for all senders
     /// that there is no room for together.
     pub rate: u64,
+    /// Replies are marked as packets came.
+    pub reflect_dscp: bool,
 }
 
 impl Default for LightLimits {
     /// REFWAIT's own default (RFC 5357, section 4.2), and a rate that no path's
     /// measurement needs.
     fn default() -> Self {
-        Self { ref_wait: Duration::from_mins(15), rate: 500_000 }
+        Self { ref_wait: Duration::from_mins(15), rate: 500_000, reflect_dscp: false }
     }
 }
 
@@ -123,6 +125,8 @@ struct Light {
     /// Those that were answered last.
     answered_texts: VecDeque<(SocketAddr, Vec<u8>, Mono)>,
     error: ErrorEstimate,
+    /// The DSCP of replies, where it is that of packets.
+    marked: Option<u8>,
     chores_at: Mono,
     refusals: Throttle,
     news: Throttle,
@@ -139,6 +143,7 @@ impl Light {
             others: Bucket::new(limits.rate, clock::now()),
             texts: Bucket::new(MOST_TEXTS.min(limits.rate), clock::now()),
             answered_texts: VecDeque::new(),
+            marked: None,
             error: error_estimate(),
             chores_at: clock::now() + CHORES,
             refusals: Throttle::default(),
@@ -201,6 +206,9 @@ impl Light {
             error: self.error,
         };
         let Some(Reply { length, result }) = reflect(buffer, length, &arrived) else { return };
+        if self.limits.reflect_dscp {
+            socket.mark_like(datagram, &mut self.marked);
+        }
         let reply = &mut buffer[..length];
         stamp_departure(reply, clock::wall());
         let answered = socket.answer(datagram, reply);
@@ -364,7 +372,8 @@ pub(super) fn result_text(from: SocketAddr, result: &TestResult) -> String {
 mod tests {
     use super::*;
 
-    const LIMITS: LightLimits = LightLimits { ref_wait: Duration::from_secs(9), rate: 1000 };
+    const LIMITS: LightLimits =
+        LightLimits { ref_wait: Duration::from_secs(9), rate: 1000, reflect_dscp: false };
 
     fn packet(sequence: u32, sent: u64) -> SenderPacket {
         SenderPacket { sequence, sent: Timestamp(sent), error: ErrorEstimate(1) }

@@ -40,6 +40,8 @@ pub struct Terms {
     /// Whether the sender is who asked for the session. Any other could be a
     /// reflector, to be set against this one.
     pub is_peer: bool,
+    /// Replies are marked as packets came.
+    pub reflect_dscp: bool,
 }
 
 /// What the control connection and the reflecting thread tell each other:
@@ -84,6 +86,7 @@ impl TestSession {
             terms,
             shared,
             next: 0,
+            marked: None,
             translated: None,
             refused: 0,
             results: Throttle::default(),
@@ -127,6 +130,8 @@ struct Reflecting {
     terms: Terms,
     shared: Arc<Shared>,
     next: u32,
+    /// The DSCP of replies, where it is that of packets.
+    marked: Option<u8>,
     /// The port that a translator on the way has given the sender instead of the
     /// agreed one.
     translated: Option<u16>,
@@ -220,6 +225,9 @@ impl Reflecting {
             self.refused += 1;
             return;
         };
+        if self.terms.reflect_dscp {
+            self.socket.mark_like(datagram, &mut self.marked);
+        }
         let reply = &mut buffer[..length];
         stamp_departure(reply, clock::wall());
         let answered = self.socket.answer(datagram, reply);

@@ -69,13 +69,13 @@ fn rows_hold_all_four_times_and_the_round_trip_is_what_they_say() {
         command.args(["--log-dir"]).arg(scratch.path()).args(mode);
         let run = left(Process::start(&mut command).finish(), &scratch);
         let csv = fs::read_to_string(common::file(scratch.path(), "_timings.csv")).unwrap();
-        let columns = "reflector_receive_ns,reflector_send_ns,reflector_sequence,ttl";
+        let columns = "reflector_receive_ns,reflector_send_ns,reflector_sequence,ttl,\
+                       reply_ttl,reply_dscp,reply_ecn";
         assert!(csv.starts_with(&format!("{},{columns}\n", common::HEADER)), "{csv}");
         assert_eq!(run.rows.len(), 50);
         for (row, expected) in run.rows.iter().zip(0..) {
-            let [held_from, held_to, sequence, ttl] =
-                row.more.iter().map(|text| text.parse::<i64>().unwrap()).collect::<Vec<_>>()[..]
-            else {
+            let more: Vec<i64> = row.more.iter().map(|text| text.parse().unwrap()).collect();
+            let [held_from, held_to, sequence, ttl, ref way @ ..] = more[..] else {
                 panic!("{row:?}")
             };
             let gross = row.received_ns.unwrap() - row.sent_ns;
@@ -84,10 +84,31 @@ fn rows_hold_all_four_times_and_the_round_trip_is_what_they_say() {
             #[allow(clippy::cast_precision_loss, reason = "microseconds")]
             let off = (shown - rtt as f64).abs();
             assert!(off < 1.0, "{row:?}");
-            assert_eq!((sequence, ttl), (expected, 255));
+            assert_eq!((sequence, ttl, way), (expected, 255, &[255, 0, 0][..]));
             // One host, one clock: the four times are in order.
             assert!(row.sent_ns <= held_from + 10_000 && held_from <= held_to, "{row:?}");
             assert!(held_to <= row.received_ns.unwrap() + 10_000, "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn marks_and_hops_are_told_as_they_came() {
+    for (reflects, mark) in [(true, 46), (false, 0)] {
+        let server = server(if reflects { &["--reflect-dscp"] } else { &[] });
+        for light in [true, false] {
+            // Without --light the session itself agrees on the mark (RFC 5357).
+            let mark = if light { mark } else { 46 };
+            let mut arguments = vec!["twamp", "127.0.0.1"];
+            let port = server.port();
+            arguments.extend([port.as_str(), "--dscp", "EF", "-c", "20", "-i", "0.002"]);
+            arguments.extend(["--no-files", "--json"]);
+            arguments.extend(light.then_some("--light"));
+            let json = run(arguments).stdout;
+            let marks = format!("\"reply_marks\":[{{\"dscp\":{mark},\"ecn\":0,\"packets\":20}}]");
+            assert!(json.contains(&marks), "{marks}: {json}");
+            assert!(json.contains(r#""hops":{"outbound":0,"inbound":0}"#), "{json}");
+            assert!(json.contains(r#""ttl_inbound":[{"ttl":255,"packets":20}]"#), "{json}");
         }
     }
 }
