@@ -204,6 +204,10 @@ CapabilityBoundingSet=
 AmbientCapabilities=
 NoNewPrivileges=true
 RestrictAddressFamilies=AF_INET AF_INET6
+# One host at a time: no multicast, and nothing of what is reserved.
+IPAddressDeny=any
+IPAddressAllow=0.0.0.0/1 128.0.0.0/2 192.0.0.0/3
+IPAddressAllow=::/1 8000::/2 c000::/3 e000::/4 f000::/5 f800::/6 fc00::/7 fe00::/8
 ProtectClock=true
 PrivateDevices=true
 DevicePolicy=closed

@@ -431,6 +431,20 @@ sys.exit(failed)
 EOF
 }
 
+# Whether there is a toolchain of version $1; rustup adds it where it may.
+has_toolchain() {
+  command -v rustup >/dev/null || return 1
+  if ! rustup run "$1" rustc --version >/dev/null 2>&1 && [[ $install == yes ]]; then
+    quietly "Rust $1" rustup toolchain install "$1" --profile minimal || return 1
+  fi
+  rustup run "$1" rustc --version >/dev/null 2>&1
+}
+
+# That the version of Rust that Cargo.toml states is enough.
+check_stated_version() {
+  rustup run "$1" cargo check --locked --target-dir target/stated
+}
+
 check_doc() {
   RUSTDOCFLAGS="${RUSTDOCFLAGS:+$RUSTDOCFLAGS }-D warnings" cargo doc --no-deps --locked
 }
@@ -517,6 +531,15 @@ if among python3 "${missing[@]}"; then
   skip 'Python syntax' 'no python3'
 else
   step 'Python syntax' check_python
+fi
+
+stated=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
+if [[ $quick == yes ]]; then
+  skip "Rust $stated" --quick
+elif ! has_toolchain "$stated"; then
+  skip "Rust $stated" 'no such toolchain'
+else
+  step "Rust $stated" check_stated_version "$stated"
 fi
 
 if [[ $quick == yes ]]; then

@@ -72,10 +72,10 @@ pub fn run(arguments: Vec<OsString>) -> Result<Status, Failure> {
         Some("--help" | "-h") => print(&help::overview()),
         Some("--version" | "-V") => print(&help::version()),
         Some("help") => help_about(arguments),
-        Some(name) if let Some(command) = command::find(name) => {
-            dispatch(command, arguments.collect())
-        }
-        _ => Err(UsageError::unknown_command(&first).into()),
+        name => match name.and_then(command::find) {
+            Some(command) => dispatch(command, arguments.collect()),
+            None => Err(UsageError::unknown_command(&first).into()),
+        },
     }
 }
 
@@ -105,8 +105,10 @@ fn help_about(mut topics: impl Iterator<Item = OsString>) -> Result<Status, Fail
         Some("help" | "--help" | "-h") => print(&help::overview()),
         Some("man") => print(&manual::page()),
         Some("completions") => complete_for(topics.next()),
-        Some(name) if let Some(command) = command::find(name) => print(&help::of(command)),
-        _ => Err(UsageError::unknown_command(&topic).into()),
+        name => match name.and_then(command::find) {
+            Some(command) => print(&help::of(command)),
+            None => Err(UsageError::unknown_command(&topic).into()),
+        },
     }
 }
 

@@ -48,7 +48,7 @@ impl Axis {
     /// The value at a place.
     pub fn value(&self, place: f64) -> f64 {
         if self.logarithmic {
-            self.low * (self.high / self.low).powf(place)
+            self.low * ((self.high / self.low).ln() * place).exp()
         } else {
             self.low + (self.high - self.low) * place
         }
@@ -81,7 +81,7 @@ impl Axis {
 
 /// The next of 1, 2, 5, 10, 20, …
 pub fn round_up(value: f64) -> f64 {
-    let power = 10_f64.powf(value.max(f64::MIN_POSITIVE).log10().floor());
+    let power = 10_f64.powi(value.max(f64::MIN_POSITIVE).log10().floor() as i32);
     let digit = [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power >= value * 0.999_999);
     digit.unwrap_or(10.0) * power
 }

@@ -73,9 +73,10 @@ fn steps(low: u64, high: u64, wanted: u64) -> Vec<u64> {
 /// Equal ratios.
 fn ratios(low: u64, high: u64, wanted: u64) -> Vec<u64> {
     let low = low.max(1) as f64;
-    let step = ((high as f64 + 1.0) / low).powf(1.0 / wanted as f64);
-    let mut edges: Vec<u64> =
-        (0..=wanted).map(|bin| (low * step.powf(bin as f64)) as u64).collect();
+    // A ratio's logarithm; to raise it is to multiply that.
+    let step = ((high as f64 + 1.0) / low).ln() / wanted as f64;
+    let edge = |bin: u64| (low * (step * bin as f64).exp()) as u64;
+    let mut edges: Vec<u64> = (0..=wanted).map(edge).collect();
     edges.dedup();
     edges
 }
