@@ -190,7 +190,8 @@ impl Slow {
         let loss = matches!(front.cause, Cause::OutboundLoss | Cause::InboundLoss);
         match own {
             Cause::Peer if front.cause != Cause::Peer => Cause::Unknown,
-            Cause::Path if loss => Cause::Unknown,
+            // What nobody could explain may have been a loss.
+            Cause::Path if loss || front.cause == Cause::Unknown => Cause::Unknown,
             _ => own,
         }
     }
