@@ -23,6 +23,9 @@ The others measure it at ADDRESS; it is reached as SSH-TARGET (default ADDRESS).
   --seconds N         measure each pair this long (default 60)
   --frequency SECS    time from one packet to the next (default 0.1)
   --size BYTES        payload of each packet (default 64)
+  --flows N           connections of each pair at once (default 1); bad ones among
+                      equal paths are named with their ports
+  --skip-unreachable  go on without a host that cannot be set up
   --parallel N        pairs at once, never two with one host (default: as many as
                       there are hosts for; 1 measures one pair after another)
   --port N            TCP port of the servers (default: a free one on each)
@@ -54,11 +57,12 @@ check() {
   [[ $2 =~ ^($3)$ ]] || die 2 "$1 \"$2\" is not accepted; try $program --help"
 }
 
-hosts='' seconds=60 frequency=0.1 size=64 parallel=0 port=0 out='' binary='' remote_dir=/tmp
+hosts='' seconds=60 frequency=0.1 size=64 flows=1 skip_unreachable=no parallel=0 port=0 out='' binary='' remote_dir=/tmp
 ssh_command='ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15'
 while (($#)); do
   case $1 in
-    --seconds | --frequency | --size | --parallel | --port | --out | --binary | --remote-dir)
+    --skip-unreachable) skip_unreachable=yes && shift ;;
+    --seconds | --frequency | --size | --flows | --parallel | --port | --out | --binary | --remote-dir)
       [[ -n ${2-} ]] || die 2 "$1 needs a value; try $program --help"
       name=${1#--}
       declare "${name//-/_}=$2"
@@ -86,6 +90,7 @@ done
 check --seconds "$seconds" '[1-9][0-9]{0,6}'
 check --frequency "$frequency" '[0-9]{1,6}([.][0-9]{1,9})?|[0-9]{1,6}(us|ms|s)'
 check --size "$size" '[1-9][0-9]{0,8}[KM]?'
+check --flows "$flows" '[1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-6]'
 check --parallel "$parallel" '[0-9]{1,4}'
 check --port "$port" '[0-9]{1,5}'
 check --remote-dir "$remote_dir" '/[A-Za-z0-9._/-]*'
@@ -185,19 +190,35 @@ feed() {
   done
 }
 
+# Hosts that the rest goes on without.
+gone=()
+
+# Host $1 cannot be set up, as the other words say: with --skip-unreachable the
+# others are measured all the same.
+give_up() {
+  local host=$1
+  shift
+  [[ $skip_unreachable == yes ]] || die 2 "$*"
+  printf '%s: %s; left out\n' "$program" "$*" >&2
+  gone[host]=1
+}
+
 binary_for() {
   local machine
   if [[ -n $binary ]]; then
     printf '%s' "$binary"
     return
   fi
-  machine=$("${ssh[@]}" "$1" 'uname -m' </dev/null) || die 2 "cannot reach $1"
+  machine=$("${ssh[@]}" "$1" 'uname -m' </dev/null) || return 1
   printf '%s' "$top/dist/echotest-${machine##*$'\n'}"
 }
 
 start_session() {
   local host=$1 file bytes
-  file=$(binary_for "${targets[host]}")
+  if ! file=$(binary_for "${targets[host]}"); then
+    give_up "$host" "cannot reach ${targets[host]}"
+    return
+  fi
   [[ -f $file ]] || die 2 "no binary at $file for ${names[host]}: build it with scripts/build-static.sh"
   bytes=$(wc -c <"$file")
   mkfifo "$scratch/$host.in"
@@ -215,6 +236,7 @@ start_session() {
 dirs=() ports=()
 await_server() {
   local host=$1 try text
+  [[ -z ${gone[host]-} ]] || return 0
   for ((try = 0; try < 300; try++)); do
     text=$(<"$scratch/$host.out")
     if [[ $text =~ listening\ on\ [^\ ]*:([0-9]+)\  ]]; then
@@ -224,11 +246,12 @@ await_server() {
       return
     fi
     if ! kill -0 "${sessions[host]}" 2>/dev/null; then
-      die 2 "${names[host]}: no server: $(tail -n 1 "$scratch/$host.err" "$scratch/$host.out" 2>/dev/null | tr '\n' ' ')"
+      give_up "$host" "${names[host]}: no server: $(tail -n 1 "$scratch/$host.err" "$scratch/$host.out" 2>/dev/null | tr '\n' ' ')"
+      return
     fi
     sleep 0.1
   done
-  die 2 "${names[host]}: no server came up in 30 s: ${text##*$'\n'}"
+  give_up "$host" "${names[host]}: no server came up in 30 s: ${text##*$'\n'}"
 }
 
 # --- Measuring ---
@@ -239,7 +262,7 @@ measure() {
   local from=$1 to=$2 base dir=${dirs[$1]} remote
   base=$scratch/$from-$to
   remote="d=$dir/to$to; mkdir \$d || exit 2; \
-$dir/echotest client ${addresses[to]} ${ports[to]} -w $seconds -i $frequency -s $size --json --log-dir \$d & \
+$dir/echotest client ${addresses[to]} ${ports[to]} -w $seconds -i $frequency -s $size --flows $flows --json --log-dir \$d & \
 echo \$! >\$d.pid; wait \$!; s=\$?; cat \$d/*_timings.csv 2>/dev/null; rm -rf \$d \$d.pid; exit \$s"
   "${ssh[@]}" "${targets[from]}" "exec sh -c '$remote'" </dev/null >"$base.out" 2>"$base.err" || true
   local file=$out/${names[from]}-to-${names[to]}
@@ -266,10 +289,13 @@ forget_pairs() {
 # first ones have no host in common.
 pairs=()
 make_pairs() {
-  local step from
+  local step from to
   for ((step = 1; step < count; step++)); do
     for ((from = 0; from < count; from++)); do
-      pairs+=("$from $(((from + step) % count))")
+      to=$(((from + step) % count))
+      if [[ -z ${gone[from]-}${gone[to]-} ]]; then
+        pairs+=("$from $to")
+      fi
     done
   done
 }
@@ -321,7 +347,7 @@ figures() {
       [[ $json =~ \"rtt_us\":\{[^}]*\"p99\":([0-9.]+) ]] && p99=${BASH_REMATCH[1]}
       [[ $json =~ \"loss_percent\":([0-9.]+) ]] && loss=${BASH_REMATCH[1]}
       printf '%s %s %s %s %s\n' "${names[from]}" "${names[to]}" "$p50" "$p99" "$loss"
-      if [[ $p50 == - ]]; then
+      if [[ $p50 == - && -z ${gone[from]-}${gone[to]-} ]]; then
         printf '%s: %s to %s: no reply: %s\n' "$program" "${names[from]}" "${names[to]}" \
           "$(tail -n 1 "$scratch/$from-$to.err" 2>/dev/null)" >&2
       fi
@@ -395,6 +421,30 @@ tables() {
     }'
 }
 
+# Of several flows of a pair the worst, and those that are unlike the others.
+flows_of_pairs() {
+  local json pair
+  for json in "$out"/*-to-*.json; do
+    [[ -f $json ]] || continue
+    pair=${json##*/} pair=${pair%.json}
+    awk -v pair="${pair/-to-/ to }" '
+      function number(text, key) {
+        return match(text, "\"" key "\":[0-9.]+") ? substr(text, RSTART + length(key) + 3, RLENGTH - length(key) - 3) + 0 : 0
+      }
+      {
+        sub(/.*"flows":\[/, "")
+        flows = split($0, flow, /\{"flow":/)
+        for (i = 2; i <= flows; i++) {
+          port = number(flow[i], "local_port")
+          p99 = number(flow[i], "p99")
+          if (p99 > worst) { worst = p99; at = port }
+          if (flow[i] ~ /"outlier":true/) bad = bad (bad == "" ? "" : ", ") port
+        }
+        printf "%s: the worst of %d flows has p99 %.1f us (source port %d)%s\n", pair, flows - 1, worst, at, bad == "" ? "" : "; unlike the others: " bad
+      }' "$json"
+  done
+}
+
 page() {
   local pages=$1 begun=$2 host
   cat <<EOT
@@ -455,11 +505,18 @@ done
 for ((host = 0; host < count; host++)); do
   await_server "$host"
 done
+((count - ${#gone[@]} >= 2)) || die 2 'fewer than two hosts are left'
 make_pairs
 forget_pairs
 measure_all
 figures >"$scratch/figures"
-tables text no <"$scratch/figures" | tee "$out/matrix.txt"
+{
+  tables text no <"$scratch/figures"
+  if ((flows > 1)); then
+    printf '\n'
+    flows_of_pairs
+  fi
+} | tee "$out/matrix.txt"
 pages=no
 if pair_pages; then
   pages=yes

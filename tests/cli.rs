@@ -341,3 +341,23 @@ fn a_name_server_that_drops_a_family_costs_the_other_little() {
         assert!(ended.took < Duration::from_secs(8), "{ended:?}");
     }
 }
+
+#[test]
+fn topics_are_explained_where_there_is_no_readme() {
+    for (topic, part) in [
+        ("files", "packet_num"),
+        ("figures", "percentiles"),
+        ("causes", "outbound_loss"),
+        ("captures", "tcpdump"),
+        ("services", "xinetd"),
+        ("security", "--allow"),
+        ("examples", "--against"),
+        ("signals", "SIGUSR1"),
+    ] {
+        let ended = run(["help", topic]);
+        assert_eq!(ended.status, 0, "{ended:?}");
+        assert!(ended.stdout.to_lowercase().contains(&part.to_lowercase()), "{topic}: {ended:?}");
+        assert!(ended.stdout.lines().all(|line| line.chars().count() <= 80), "{topic}");
+        assert!(run(["help"]).stdout.contains(topic), "{topic}");
+    }
+}

@@ -103,7 +103,9 @@ fn bash_completes_commands_options_values_and_files() {
     }
     assert_eq!(bash(&["echotest", "cl"]), ["client"]);
     assert_eq!(bash(&["echotest", "client", "--fre"]), ["--frequency"]);
-    assert_eq!(bash(&["echotest", "client", "host", "--inter"]), ["--interval"]);
+    assert_eq!(bash(&["echotest", "client", "host", "--interv"]), ["--interval"]);
+    let both = ["--interface", "--interval"];
+    assert_eq!(bash(&["echotest", "client", "host", "--inter"]), both);
     assert_eq!(bash(&["echotest", "server", "m"]), ["measure"]);
     assert_eq!(bash(&["echotest", "measure", "h", "--type", ""]), ["rtt", "ttput"]);
     assert_eq!(bash(&["echotest", "measure", "h", "--type", "=", "t"]), ["ttput"]);

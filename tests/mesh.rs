@@ -154,6 +154,23 @@ fn a_pair_that_cannot_connect_is_named_and_the_others_are_measured() {
 }
 
 #[test]
+fn flows_are_told_apart_and_a_host_that_is_not_there_is_left_out() {
+    let Some(hosts) = Hosts::new("flows") else { return };
+    let lines = fs::read_to_string(hosts.path("hosts")).expect("a file") + "d 10.208.0.9 nowhere\n";
+    fs::write(hosts.path("four"), lines).expect("a file");
+    let arguments = ["--seconds", "1", "--frequency", "0.1", "--flows", "3"];
+    let ended = hosts.mesh("four", &arguments).finish();
+    assert_eq!(ended.status, 2, "{ended:?}");
+    let ended = hosts.mesh("four", &[&arguments[..], &["--skip-unreachable"]].concat()).finish();
+    // Not every pair was measured.
+    assert_eq!(ended.status, 1, "{ended:?}");
+    assert!(ended.stderr.contains("no route to nowhere") && ended.stderr.contains("; left out"));
+    assert_eq!(ended.stdout.matches("measuring ").count(), 6, "{ended:?}");
+    assert_eq!(ended.stdout.matches(": the worst of 3 flows has p99 ").count(), 6, "{ended:?}");
+    assert!(hosts.are_clean());
+}
+
+#[test]
 fn an_interrupted_mesh_leaves_nothing() {
     let Some(hosts) = Hosts::new("int") else { return };
     for (signal, status) in [("TERM", 143), ("INT", 130), ("KILL", 137)] {

@@ -23,6 +23,8 @@ pub(super) fn overview() -> String {
     }
     text.push_str(
         "\n'echotest help COMMAND' or 'echotest COMMAND --help' explains a command.\n\
+         'echotest help TOPIC' explains causes, figures, files, signals, status, environment,\n\
+         captures, services, security; examples has some.\n\
          'echotest help man' prints the manual page, 'echotest help completions SHELL' what\n\
          bash, zsh or fish need to complete a command line.\n\
          Try it here first: echotest loopback\n",
@@ -48,7 +50,7 @@ pub(super) fn of(command: &Command) -> String {
 /// A sentence.
 pub(super) fn capitalised(text: &str) -> String {
     let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
-    format!("{}{rest}.", first.to_uppercase())
+    format!("{}{rest}.", first.to_ascii_uppercase())
 }
 
 fn line(command: &Command, row: &Row) -> String {

@@ -4,6 +4,7 @@ use super::command::{COMMANDS, Command};
 use super::help::capitalised;
 use super::matches::default_of;
 use super::opt::Row;
+use super::topics::{TOPICS, Terms};
 
 /// When this version was made. Not when it is built: two builds are to be alike.
 const RELEASED: &str = "2026-11-21";
@@ -34,18 +35,11 @@ pub(super) fn page() -> String {
     for command in &COMMANDS {
         about(&mut page, command);
     }
-    page += ".SH EXIT STATUS\n";
-    terms(&mut page, &STATUSES);
-    page += ".SH ENVIRONMENT\n";
-    terms(&mut page, &ENVIRONMENT);
-    page += ".SH SIGNALS\n";
-    terms(&mut page, &SIGNALS);
-    page += ".SH FILES\n";
-    terms(&mut page, &FILES);
-    page += ".SH FIGURES\n";
-    terms(&mut page, &FIGURES);
-    page += ".SH EXAMPLES\n";
-    terms(&mut page, &EXAMPLES);
+    for topic in &TOPICS {
+        let title = if topic.name == "status" { "exit status" } else { topic.name };
+        put!(page, ".SH {}\n", title.to_ascii_uppercase());
+        terms(&mut page, topic.terms);
+    }
     page += ".SH STANDARDS\n";
     paragraph(
         &mut page,
@@ -55,81 +49,7 @@ pub(super) fn page() -> String {
     page
 }
 
-const STATUSES: [(&str, &str); 3] = [
-    ("0", "At least one reply came; a server stopped as asked."),
-    ("1", "No reply came, or a threshold was exceeded."),
-    (
-        "2",
-        "Anything else: a bad option, a name that does not resolve, a file that cannot be read or \
-         written, rows that could not be stored.",
-    ),
-];
-
-const ENVIRONMENT: [(&str, &str); 4] = [
-    ("RUST_LOG", "What is logged, in place of -v and -q."),
-    ("NO_COLOR", "If set, there is no colour and no line is drawn anew."),
-    ("COLUMNS", "The width of a report; the terminal's if not set, else 80."),
-    ("LC_ALL, LC_CTYPE, LANG", "Where the first that is set is not UTF-8, plots are ASCII."),
-];
-
-/// What a running command does when it is told to.
-const SIGNALS: [(&str, &str); 5] = [
-    (
-        "SIGINT, SIGTERM",
-        "The run ends with its summary, and rows that are under way are written; a second one \
-         leaves at once, with exit status 2.",
-    ),
-    ("SIGHUP", "The same, as the terminal has gone; a server opens its log file anew."),
-    (
-        "SIGUSR1",
-        "The run's files are opened anew: rows go on in a new file where the old one was moved \
-         away.",
-    ),
-    ("SIGQUIT", "Ctrl-\\ shows the summary so far, and the run goes on."),
-    ("SIGPIPE, SIGXFSZ", "Ignored: what cannot be written is told, and measuring goes on."),
-];
-
-/// What a run leaves.
-const FILES: [(&str, &str); 3] = [
-    (
-        "logs/echo_client_YYYYMMDD_HHMMSS_timings.csv",
-        "A row for each packet: packet_num, timestamp (RFC 3339, UTC), send_time_ns and \
-         receive_time_ns (nanoseconds since 1970, whose difference is exactly the round trip by \
-         the monotonic clock), rtt_us. The last two are empty for a packet that was lost. Further \
-         columns follow with --tcp-info, --timestamps, --explain and --flows.",
-    ),
-    (
-        "logs/echo_client_YYYYMMDD_HHMMSS.log",
-        "Lost packets, drops and outages with their causes, and the summary.",
-    ),
-    ("FILE of --metrics", "Counters and a histogram for Prometheus, replaced as a whole."),
-];
-
-/// What the words of a summary mean.
-const FIGURES: [(&str, &str); 8] = [
-    ("rtt", "The round trip of one packet, from just before it is sent to just after it is read."),
-    ("p50, p90, p99, p99.9", "Percentiles by nearest rank."),
-    ("jitter", "The mean difference of neighbouring round trips; across a loss there is none."),
-    ("lost", "Packets without a reply when their connection or the run had ended."),
-    ("late", "Packets whose reply came after the timeout."),
-    ("corrupt", "Packets whose reply was not what had been sent."),
-    ("retransmissions", "Segments that the kernel sent again; such a packet is slow and not lost."),
-    ("drop, outage", "A connection that ended before its time; a time without any answer."),
-];
-
-/// What is typed most.
-const EXAMPLES: [(&str, &str); 5] = [
-    ("echotest server --port 7007", "Answers, until Ctrl-C."),
-    ("echotest client 10.0.0.1 7007 -i 0.1 -w 60", "Ten packets a second for a minute."),
-    (
-        "echotest client 10.0.0.1 7007 --against 10.1.0.1:7007",
-        "Two paths on one schedule, compared round by round.",
-    ),
-    ("echotest report a_timings.csv b_timings.csv --html page.html", "Two runs compared."),
-    ("tcpdump -w - tcp port 7007 | echotest analyze -", "A capture explained, after Ctrl-C."),
-];
-
-fn terms(page: &mut String, terms: &[(&str, &str)]) {
+fn terms(page: &mut String, terms: Terms) {
     for (term, meaning) in terms {
         *page += &format!(".TP\n.B {}\n{}\n", escaped(term), escaped(meaning));
     }

@@ -28,6 +28,7 @@ mod selftest;
 pub mod server;
 pub mod service_options;
 mod target;
+mod topics;
 pub mod twamp;
 pub mod value;
 
@@ -107,7 +108,10 @@ fn help_about(mut topics: impl Iterator<Item = OsString>) -> Result<Status, Fail
         Some("completions") => complete_for(topics.next()),
         name => match name.and_then(command::find) {
             Some(command) => print(&help::of(command)),
-            None => Err(UsageError::unknown_command(&topic).into()),
+            None => match name.and_then(topics::find) {
+                Some(topic) => print(&topics::text(topic)),
+                None => Err(UsageError::unknown_command(&topic).into()),
+            },
         },
     }
 }
