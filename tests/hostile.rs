@@ -189,3 +189,22 @@ fn strangers_are_closed_unread_by_every_server() {
     assert_eq!(ended.status, 2, "{ended:?}");
     assert!(ended.stderr.contains("a network such as 10.0.0.0/8"), "{ended:?}");
 }
+
+/// How long honest clients wait is the machine's business here, which is everybody at
+/// once; `scripts/soak.sh` looks at that too.
+#[test]
+fn honest_clients_lose_nothing_beside_attackers_of_every_kind() {
+    if !(root() && have("ip") && have("python3")) {
+        return;
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/soak.py");
+    let mut command = std::process::Command::new("python3");
+    command.args([script, "--binary", env!("CARGO_BIN_EXE_echotest"), "--seconds", "4"]);
+    let ended = common::Process::start(&mut command).finish();
+    let broken: Vec<&str> = ended
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("BROKEN") && !line.contains(": p99 "))
+        .collect();
+    assert!(broken.is_empty() && ended.stdout.contains("honest"), "{ended:?}");
+}

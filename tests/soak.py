@@ -247,6 +247,7 @@ def soak(lab, binary, seconds, directory):
     try:
         quiet = honest(lab, binary, seconds)
         before = {server.protocol: server.state() for server in servers}
+        logged = {server.protocol: os.path.getsize(server.log) for server in servers}
         attackers = subprocess.Popen(lab.within(1, sys.executable, __file__, "attack"))
         time.sleep(1)
         began = time.monotonic()
@@ -256,7 +257,8 @@ def soak(lab, binary, seconds, directory):
         minutes = (time.monotonic() - began + 1) / 60
         time.sleep(3)
         after = {server.protocol: server.state() for server in servers}
-        logs = {server.protocol: os.path.getsize(server.log) / minutes for server in servers}
+        logs = {server.protocol: (os.path.getsize(server.log) - logged[server.protocol]) / minutes
+                for server in servers}
         alive = [server.protocol for server in servers if server.process.poll() is None]
     finally:
         for process in [*(server.process for server in servers), attackers]:

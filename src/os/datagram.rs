@@ -28,8 +28,20 @@ pub fn bind(address: &SocketAddr, ipv6_only: bool) -> io::Result<UdpSocket> {
         set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &only)?;
     }
     prepare(fd, address.is_ipv4(), ipv6_only)?;
+    widen(fd);
     socket::bind(fd, address)?;
     Ok(UdpSocket::from(socket))
+}
+
+/// What may wait for a thread that does not run just now, in bytes of the kernel's:
+/// some ten thousand small packets.
+const RECEIVE_BUFFER: libc::c_int = 8 << 20;
+
+/// As much as that, or as this process may ask for.
+fn widen(fd: BorrowedFd<'_>) {
+    if set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER).is_err() {
+        let _ = set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_BUFFER);
+    }
 }
 
 /// What leaves a UDP socket has a time to live of 255 from now on; what comes

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::closing::Closing;
 use super::rate::Bucket;
 use super::reflector::{Arrived, BUFFER, Reply, read, reflect, stamp_departure};
+use super::seats::{Seat, Seats};
 use super::throttle::Throttle;
 use crate::clock::Mono;
 use crate::net::network::Allowed;
@@ -24,6 +25,10 @@ use crate::wire::twamp_test::SenderPacket;
 /// Senders remembered at once, about 100 bytes each. Further ones are served
 /// without a count of their own until some have gone silent.
 const MAX_SENDERS: usize = 4096;
+/// The same of one host: its others share what strangers have.
+const MAX_SENDERS_PER_HOST: usize = 256;
+/// While there is room for nobody more, this silence makes some.
+const SILENT_WHEN_FULL: Duration = Duration::from_secs(10);
 /// How often silent senders are looked for, and the clock's state is asked.
 const CHORES: Duration = Duration::from_secs(1);
 /// Silence before a packet with number 0 that makes it the first of a new run; a
@@ -111,6 +116,8 @@ struct Sender {
     /// The latest time of sending that it wrote.
     sent: Timestamp,
     bucket: Bucket,
+    /// Free for another when this one is forgotten.
+    _seat: Seat,
 }
 
 struct Light {
@@ -118,6 +125,7 @@ struct Light {
     allowed: Arc<Allowed>,
     port: u16,
     senders: HashMap<Key, Sender>,
+    seats: Seats,
     /// For senders that there is no room for.
     others: Bucket,
     /// For text datagrams.
@@ -140,6 +148,7 @@ impl Light {
             allowed,
             port,
             senders: HashMap::new(),
+            seats: Seats::new(MAX_SENDERS, MAX_SENDERS_PER_HOST),
             others: Bucket::new(limits.rate, clock::now()),
             texts: Bucket::new(MOST_TEXTS.min(limits.rate), clock::now()),
             answered_texts: VecDeque::new(),
@@ -229,10 +238,10 @@ impl Light {
     #[allow(clippy::option_option, reason = "no reply, a copied number, a number of its own")]
     fn admit(&mut self, key: Key, sent: SenderPacket, now: Mono) -> Option<Option<u32>> {
         if !self.senders.contains_key(&key) {
-            if self.senders.len() >= MAX_SENDERS {
-                return self.others.admit(now).then_some(None);
+            match self.seats.take(key.0.ip()) {
+                Ok(place) => self.welcome(key, now, place),
+                Err(_) => return self.others.admit(now).then_some(None),
             }
-            self.welcome(key, now);
         }
         let sender = self.senders.get_mut(&key)?;
         let silence = now.since(sender.last);
@@ -252,12 +261,17 @@ impl Light {
         Some(Some(number))
     }
 
-    fn welcome(&mut self, key: Key, now: Mono) {
+    fn welcome(&mut self, key: Key, now: Mono, place: Seat) {
         let bucket = Bucket::new(self.limits.rate, now);
-        self.senders.insert(
-            key,
-            Sender { next: 0, packets: 0, last: now, sent: Timestamp::default(), bucket },
-        );
+        let sender = Sender {
+            next: 0,
+            packets: 0,
+            last: now,
+            sent: Timestamp::default(),
+            bucket,
+            _seat: place,
+        };
+        self.senders.insert(key, sender);
         self.tell(now, || format!("{} light session begins", key.0));
     }
 
@@ -333,7 +347,9 @@ impl Light {
     fn chores(&mut self, now: Mono) {
         self.chores_at = now + CHORES;
         self.error = error_estimate();
-        let ref_wait = self.limits.ref_wait;
+        let full = self.senders.len() >= MAX_SENDERS;
+        let ref_wait =
+            if full { self.limits.ref_wait.min(SILENT_WHEN_FULL) } else { self.limits.ref_wait };
         let silent = |_: &Key, sender: &mut Sender| now.since(sender.last) >= ref_wait;
         let gone: Vec<_> = self.senders.extract_if(silent).collect();
         for ((address, _), sender) in gone {

@@ -111,13 +111,15 @@ fn converse(lines: &mut Lines<'_>, context: &Context<'_>, echoed: &mut u64) -> i
         Next::End { incomplete: true } | Next::TooLong | Next::NoRoom => None,
     };
     let Some(setup) = setup else { return refuse(lines, Reply::InvalidSetup) };
-    log::info!(
-        "{peer} measure: type {}, message size {}, probes {}, server delay {} s",
-        setup.kind.name(),
-        setup.size,
-        setup.probes,
-        setup.delay.as_secs_f64()
-    );
+    context.settings.messages.tell(|| {
+        log::info!(
+            "{peer} measure: type {}, message size {}, probes {}, server delay {} s",
+            setup.kind.name(),
+            setup.size,
+            setup.probes,
+            setup.delay.as_secs_f64()
+        );
+    });
     lines.say(Reply::Ready)?;
     loop {
         let line = match lines.next(setup.longest_probe())? {

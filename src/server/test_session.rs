@@ -12,7 +12,7 @@ use super::light::{error_estimate, result_text};
 use super::rate::Bucket;
 use super::reflector::{Arrived, BUFFER, Reply, is_reply, reflect, stamp_departure};
 use super::seats::Seat;
-use super::throttle::Throttle;
+use super::throttle::{News, Throttle};
 use crate::clock::Mono;
 use crate::net::{Datagram, DatagramSocket};
 use crate::os::{clock, thread};
@@ -74,6 +74,7 @@ impl TestSession {
         terms: Terms,
         seat: Seat,
         closing: Closing,
+        news: Arc<News>,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             from: AtomicU64::new(Mono::NEVER.0),
@@ -91,6 +92,7 @@ impl TestSession {
             refused: 0,
             results: Throttle::default(),
             closing,
+            news,
             seat,
         };
         thread::start("twamp", Some(STACK), Box::new(move || reflecting.run()))?;
@@ -139,6 +141,7 @@ struct Reflecting {
     /// The sender may tell its result as often as it likes.
     results: Throttle,
     closing: Closing,
+    news: Arc<News>,
     /// Free for another session when this one has ended.
     #[allow(dead_code, reason = "held, not read")]
     seat: Seat,
@@ -188,12 +191,14 @@ impl Reflecting {
             0 => String::new(),
             refused => format!(", {refused} not reflected"),
         };
-        log::info!(
-            "{} twamp session ends: {} packets reflected{more} in {:.3} s, {why}",
-            self.terms.sender,
-            self.next,
-            clock::now().since(began).as_secs_f64()
-        );
+        self.news.tell(|| {
+            log::info!(
+                "{} twamp session ends: {} packets reflected{more} in {:.3} s, {why}",
+                self.terms.sender,
+                self.next,
+                clock::now().since(began).as_secs_f64()
+            );
+        });
     }
 
     fn take(

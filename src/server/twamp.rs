@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::closing::Closing;
 use super::light::LightLimits;
 use super::seats::{Refusal, Seats};
 use super::test_session::{Terms, TestSession};
-use super::throttle::Throttle;
+use super::throttle::{News, Throttle};
 use super::{Account, Connection, Context, Ending};
 use crate::clock::{Mono, Wall};
 use crate::net::DatagramSocket;
@@ -49,7 +50,13 @@ pub struct TwampHost {
     pub turn: AtomicU16,
     /// Whether test sessions are to end with the server.
     pub closing: Closing,
+    /// Test sessions that begin and end, in the log.
+    pub news: Arc<News>,
 }
+
+/// Beginnings and ends of test sessions that are told in a second: one client could
+/// ask for a thousand.
+const MOST_NEWS: u32 = 20;
 
 impl Default for TwampHost {
     fn default() -> Self {
@@ -60,6 +67,7 @@ impl Default for TwampHost {
             start: clock::wall(),
             turn: AtomicU16::new(0),
             closing: Closing::default(),
+            news: Arc::new(News::new(MOST_NEWS)),
         }
     }
 }
@@ -188,7 +196,10 @@ impl Control<'_> {
                 let (answer, why) = self.request(bytes);
                 let peer = self.context.peer;
                 match answer.accept {
-                    Accept::OK => log::info!("{peer} twamp session begins: {why}"),
+                    Accept::OK => {
+                        let news = &self.context.settings.twamp.news;
+                        news.tell(|| log::info!("{peer} twamp session begins: {why}"));
+                    }
                     accept => {
                         // One client could ask a thousand times a second.
                         if let Some(more) = self.refusals.admit(clock::now()) {
@@ -261,7 +272,7 @@ impl Control<'_> {
             reflect_dscp: host.limits.reflect_dscp,
             is_peer: sender.to_canonical() == self.context.peer.ip().to_canonical(),
         };
-        match TestSession::open(socket, terms, seat, host.closing.clone()) {
+        match TestSession::open(socket, terms, seat, host.closing.clone(), Arc::clone(&host.news)) {
             Ok(session) => self.sessions.push(session),
             Err(error) => return refused(Accept::TEMPORARY_LIMIT, &error.to_string()),
         }
