@@ -198,9 +198,9 @@ fn honest_clients_lose_nothing_beside_attackers_of_every_kind() {
         return;
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/soak.py");
-    let mut command = std::process::Command::new("python3");
+    let mut command = Command::new("python3");
     command.args([script, "--binary", env!("CARGO_BIN_EXE_echotest"), "--seconds", "4"]);
-    let ended = common::Process::start(&mut command).finish();
+    let ended = Process::start(&mut command).finish();
     let broken: Vec<&str> = ended
         .stdout
         .lines()
