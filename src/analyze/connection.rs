@@ -182,6 +182,7 @@ impl Connection {
         }
         let own = usize::from(packet.source != self.ends[0]);
         let role = if own == 0 { Role::Client } else { Role::Server };
+        self.sides[own].carried.see(packet, at.saturating_sub(self.seen.0));
         let segment = &packet.segment;
         let ends_handshake = self.shake_hands(role, packet, at);
         let initial_rtt = self.handshake.whole().and_then(|rtt| i64::try_from(rtt).ok());

@@ -1,6 +1,7 @@
 //! What was found, as one JSON object.
 
 use super::both::Way;
+use super::carried::Offer;
 use super::connection::{Closing, Connection, Reported, Vantage};
 use super::join::Join;
 use super::side::{Role, Side};
@@ -144,6 +145,15 @@ fn closing(closing: Closing) -> Object {
     Object::new().text("how", how).text("by", by.map(Role::name)).boolean("followed", followed)
 }
 
+fn offer(offer: &Offer) -> Object {
+    Object::new()
+        .whole("mss", offer.segment.map(u64::from))
+        .whole("window_scale", offer.scale.map(u64::from))
+        .boolean("sack", offer.sack)
+        .boolean("timestamps", offer.stamps)
+        .boolean("ecn", offer.ecn)
+}
+
 fn side(connection: &Connection, side: &Side) -> Object {
     let [timed_out, fast, spurious] = side.retransmissions;
     Object::new()
@@ -160,6 +170,9 @@ fn side(connection: &Connection, side: &Side) -> Object {
         .whole("zero_windows", side.zero_windows)
         .whole("window_updates", side.window_updates)
         .whole("keep_alives", side.keep_alives)
+        .object("offered", side.carried.offer.as_ref().map(offer))
+        .whole("ttl_changes", u64::from(side.carried.hops.changes))
+        .whole("dscp_changes", u64::from(side.carried.dscp.changes))
         .whole("acknowledged", side.acknowledged_after.count())
         .object("acknowledged_after_us", timed(connection, &side.acknowledged_after.summary()))
 }

@@ -5,6 +5,7 @@
 mod alignment;
 pub mod both;
 pub mod candidates;
+pub mod carried;
 pub mod connection;
 mod copies;
 pub mod coverage;

@@ -1,5 +1,6 @@
 //! What one end of a connection did.
 
+use super::carried::Carried;
 use super::series::Series;
 
 /// The two ends of a connection.
@@ -55,6 +56,8 @@ pub struct Side {
     pub keep_alives: u64,
     /// How long its segments waited for their acknowledgement, in nanoseconds.
     pub acknowledged_after: Series,
+    /// What its packets carried besides bytes.
+    pub carried: Carried,
     /// It has acknowledged something.
     pub acknowledges: bool,
     /// Its first sequence number.

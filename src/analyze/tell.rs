@@ -1,5 +1,6 @@
 //! One connection in words.
 
+use super::carried::agreed;
 use super::connection::{Closing, Connection};
 use super::roles::Known;
 use super::side::{Role, Side};
@@ -35,6 +36,7 @@ pub(super) fn in_full(connection: &Connection, capture: &Capture) -> String {
     }
     text.push_str(&steps(connection));
     text.push_str(&handshake(connection));
+    text.push_str(&carried(connection));
     text.push_str(&end(connection, capture));
     text.push_str(&one_direction(connection));
     text.push_str(&requests(connection));
@@ -62,6 +64,33 @@ pub(super) fn in_full(connection: &Connection, capture: &Capture) -> String {
     }
     for finding in findings(&as_tally(connection)) {
         put!(text, "  note: {finding}\n");
+    }
+    text
+}
+
+/// What was negotiated, and marks that changed in mid-connection.
+fn carried(connection: &Connection) -> String {
+    let mut text = String::new();
+    if let Some(agreed) = agreed(connection.sides.each_ref().map(|side| &side.carried)) {
+        put!(text, "  agreed on: {agreed}\n");
+    }
+    for (side, name) in connection.sides.iter().zip(["client", "server"]) {
+        let marks = [
+            ("the time to live", side.carried.hops, "another way, or another host"),
+            ("the DSCP", side.carried.dscp, "marked anew on the way, or by its sender"),
+        ];
+        for (what, mark, why) in marks {
+            let Some((from, to, after)) = mark.changed else { continue };
+            let more = match mark.changes {
+                1 => String::new(),
+                all => format!(", {all} changes in all"),
+            };
+            put!(
+                text,
+                "  {what} of the {name}'s packets changed from {from} to {to} after {}{more}: {why}\n",
+                seconds(after)
+            );
+        }
     }
     text
 }

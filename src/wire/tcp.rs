@@ -14,6 +14,10 @@ pub const PSH: u8 = 8;
 pub const ACK: u8 = 16;
 /// The urgent pointer counts.
 pub const URG: u8 = 32;
+/// Congestion was experienced (RFC 3168).
+pub const ECE: u8 = 64;
+/// The congestion window was reduced (RFC 3168).
+pub const CWR: u8 = 128;
 
 /// Bytes of a header without options.
 const SHORTEST: usize = 20;
