@@ -59,6 +59,36 @@ fn the_tools_that_read_metrics_find_nothing_wrong_with_ours() {
 }
 
 #[test]
+fn labels_of_the_users_own_stand_in_every_line() {
+    let scratch = Scratch::new();
+    let file = scratch.path().join("m.prom");
+    let path = file.to_string_lossy().into_owned();
+    let labels = ["--metrics-label", "path=a \"b\"", "--metrics-label", "_from=x=y"];
+    let client = ["loopback", "-c", "200", "-i", "0.001", "--no-files", "--metrics", &path];
+    let ended = run(client.iter().chain(&labels));
+    assert_eq!(ended.status, 0, "{ended:?}");
+    judged(&["check", "metrics"], &file);
+    let metrics = fs::read_to_string(&file).unwrap();
+    for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+        assert!(line.contains(r#",path="a \"b\"",_from="x=y""#), "{line}");
+    }
+    let of = |percent: &str| {
+        let label = format!("percentile=\"{percent}\"}}");
+        let line = metrics.lines().find(|line| line.contains(&label)).expect("a percentile");
+        line.rsplit(' ').next().expect("a value").parse::<f64>().expect("a number")
+    };
+    assert!(0.0 < of("50") && of("50") <= of("99") && of("99") <= of("99.9"), "{metrics}");
+    for kind in ["kind=\"outage\"", "cause=\"unknown\"", "by=\"peer\""] {
+        assert!(metrics.contains(kind), "{kind}: {metrics}");
+    }
+    for bad in ["path", "=x", "1a=x", "a-b=x", "host=x", "le=1"] {
+        let ended = run(client.iter().chain(&["--metrics-label", bad]));
+        assert_eq!(ended.status, 2, "{bad}: {ended:?}");
+        assert!(ended.stderr.contains("--metrics-label"), "{ended:?}");
+    }
+}
+
+#[test]
 fn ping_and_twamp_have_metrics_too() {
     for (protocol, arguments) in
         [("ping", &["server", "ping", "--loss", "0"][..]), ("twamp", &["server", "twamp"][..])]

@@ -25,7 +25,7 @@ use crate::record::files::RunFiles;
 use crate::record::json::JsonSink;
 use crate::record::log_file::LogFileSink;
 use crate::record::manifest::Manifest;
-use crate::record::metrics::MetricsSink;
+use crate::record::metrics::{LABELS, MetricsSink};
 use crate::record::ping::{PingColumns, PingTerminal};
 use crate::record::rotation::Rotation;
 use crate::record::terminal::TerminalSink;
@@ -104,6 +104,10 @@ impl Output {
     /// `--keep` without `--rotate`.
     pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
         let General { verbose, quiet, .. } = General::of(matches);
+        let results = Results::of(matches);
+        if let Some(problem) = bad_label(&results.metrics_label) {
+            return Err(matches.usage(problem));
+        }
         let Rotating { rotate, keep } = Rotating::of(matches);
         if keep.is_some() && rotate.is_none() {
             return Err(matches.usage("--keep: it goes with --rotate".to_owned()));
@@ -111,7 +115,7 @@ impl Output {
         Ok(Self {
             files: Files::of(matches),
             rotation: rotate.map(|limit| Rotation { limit, keep }),
-            results: Results::of(matches),
+            results,
             json: Format::of(matches).json,
             verbose: verbose.0 > 0,
             quiet: quiet.0,
@@ -182,13 +186,36 @@ impl Files {
     }
 }
 
+/// What is wrong with the labels: each is a name that Prometheus takes, which no
+/// other has, and a value.
+fn bad_label(labels: &[String]) -> Option<String> {
+    let name = |label: &String| label.split_once('=').map(|(name, _)| name.to_owned());
+    let mut seen: Vec<String> = LABELS.map(str::to_owned).to_vec();
+    for label in labels {
+        let accepted = name(label).filter(|name| {
+            let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            name.bytes().all(letters) && name.starts_with(|first: char| !first.is_ascii_digit())
+        });
+        let Some(name) = accepted else {
+            return Some(format!(
+                "--metrics-label {label:?}: accepted is NAME=VALUE, such as path=direct"
+            ));
+        };
+        if seen.contains(&name) {
+            return Some(format!("--metrics-label {label:?}: there is a label {name:?} already"));
+        }
+        seen.push(name);
+    }
+    None
+}
+
 /// The metrics file, if there is to be one; without it the run's files go again.
 pub(super) fn metrics(
     results: &Results,
     run: &Run,
     files: Option<&RunFiles>,
 ) -> Result<Option<MetricsSink>, Failure> {
-    let start = |path| MetricsSink::new(path, run, clock::now());
+    let start = |path| MetricsSink::new(path, run, &results.metrics_label, clock::now());
     let metrics = results.metrics.as_deref().map(start).transpose().inspect_err(|_| {
         if let Some(files) = files {
             files.remove();

@@ -166,6 +166,12 @@ options! {
             "FILE",
             "keep FILE in Prometheus' text format, for node_exporter's textfile collector",
         );
+        metrics_label: Vec<String> = text(
+            "metrics-label",
+            "NAME=VALUE",
+            "a further label of all metrics, repeatable: what tells two runs apart",
+        )
+        .repeatable();
         max_loss: Option<f64> = percent("max-loss", "exit 1 if more packets are lost");
         max_rtt: Option<Duration> =
             seconds("max-rtt", "exit 1 if the p99 round-trip time is above");

@@ -30,6 +30,17 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Stall,
+        Self::Outage,
+        Self::Pause,
+        Self::ClockStep,
+        Self::AddressChange,
+        Self::MtuBlackHole,
+        Self::DeadPort,
+    ];
+
     /// Its name for programs.
     pub fn name(self) -> &'static str {
         match self {

@@ -13,7 +13,24 @@ use super::files::FilesError;
 use super::outflow::{Drain, Outflow};
 use crate::clock::{Anchor, Mono};
 use crate::os::file::open_in_place;
-use crate::probe::{Gone, Sample, Sink, Tally};
+use crate::probe::{Cause, EventKind, Gone, Sample, Sink, Tally};
+
+/// The labels that we write: no other may have one of these names.
+pub const LABELS: [&str; 13] = [
+    "protocol",
+    "host",
+    "address",
+    "port",
+    "size",
+    "interval",
+    "dscp",
+    "le",
+    "percentile",
+    "kind",
+    "cause",
+    "by",
+    "instance",
+];
 
 /// Time from one version of the file to the next; collectors read it every 15 s
 /// or more seldom.
@@ -127,12 +144,12 @@ impl Drain for Place {
 }
 
 impl MetricsSink {
-    /// Writes a first version, all zero.
+    /// Writes a first version, all zero; `more` are further labels, `NAME=VALUE`.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn new(path: &Path, run: &Run, start: Mono) -> Result<Self, FilesError> {
+    pub fn new(path: &Path, run: &Run, more: &[String], start: Mono) -> Result<Self, FilesError> {
         let labels = [
             ("protocol", run.protocol.to_owned()),
             ("host", run.host.clone()),
@@ -143,8 +160,10 @@ impl MetricsSink {
             ("interval", run.frequency.as_secs_f64().to_string()),
             ("dscp", run.dscp.unwrap_or(0).to_string()),
         ];
+        let own = labels.iter().map(|(name, value)| (*name, value.as_str()));
+        let more = more.iter().filter_map(|label| label.split_once('='));
         let labels: Vec<String> =
-            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+            own.chain(more).map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
         let labels = labels.join(",");
         let place = Place::new(path);
         let started = place
@@ -209,7 +228,43 @@ fn text(labels: &str, tally: &Tally) -> String {
     let outage = tally.outage.as_secs_f64();
     put!(text, "echotest_outage_seconds_total{{{labels}}} {outage}\n");
     round_trips(&mut text, labels, tally);
+    percentiles(&mut text, labels, tally);
+    reasons(&mut text, labels, tally);
     text
+}
+
+/// Finer than the buckets: a path that is constant has one value.
+#[allow(clippy::cast_precision_loss, reason = "nanoseconds of a round trip")]
+fn percentiles(text: &mut String, labels: &str, tally: &Tally) {
+    head(text, "rtt_percentile_seconds", "gauge", "Round-trip times since the run began.");
+    for (name, percent) in [("50", 50.0), ("90", 90.0), ("99", 99.0), ("99.9", 99.9)] {
+        if let Some(nanos) = tally.rtt.percentile(percent) {
+            let seconds = nanos as f64 / 1e9;
+            put!(
+                *text,
+                "echotest_rtt_percentile_seconds{{{labels},percentile=\"{name}\"}} {seconds:.9}\n"
+            );
+        }
+    }
+}
+
+/// Events by kind, slow packets by cause, drops by who.
+fn reasons(text: &mut String, labels: &str, tally: &Tally) {
+    let drops = &tally.drops_by;
+    let by =
+        [("peer", drops.peer), ("path", drops.path), ("kernel", drops.kernel), ("us", drops.us)];
+    let events = EventKind::ALL.map(|kind| (kind.name(), tally.events.of(kind).count));
+    let causes = Cause::ALL.map(|cause| (cause.name(), tally.slow.count(cause)));
+    for (name, help, label, counts) in [
+        ("events", "Stalls, outages and whatever else happened.", "kind", &events[..]),
+        ("slow_packets", "Slow packets by their cause.", "cause", &causes[..]),
+        ("drops_by", "Drops by who ended the connection.", "by", &by[..]),
+    ] {
+        head(text, &format!("{name}_total"), "counter", help);
+        for (value, count) in counts {
+            put!(*text, "echotest_{name}_total{{{labels},{label}=\"{value}\"}} {count}\n");
+        }
+    }
 }
 
 /// Writing to a String cannot fail.
