@@ -395,9 +395,24 @@ mod tests {
         SenderPacket { sequence, sent: Timestamp(sent), error: ErrorEstimate(1) }
     }
 
+    /// As many of each host as it may have.
     fn key(number: usize) -> Key {
+        let host = u8::try_from(number / MAX_SENDERS_PER_HOST).unwrap();
         let number = u16::try_from(number).unwrap();
-        (SocketAddr::from(([10, 0, 0, 1], number)), number)
+        (SocketAddr::from(([10, 0, 0, host], number)), number)
+    }
+
+    #[test]
+    fn a_host_has_no_more_than_its_share_and_takes_none_of_anothers() {
+        let mut light = Light::new(LIMITS, Arc::default(), 862);
+        let now = clock::now();
+        for number in 0..MAX_SENDERS_PER_HOST {
+            assert_eq!(light.admit(key(number), packet(5, 9), now), Some(Some(0)));
+        }
+        let (address, _) = key(0);
+        assert_eq!(light.admit((address, 9999), packet(5, 9), now), Some(None));
+        let other = key(MAX_SENDERS_PER_HOST);
+        assert_eq!(light.admit(other, packet(5, 9), now), Some(Some(0)));
     }
 
     #[test]
