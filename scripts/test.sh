@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Passes or fails this checkout: installs what the tests need where it can
 # (Debian and Ubuntu, as root), then formatting, lints, shell scripts, Python
-# syntax, documentation, static binaries and every test.
+# syntax, documentation, static binaries, fuzzing and every test.
 #
 # What is missing is named, with the part that is left out for want of it. With
 # CI=true a missing part is a failure.
@@ -22,7 +22,7 @@ Usage: scripts/test.sh [--quick | --unit] [--install-only | --no-install]
 Checks and tests this checkout. As root on Debian or Ubuntu it first installs
 what is missing; services that come with it are not started.
 
-  --quick         leave out the documentation and the static binaries
+  --quick         leave out the documentation, the static binaries and fuzzing
   --unit          format, lints and unit tests alone; installs nothing
   --install-only  install what is missing, then stop
   --no-install    install nothing
@@ -37,6 +37,7 @@ EOF
 # command | Debian packages | what it is needed for
 tools=(
   'cc|gcc libc6-dev|everything that cargo builds'
+  'c++|g++|the step fuzzing'
   'git|git|the list of files, tests of the source tree'
   'shellcheck|shellcheck|the step shellcheck'
   'shfmt|shfmt|the step shfmt'
@@ -80,6 +81,8 @@ rust_parts=(
   'aarch64-unknown-linux-musl|target|the static binary for aarch64 and its tests'
 )
 
+# Of each target; scripts/fuzz.sh by itself goes on for longer.
+fuzz_seconds=12
 quick=no
 unit=no
 install=yes
@@ -343,6 +346,12 @@ install_rust() {
   done
 }
 
+# Adds what guides the fuzzing.
+install_fuzzer() {
+  cargo fuzz --version >/dev/null 2>&1 ||
+    quietly 'cargo install cargo-fuzz' cargo install -q cargo-fuzz --locked || true
+}
+
 # Installs what may be installed and collects the rest in missing.
 requirements() {
   local row name kind purpose
@@ -354,6 +363,7 @@ requirements() {
   if [[ $install == yes ]]; then
     install_tools
     install_rust
+    [[ $quick == yes ]] || install_fuzzer
   fi
   for row in "${tools[@]}"; do
     IFS='|' read -r name kind purpose <<<"$row"
@@ -370,6 +380,10 @@ requirements() {
       missing+=("$name")
     fi
   done
+  if [[ $quick == no && $unit == no ]] && ! cargo fuzz --version >/dev/null 2>&1; then
+    printf 'missing: cargo-fuzz (cargo install cargo-fuzz --locked), needed for the step fuzzing\n'
+    missing+=(cargo-fuzz)
+  fi
   if ((${#missing[@]} == 0)); then
     printf 'all there\n'
   elif [[ $ci == yes ]]; then
@@ -568,6 +582,14 @@ elif among debootstrap "${missing[@]}" || among systemd-nspawn "${missing[@]}"; 
   skip 'installation on a booted system' 'no debootstrap or systemd-nspawn'
 else
   step 'installation on a booted system' install_on_booted_system
+fi
+
+if [[ $quick == yes ]]; then
+  skip 'fuzzing' --quick
+elif among cargo-fuzz "${missing[@]}"; then
+  skip 'fuzzing' 'no cargo-fuzz'
+else
+  step 'fuzzing' bash scripts/fuzz.sh "$fuzz_seconds"
 fi
 
 export ECHOTEST_MISSING="${missing_tools[*]}"

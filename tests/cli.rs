@@ -361,3 +361,12 @@ fn topics_are_explained_where_there_is_no_readme() {
         assert!(run(["help"]).stdout.contains(topic), "{topic}");
     }
 }
+
+#[test]
+fn an_argument_steers_no_terminal() {
+    for line in [&["\x1b]0;x\x07"][..], &["client", "h", "-s", "\x1b[2J"], &["report", "-\x1b"]] {
+        let ended = run(line);
+        assert_eq!(ended.status, 2, "{ended:?}");
+        assert!(!ended.stderr.contains(['\x1b', '\x07']), "{ended:?}");
+    }
+}

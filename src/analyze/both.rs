@@ -126,6 +126,8 @@ pub struct Both {
 
 /// A drift shows over this long, in nanoseconds.
 const LONG_ENOUGH: i64 = 10_000_000_000;
+/// No clock drifts by more: then the captures are not of one time.
+const MOST_DRIFT: f64 = 0.01;
 
 impl Both {
     /// Compares the client's capture with the server's.
@@ -178,7 +180,7 @@ impl Both {
             Some(late - early)
         };
         let grown = (thirds(&self.out)? - thirds(&self.back)?) as f64 / 2.0;
-        Some(grown / (2.0 * third as f64))
+        Some(grown / (2.0 * third as f64)).filter(|drift| drift.abs() <= MOST_DRIFT)
     }
 }
 

@@ -21,6 +21,9 @@ const MAX_KINDS: usize = 64;
 /// Packets of several interfaces may be written a little out of order, in
 /// nanoseconds; a clock that goes back further was set.
 const SLACK: i64 = 10_000_000;
+/// The year 2100, in nanoseconds: a later time, or one before 1970, is damage, and
+/// differences of what remains have room.
+const LATEST: i64 = 4_102_444_800_000_000_000;
 
 /// What is asked of a capture.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,7 +83,8 @@ impl Capture {
     #[inline]
     pub fn take(&mut self, captured: &Captured, bytes: &[u8], done: impl FnMut(usize, Answered)) {
         self.packets += 1;
-        let at = self.time(captured.at);
+        let known = captured.at.filter(|at| (0..LATEST).contains(at));
+        let at = self.time(known);
         let length = usize::try_from(captured.original).unwrap_or(usize::MAX);
         // A file may say that less was on the wire than it holds.
         let bytes = Bytes { kept: bytes, length: length.max(bytes.len()) };
@@ -89,7 +93,7 @@ impl Capture {
             *self.tunnels.of(tunnel) += 1;
         }
         match seen.packet {
-            Packet::Tcp(packet) => self.segment(&packet, at, captured.at.is_some(), done),
+            Packet::Tcp(packet) => self.segment(&packet, at, known.is_some(), done),
             Packet::Icmp(error, quoted) => self.report(error, quoted, at),
             Packet::Skipped(why) => self.skip(why),
         }

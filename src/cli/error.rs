@@ -34,9 +34,12 @@ impl UsageError {
 }
 
 impl fmt::Display for UsageError {
+    /// A script's arguments may be strangers' bytes: nothing of them steers the
+    /// terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problem = self.problem.replace(|c: char| c.is_control() && c != '\n', "?");
         let command = self.command.map(|command| format!(" {command}")).unwrap_or_default();
-        write!(f, "{}\nTry 'echotest{command} --help'.", self.problem)
+        write!(f, "{problem}\nTry 'echotest{command} --help'.")
     }
 }
 

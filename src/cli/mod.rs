@@ -80,6 +80,20 @@ pub fn run(arguments: Vec<OsString>) -> Result<Status, Failure> {
     }
 }
 
+/// Whether a command line, without the program's name, could be run: nothing is
+/// opened and nothing is said.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn understood(arguments: Vec<OsString>) -> Result<(), UsageError> {
+    let mut arguments = arguments.into_iter();
+    let first = arguments.next().unwrap_or_default();
+    let command = first.to_str().and_then(command::find);
+    let command = command.ok_or_else(|| UsageError::unknown_command(&first))?;
+    (command.understand)(&Matches::parse(command, arguments)?).map(drop)
+}
+
 /// `--inetd` without what inetd provides.
 #[derive(Debug)]
 struct NoSocket(io::Error);

@@ -9,6 +9,7 @@ use super::event::Event;
 use super::link::{Attempted, Connection};
 use super::slow::Explained;
 use crate::clock::{Mono, nanos};
+use crate::text::format::short_seconds;
 
 /// What became of one probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +148,7 @@ impl fmt::Display for DropCause {
             Self::Reset => f.write_str("reset by the peer or something on the path"),
             Self::KernelTimeout => f.write_str("kernel time-out: nothing was acknowledged"),
             Self::NoReply { span } => {
-                write!(f, "no whole reply within {} s", span.as_secs_f64())
+                write!(f, "no whole reply within {}", short_seconds(*span))
             }
             Self::GivenUp { silent, sent_again } => {
                 let silent = silent.as_secs_f64();

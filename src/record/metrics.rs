@@ -14,6 +14,7 @@ use super::outflow::{Drain, Outflow};
 use crate::clock::{Anchor, Mono};
 use crate::os::file::open_in_place;
 use crate::probe::{Cause, EventKind, Gone, Sample, Sink, Tally};
+use crate::text::format::exact_seconds;
 
 /// The labels that we write: no other may have one of these names.
 pub const LABELS: [&str; 13] = [
@@ -157,7 +158,7 @@ impl MetricsSink {
             ("port", run.port.to_string()),
             // What two runs to one target at one time differ in.
             ("size", run.size.to_string()),
-            ("interval", run.frequency.as_secs_f64().to_string()),
+            ("interval", exact_seconds(run.frequency)),
             ("dscp", run.dscp.unwrap_or(0).to_string()),
         ];
         let own = labels.iter().map(|(name, value)| (*name, value.as_str()));
@@ -225,7 +226,7 @@ fn text(labels: &str, tally: &Tally) -> String {
         put!(text, "echotest_{name}_total{{{labels}}} {value}\n");
     }
     head(&mut text, "outage_seconds_total", "counter", "Time without a working connection.");
-    let outage = tally.outage.as_secs_f64();
+    let outage = exact_seconds(tally.outage);
     put!(text, "echotest_outage_seconds_total{{{labels}}} {outage}\n");
     round_trips(&mut text, labels, tally);
     percentiles(&mut text, labels, tally);

@@ -55,7 +55,13 @@ pub fn seconds(span: Duration) -> String {
 
 /// Seconds as short as they were given: `5 s`, `0.25 s`.
 pub fn short_seconds(span: Duration) -> String {
-    format!("{} s", span.as_secs_f64())
+    exact_seconds(span) + " s"
+}
+
+/// The same without the unit. A float of seconds would be `2.5300000000000002`.
+pub fn exact_seconds(span: Duration) -> String {
+    let text = format!("{}.{:09}", span.as_secs(), span.subsec_nanos());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A count and what it counts: `1 connection`, `2 connections`.
@@ -80,5 +86,12 @@ mod tests {
     fn counts_speak_english() {
         assert_eq!(count(1, "drop"), "1 drop");
         assert_eq!(count(0, "drop"), "0 drops");
+    }
+
+    #[test]
+    fn seconds_are_exact() {
+        for (millis, text) in [(0, "0"), (250, "0.25"), (2530, "2.53"), (100_000, "100")] {
+            assert_eq!(exact_seconds(Duration::from_millis(millis)), text);
+        }
     }
 }

@@ -127,13 +127,18 @@ impl Process {
     }
 
     /// Waits for the end; a hang is a failure.
-    pub fn finish(mut self) -> Ended {
+    pub fn finish(self) -> Ended {
+        self.finish_within(PATIENCE)
+    }
+
+    /// The same of what takes longer.
+    pub fn finish_within(mut self, patience: Duration) -> Ended {
         use std::os::unix::process::ExitStatusExt;
         let began = Instant::now();
         let status = loop {
             match self.child.try_wait().expect("wait") {
                 Some(status) => break status,
-                None if began.elapsed() > PATIENCE => {
+                None if began.elapsed() > patience => {
                     panic!("hangs; stdout {:?}, stderr {:?}", self.stdout(), self.stderr())
                 }
                 None => thread::sleep(Duration::from_millis(2)),
