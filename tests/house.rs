@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -168,6 +168,32 @@ fn nothing_ships_but_what_the_user_chose() {
         .filter_map(|line| line.split_once(" = ").map(|(name, _)| name.trim()))
         .collect();
     assert_eq!(names, DEPENDENCIES);
+}
+
+#[test]
+fn what_ships_is_free_single_and_sealed() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--locked", "--edges", "normal", "--prefix", "none"]);
+    let told = cargo.args(["--format", "{p}|{l}"]).current_dir(top()).output().expect("cargo tree");
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let told = String::from_utf8(told.stdout).expect("text");
+    let mut versions = BTreeMap::new();
+    for (package, licence) in told.lines().filter_map(|line| line.split_once('|')) {
+        let mut licences = licence.split([' ', '/']);
+        assert!(licences.any(|one| ["MIT", "Apache-2.0"].contains(&one)), "{package}: {licence}");
+        let mut words = package.split(' ');
+        let (name, version) = (words.next(), words.next());
+        let before = versions.insert(name, version).unwrap_or(version);
+        assert_eq!(before, version, "{package} ships twice");
+    }
+    assert!(versions.contains_key(&Some("lexopt")), "{told}");
+    let lock = fs::read_to_string(top().join("Cargo.lock")).expect("the lock file");
+    for package in lock.split("[[package]]").skip(1) {
+        let ours = package.contains("name = \"echotest\"");
+        let registry = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
+        let sealed = package.contains(registry) && package.contains("checksum = \"");
+        assert!(ours || sealed, "{package}");
+    }
 }
 
 #[test]
