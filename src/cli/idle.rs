@@ -8,7 +8,7 @@ use super::Status;
 use super::error::{Failure, UsageError};
 use super::matches::Matches;
 use super::measuring;
-use super::options::Gaps;
+use super::options::{Gaps, General};
 use super::target::{Target, Way, dialer};
 use crate::clock::Mono;
 use crate::idle::connection::Ended;
@@ -16,8 +16,11 @@ use crate::idle::words::{self, IdleRun};
 use crate::idle::{IdleLink, Manner, Outcome, Proof, Range, Search, Speaker, json};
 use crate::net::dial::Connected;
 use crate::os::{clock, signals};
-use crate::record::screen;
+use crate::record::{journal, screen};
 use crate::server::service::MEASURE;
+
+/// What Linux takes for `TCP_KEEPIDLE`, in seconds.
+const KEEP_ALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
 
 /// Why no further gap is waited for.
 enum Halt {
@@ -48,6 +51,7 @@ pub(super) struct Options {
     speaker: Speaker,
     timeout: Duration,
     json: bool,
+    quiet: usize,
 }
 
 impl super::command::Options for Options {
@@ -57,8 +61,12 @@ impl super::command::Options for Options {
         if from > to {
             return Err(matches.usage("--from is longer than --to".to_owned()));
         }
-        if gaps.keepalive.is_some_and(|every| every.is_zero() || every.subsec_nanos() != 0) {
-            return Err(matches.usage("--keepalive: accepted are whole seconds".to_owned()));
+        let whole =
+            |every: Duration| every.subsec_nanos() == 0 && KEEP_ALIVE.contains(&every.as_secs());
+        if gaps.keepalive.is_some_and(|every| !whole(every)) {
+            let (least, most) = (KEEP_ALIVE.start(), KEEP_ALIVE.end());
+            return Err(matches
+                .usage(format!("--keepalive: accepted are whole seconds from {least} to {most}")));
         }
         if gaps.keepalive.is_some() && gaps.from_server {
             return Err(
@@ -73,11 +81,12 @@ impl super::command::Options for Options {
             target.port = MEASURE.port;
         }
         let speaker = if gaps.from_server { Speaker::Server } else { Speaker::Client };
-        Ok(Self { target, way, range, speaker, timeout, json })
+        let quiet = General::of(matches).quiet.0;
+        Ok(Self { target, way, range, speaker, timeout, json, quiet })
     }
 
     fn run(self) -> Result<Status, Failure> {
-        let Self { mut target, way, range, speaker, timeout, json: as_json } = self;
+        let Self { mut target, way, range, speaker, timeout, json: as_json, quiet } = self;
         let mut dialer = dialer(&way, &mut target, timeout)?;
         measuring::watch_signals()?;
         let connected = measuring::connect(&target, &mut dialer, None)?;
@@ -91,13 +100,14 @@ impl super::command::Options for Options {
             timeout,
         };
         let link = IdleLink::new(dialer, speaker);
-        let mut idle = Idle { link, search: Search::new(range), start, quiet: as_json };
+        let mut idle =
+            Idle { link, search: Search::new(range), start, quiet: as_json || quiet > 0 };
         let halt = idle.say(&words::header(&run)).err();
         let halt = match halt {
             None => idle.search(connected)?,
             unread => unread,
         };
-        if !matches!(halt, Some(Halt::Unread)) {
+        if !matches!(halt, Some(Halt::Unread)) && (as_json || quiet < 2) {
             let text = if as_json {
                 json::object(&run, &idle.search, clock::now().since(start)).finish() + "\n"
             } else {
@@ -105,7 +115,14 @@ impl super::command::Options for Options {
             };
             screen::result(&text);
         }
-        idle.status(&run, halt.is_some())
+        match idle.status(&run, halt.is_some()) {
+            // The object is out; a second one would be no JSON.
+            Err(failure) if as_json => {
+                journal::show(&format!("echotest: {failure}\n"));
+                Ok(if failure.exit_status() == 1 { Status::Bad } else { Status::Incomplete })
+            }
+            status => status,
+        }
     }
 }
 
@@ -179,10 +196,11 @@ impl Idle {
     }
 
     fn ask_all(&mut self) -> Result<(), Halt> {
-        let open = self.link.ask_above(None);
-        self.say(&format!(
-            "asking the connections that are silent so far ({open}); Ctrl-C again leaves at once"
-        ))
+        let what = match self.link.ask_above(None) {
+            0 => "none can be asked before its time".to_owned(),
+            open => format!("asking the connections that are silent so far ({open})"),
+        };
+        self.say(&format!("{what}; Ctrl-C again leaves at once"))
     }
 
     fn learn(&mut self, ended: Ended, proof: Option<Proof>) -> Result<(), Halt> {

@@ -106,7 +106,8 @@ pub(super) struct Connection {
     /// Segments that had come when the silence was settled.
     segments: Option<u32>,
     speech: Option<Speech>,
-    /// When the whole gap is over.
+    /// When the gap began, and when the whole of it is over.
+    began: Mono,
     over: Mono,
     stage: Stage,
 }
@@ -142,6 +143,7 @@ impl Connection {
             icmp: None,
             segments: None,
             speech: None,
+            began: Mono::NEVER,
             over: Mono::NEVER,
             stage,
         }
@@ -356,7 +358,8 @@ impl Connection {
             Stage::Probing { sent, silent, .. } => match self.speech {
                 Some(speech) => self.ends(self.trial.gap, Outcome::Disturbed(speech)),
                 None if matches!(self.trial.manner, Manner::Speaking(_)) => {
-                    self.ends(self.trial.gap, Outcome::Alive(at.since(sent)))
+                    let kept = sent.since(self.began).min(self.trial.gap);
+                    self.ends(kept, Outcome::Alive(at.since(sent)))
                 }
                 // What was asked for is proven, where this host woke a moment late.
                 None => self.ends(silent.min(self.trial.gap), Outcome::Alive(at.since(sent))),
@@ -373,7 +376,7 @@ impl Connection {
         self.smallest = self.smallest.min(at.since(sent));
         self.came.clear();
         if self.terms.speaker == Speaker::Client {
-            self.over = at + self.trial.gap;
+            (self.began, self.over) = (at, at + self.trial.gap);
             self.stage = Stage::Idle { stream, since: at };
             return self.rest(at);
         }

@@ -71,6 +71,11 @@ impl Outcome {
         }
     }
 
+    /// Whether the connection lived through a silence.
+    pub fn is_alive(&self) -> bool {
+        matches!(self, Self::Alive(_))
+    }
+
     /// Whether the connection was found dead.
     pub fn is_death(&self) -> bool {
         !matches!(self, Self::Alive(_) | Self::Disturbed(_) | Self::Untested(_))

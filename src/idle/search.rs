@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::answer::interval;
 pub use super::answer::{Answer, Mixture, Verified, keep_alive};
 use super::connection::{Manner, Trial};
-use super::outcome::{Outcome, Proof, Tried};
+use super::outcome::{Outcome, Proof, Speech, Tried};
 
 /// Rounds after which the search ends, whatever it knows: a path that answers
 /// differently every time has no limit to find.
@@ -64,8 +64,8 @@ pub struct Search {
     range: Range,
     round: u32,
     tried: Vec<Tried>,
-    /// The interval under proof, or proven.
-    proof: Option<Duration>,
+    /// The interval under proof, or proven, and how long it is to hold.
+    proof: Option<(Duration, Duration)>,
     ended: bool,
 }
 
@@ -87,7 +87,7 @@ impl Search {
 
     /// The interval that this round proves, if it is that one.
     pub fn proves(&self) -> Option<Duration> {
-        self.proof
+        self.proof.map(|(interval, _)| interval)
     }
 
     /// Takes what became of a connection of this round, which ended `moment`
@@ -159,8 +159,8 @@ impl Search {
     }
 
     fn is_refuted(&self) -> bool {
-        let this_round = self.tried.iter().filter(|tried| tried.round == self.round);
-        this_round.filter(|tried| tried.refutes_its_interval()).count() > 0
+        let this_round = || self.tried.iter().filter(|tried| tried.round == self.round);
+        this_round().any(Tried::refutes_its_interval) && !self.nothing_holds(self.round)
     }
 
     /// A peer that takes fewer connections is asked for fewer.
@@ -177,13 +177,22 @@ impl Search {
     fn searched(&self) -> impl Iterator<Item = &Tried> {
         let silent = self.range.manner == Manner::Silent;
         self.tried.iter().filter(move |tried| {
-            tried.manner == self.range.manner || (silent && tried.refutes_its_interval())
+            let refutes = silent && tried.refutes_its_interval();
+            tried.manner == self.range.manner || (refutes && !self.nothing_holds(tried.round))
         })
     }
 
+    /// Whether of the connections that were kept alive every one died, and those
+    /// that were silent for less time lived: it was their age that ended them.
+    fn nothing_holds(&self, round: u32) -> bool {
+        let this_round = || self.tried.iter().filter(|tried| tried.round == round);
+        let mut kept = this_round().filter(|tried| tried.manner != Manner::Silent);
+        let mut silent = this_round().filter(|tried| tried.manner == Manner::Silent);
+        kept.all(Tried::is_proven_death) && silent.any(|tried| tried.outcome.is_alive())
+    }
+
     fn lives(&self) -> impl Iterator<Item = Duration> {
-        let alive = |tried: &&Tried| matches!(tried.outcome, Outcome::Alive(_));
-        self.searched().filter(alive).map(Tried::silence)
+        self.searched().filter(|tried| tried.outcome.is_alive()).map(Tried::silence)
     }
 
     fn proven_deaths(&self) -> impl Iterator<Item = &Tried> {
@@ -196,23 +205,37 @@ impl Search {
         let margin = |tried: &Tried| {
             if tried.outcome.is_seen() { SEEN_LATE } else { self.precision(tried.silence()) }
         };
-        self.proven_deaths().filter(move |tried| tried.silence() + margin(tried) < top)
+        self.proven_deaths().filter(move |tried| rounded(tried.silence() + margin(tried)) <= top)
     }
 
     /// Whether deaths and lives lie among each other for more than one reason: at
     /// several moments, or at one gap in several rounds.
     fn is_mixed(&self) -> bool {
-        let mut moments: Vec<Duration> = self.contradicted().map(|tried| tried.moment).collect();
+        let mut moments: Vec<Duration> =
+            self.contradicted().map(|tried| self.moment_of(tried)).collect();
         moments.sort_unstable();
         moments.dedup_by(|later, earlier| *later < *earlier + ONE_MOMENT);
         moments.len() > 1 || self.rounds_of_both() > 1
     }
 
+    /// When something may have happened that killed this one. Where none of its
+    /// round that was silent for longer lived, one event may have killed them all,
+    /// however long after it each was asked.
+    fn moment_of(&self, tried: &Tried) -> Duration {
+        let this_round = || self.searched().filter(|other| other.round == tried.round);
+        let outlived = this_round().any(|other| other.outcome.is_alive() && other.gap > tried.gap);
+        if outlived || tried.outcome.is_seen() {
+            return tried.moment;
+        }
+        let asked = this_round().filter(|other| other.outcome.is_death());
+        asked.map(|other| other.moment).min().unwrap_or(tried.moment)
+    }
+
     /// Rounds in which connections died and others lived through as long a silence.
     fn rounds_of_both(&self) -> usize {
-        let alive = |tried: &&Tried| matches!(tried.outcome, Outcome::Alive(_));
         let both = |round: &u32| {
-            let lived = self.searched().filter(alive).filter(|tried| tried.round == *round);
+            let lived = self.searched().filter(|tried| tried.outcome.is_alive());
+            let lived = lived.filter(|tried| tried.round == *round);
             let longest = lived.map(Tried::silence).max().unwrap_or_default();
             let mut died = self.proven_deaths().filter(|tried| tried.round == *round);
             died.any(|tried| !tried.outcome.is_seen() && tried.silence() <= longest)
@@ -267,12 +290,23 @@ impl Search {
         Some(Mixture { died, of, from, to })
     }
 
+    /// What came once may have been sent again for want of an acknowledgement: a
+    /// keep-alive comes as late in another gap, or again in the same.
     fn peer_speaks(&self) -> Option<Duration> {
-        let heard = self.searched().filter_map(|tried| match &tried.outcome {
-            Outcome::Disturbed(speech) => Some(speech.every().min(speech.first)),
-            _ => None,
-        });
-        heard.min()
+        let heard: Vec<&Speech> = self
+            .searched()
+            .filter_map(|tried| match &tried.outcome {
+                Outcome::Disturbed(speech) => Some(speech),
+                _ => None,
+            })
+            .collect();
+        let alike = |one: Duration, other: Duration| one.abs_diff(other) <= one.max(other) / 5;
+        let comes_again = |speech: &&&Speech| {
+            let regular = speech.times > 1 && alike(speech.first, speech.every());
+            let same = heard.iter().filter(|other| alike(speech.first, other.first));
+            regular || same.count() > 1
+        };
+        heard.iter().filter(comes_again).map(|speech| speech.every().min(speech.first)).min()
     }
 
     fn gone(&self) -> Option<(&str, Duration)> {
@@ -282,22 +316,19 @@ impl Search {
         })
     }
 
+    /// A connection that was asked before its time, by Ctrl-C, shows nothing.
     fn verified(&self) -> Option<Verified> {
-        let interval = self.proof?;
+        let (interval, held_for) = self.proof?;
         let all = |manner: Manner| {
-            let mut outcomes = self.tried.iter().filter(|tried| tried.manner == manner).peekable();
-            outcomes.peek()?;
-            let mut known = outcomes.filter(|tried| !is_untested(tried)).peekable();
+            let whole = |tried: &&Tried| tried.outcome.is_death() || tried.gap >= held_for;
+            let tried = self.tried.iter().filter(|tried| tried.manner == manner);
+            let mut known = tried.filter(whole).filter(|tried| !is_untested(tried)).peekable();
             known.peek()?;
-            Some(known.all(|tried| matches!(tried.outcome, Outcome::Alive(_))))
+            Some(known.all(|tried| tried.outcome.is_alive()))
         };
-        let held_for = self
-            .tried
-            .iter()
-            .find(|tried| matches!(tried.manner, Manner::KeepAlive(every) if every == interval))?;
         Some(Verified {
             interval,
-            held_for: held_for.gap,
+            held_for,
             keep_alive: all(Manner::KeepAlive(interval)),
             speaking: all(Manner::Speaking(interval)),
         })
@@ -413,8 +444,8 @@ impl Search {
         let Some(seconds) = interval(&self.answer()) else { return Vec::new() };
         let Some(limit) = self.lowest_death().map(Tried::silence) else { return Vec::new() };
         let interval = Duration::from_secs(seconds);
-        self.proof = Some(interval);
         let hold = Trial { gap: limit * PERIODS, manner: Manner::KeepAlive(interval) };
+        self.proof = Some((interval, hold.gap));
         let speak = Trial { manner: Manner::Speaking(interval), ..hold };
         let spare = self.range.width.saturating_sub(2).clamp(1, COPIES);
         let mut trials = Vec::new();

@@ -190,7 +190,7 @@ fn a_path_that_only_the_proof_meets_is_searched_too() {
 fn a_gap_in_which_the_peer_spoke_is_none() {
     let every = Duration::from_mins(1);
     let (search, waited) = play(RANGE, |trial, _, _| {
-        let speech = super::super::outcome::Speech { first: every, last: every, times: 1 };
+        let speech = Speech { first: every, last: every, times: 1 };
         let broken = trial.gap > every;
         (trial.gap, if broken { Outcome::Disturbed(speech) } else { alive() })
     });
@@ -254,4 +254,64 @@ proptest! {
             None => prop_assert!(lived >= range.to),
         }
     }
+}
+
+#[test]
+fn a_table_that_is_lost_once_is_no_limit() {
+    for (from, to) in [(1, 5), (2, 20), (3, 12), (10, 3600)] {
+        let (from, to) = (Duration::from_secs(from), Duration::from_secs(to));
+        let range = Range { from, to, verify: true, ..RANGE };
+        for lost_at in [from * 3 / 2, from * 3, to * 9 / 10] {
+            let (search, _) = play(range, |trial, round, _| {
+                let dies = round == 1 && trial.gap > lost_at;
+                (trial.gap, if dies { Outcome::Silent } else { alive() })
+            });
+            let answer = search.answer();
+            assert_eq!(answer.died, None, "{from:?} {to:?} {lost_at:?}: {answer:?}");
+            assert!(answer.mixture.is_none() && !answer.accidents.is_empty(), "{answer:?}");
+            assert!(answer.complete && answer.lived >= Some(to), "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_proof_that_was_cut_short_is_none() {
+    let range = Range { verify: true, ..RANGE };
+    let limit = Duration::from_secs(350);
+    let (search, _) = play(range, |trial, round, place| {
+        let cut = !matches!(trial.manner, Manner::Silent);
+        let gap = if cut { trial.gap / 3 } else { trial.gap };
+        (gap, forgets(limit)(trial, round, place).1)
+    });
+    let verified = search.answer().verified.expect("an interval that was to be proven");
+    assert_eq!((verified.keep_alive, verified.speaking), (None, None));
+    assert!(verified.held_for > limit * 19 / 10, "{verified:?}");
+}
+
+#[test]
+fn a_path_that_ends_connections_by_their_age_is_not_mixed() {
+    let range = Range { verify: true, ..RANGE };
+    let age = Duration::from_secs(100);
+    let (search, _) = play(range, |trial, _, _| {
+        (trial.gap, if trial.gap < age { alive() } else { Outcome::Silent })
+    });
+    let answer = search.answer();
+    assert!(answer.mixture.is_none(), "{answer:?}");
+    let died = answer.died.expect("a limit").silence();
+    assert!(died >= age && died < age + Duration::from_secs(3), "{answer:?}");
+    let verified = answer.verified.expect("the proof");
+    assert_eq!((verified.keep_alive, verified.speaking), (Some(false), Some(false)));
+    assert_eq!(keep_alive(&answer), None);
+}
+
+#[test]
+fn what_the_peer_sends_again_once_is_not_its_keep_alive() {
+    let (search, _) = play(RANGE, |trial, round, _| {
+        let first = Duration::from_secs(1);
+        let again = Outcome::Disturbed(Speech { first, last: first, times: 1 });
+        let disturbed = round == 1 && trial.gap.as_secs() == 40;
+        (trial.gap, if disturbed { again } else { alive() })
+    });
+    let answer = search.answer();
+    assert_eq!((answer.peer_speaks, answer.lived), (None, Some(RANGE.to)));
 }

@@ -103,7 +103,7 @@ pub(super) fn outcome(tried: &Tried) -> String {
     let told = match &tried.outcome {
         Outcome::Alive(after) => format!("alive, answered in {}", duration(nanos(*after))),
         Outcome::Disturbed(speech) => format!(
-            "alive, but no silence: the peer's kernel spoke after {} (its keep-alive)",
+            "alive, but no silence: the peer's kernel spoke after {} (its keep-alive, or sent again)",
             span(speech.first)
         ),
         Outcome::Reset { after, smallest } => format!(
@@ -209,11 +209,21 @@ pub fn remarks(answer: &Answer<'_>, run: &IdleRun) -> Vec<String> {
             span(to)
         ));
     }
-    for once in &answer.accidents {
-        lines.push(format!(
-            "A connection died after {} of silence and others lived longer: that did not come again.",
-            span(once.silence())
-        ));
+    let accidents = answer.accidents.iter().map(|once| once.silence());
+    if let (Some(least), Some(most)) = (accidents.clone().min(), accidents.max()) {
+        lines.push(match answer.accidents.len() {
+            1 => format!(
+                "A connection died after {} of silence and others lived longer: that did not come \
+                 again.",
+                span(least)
+            ),
+            several => format!(
+                "{several} connections died after {} to {} of silence and others lived longer: that \
+                 did not come again.",
+                span(least),
+                span(most)
+            ),
+        });
     }
     if let Some(every) = answer.peer_speaks {
         lines.push(format!(
@@ -316,10 +326,14 @@ pub fn advice(answer: &Answer<'_>, run: &IdleRun) -> String {
 
 /// What the proof of the interval showed, a line.
 fn proven(answer: &Answer<'_>) -> String {
-    let Some(proof) = answer.verified else { return String::new() };
+    let Some(proof) = answer.verified else { return "It was not tried.\n".to_owned() };
     let periods = format!("two periods of {}", span(proof.held_for / PERIODS));
     let interval = span(proof.interval);
     match (proof.keep_alive, proof.speaking) {
+        (Some(false), Some(false)) => format!(
+            "Tried: neither keep-alive nor data every {interval} kept a connection for {periods}, so \
+             it is\nnot silence alone that ends it.\n"
+        ),
         (Some(true), _) => format!("{interval} held for {periods}.\n"),
         (Some(false), _) => format!(
             "Tried: with keep-alive every {interval} the connection did not live for {periods}. If \
