@@ -102,34 +102,14 @@ WantedBy=sockets.target
 EOF
 }
 
-# One thread a client, each with a stack and up to 256 KiB of buffer in use.
-service_unit() {
-  cat <<EOF
-[Unit]
-Description=echotest $protocol server
-Requires=$unit.socket
-After=$unit.socket
-
-[Service]
-Type=notify
-ExecStart=$prefix/bin/echotest server $protocol --max-clients $max_clients --max-per-host $max_per_host
-Restart=on-failure
-RestartSec=100ms
-TimeoutStopSec=10
-WatchdogSec=30
-TasksMax=$((threads + 16))
-LimitNOFILE=$((threads + 64))
-MemoryMax=$((64 + threads / 3 + 1))M
-LimitMEMLOCK=0
-
-# The port comes from systemd: no user of its own, no capability, no network
-# beyond what the protocol takes, nothing to write, and only the calls that
-# serving takes.
+# What holds for servers and clients: a user of its own, no capability, nothing to
+# write, and only the calls that serving and measuring take.
+sandbox() {
+  cat <<'EOF'
 DynamicUser=true
 CapabilityBoundingSet=
 AmbientCapabilities=
 NoNewPrivileges=true
-$network
 PrivateDevices=true
 DevicePolicy=closed
 PrivateMounts=true
@@ -154,9 +134,37 @@ RestrictSUIDSGID=true
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources @obsolete
-$more_calls
 SystemCallErrorNumber=EPERM
 UMask=0077
+EOF
+}
+
+# One thread a client, each with a stack and up to 256 KiB of buffer in use.
+service_unit() {
+  cat <<EOF
+[Unit]
+Description=echotest $protocol server
+Requires=$unit.socket
+After=$unit.socket
+
+[Service]
+Type=notify
+ExecStart=$prefix/bin/echotest server $protocol --max-clients $max_clients --max-per-host $max_per_host
+Restart=on-failure
+RestartSec=100ms
+TimeoutStopSec=10
+WatchdogSec=30
+TasksMax=$((threads + 16))
+LimitNOFILE=$((threads + 64))
+MemoryMax=$((64 + threads / 3 + 1))M
+LimitMEMLOCK=0
+
+# The port comes from systemd: no user of its own, no capability, no network
+# beyond what the protocol takes, nothing to write, and only the calls that
+# serving takes.
+$network
+$(sandbox)
+$more_calls
 
 [Install]
 Also=$unit.socket
@@ -199,44 +207,15 @@ TimeoutStopSec=30
 LogsDirectory=echotest/%i
 
 # It connects and writes its files; no more.
-DynamicUser=true
-CapabilityBoundingSet=
-AmbientCapabilities=
-NoNewPrivileges=true
+$(sandbox)
 RestrictAddressFamilies=AF_INET AF_INET6
 # One host at a time: no multicast, and nothing of what is reserved.
 IPAddressDeny=any
 IPAddressAllow=0.0.0.0/1 128.0.0.0/2 192.0.0.0/3
 IPAddressAllow=::/1 8000::/2 c000::/3 e000::/4 f000::/5 f800::/6 fc00::/7 fe00::/8
 ProtectClock=true
-PrivateDevices=true
-DevicePolicy=closed
-PrivateMounts=true
-PrivateTmp=true
-PrivateUsers=true
-ProtectSystem=strict
-ProtectHome=true
-ProtectControlGroups=true
-ProtectHostname=true
-ProtectKernelLogs=true
-ProtectKernelModules=true
-ProtectKernelTunables=true
-ProtectProc=invisible
-ProcSubset=pid
-RemoveIPC=true
-KeyringMode=private
-LockPersonality=true
-MemoryDenyWriteExecute=true
 MemoryMax=256M
 TasksMax=64
-RestrictNamespaces=true
-RestrictRealtime=true
-RestrictSUIDSGID=true
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources @obsolete
-SystemCallErrorNumber=EPERM
-UMask=0077
 
 [Install]
 WantedBy=multi-user.target

@@ -123,6 +123,10 @@ fn a_404_in_the_middle_is_shown_too() {
     let (ended, _) = measure(&port, &["--type", "rtt", "--size", "5"]);
     assert_eq!(ended.status, 2, "{ended:?}");
     assert!(ended.stderr.contains("404 ERROR: Invalid Measurement Message"), "{ended:?}");
+    let (ended, _) = measure(&port, &["--type", "rtt", "--size", "5", "--json"]);
+    assert_eq!((ended.status, ended.stdout.lines().count()), (2, 1), "{ended:?}");
+    let error = ended.stdout.split(r#""error":""#).nth(1).unwrap_or_default();
+    assert!(error.contains("404 ERROR: Invalid Measurement Message"), "{ended:?}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::idle::words::{self, IdleRun};
 use crate::idle::{IdleLink, Manner, Outcome, Proof, Range, Search, Speaker, json};
 use crate::net::dial::Connected;
 use crate::os::{clock, signals};
-use crate::record::{journal, screen};
+use crate::record::screen;
 use crate::server::service::MEASURE;
 
 /// What Linux takes for `TCP_KEEPIDLE`, in seconds.
@@ -107,22 +107,18 @@ impl super::command::Options for Options {
             None => idle.search(connected)?,
             unread => unread,
         };
+        let status = idle.status(&run, halt.is_some());
         if !matches!(halt, Some(Halt::Unread)) && (as_json || quiet < 2) {
             let text = if as_json {
-                json::object(&run, &idle.search, clock::now().since(start)).finish() + "\n"
+                let error = status.as_ref().err().map(Failure::to_string);
+                let elapsed = clock::now().since(start);
+                json::object(&run, &idle.search, elapsed, error.as_deref()).finish() + "\n"
             } else {
                 idle.summary(&run)
             };
             screen::result(&text);
         }
-        match idle.status(&run, halt.is_some()) {
-            // The object is out; a second one would be no JSON.
-            Err(failure) if as_json => {
-                journal::show(&format!("echotest: {failure}\n"));
-                Ok(if failure.exit_status() == 1 { Status::Bad } else { Status::Incomplete })
-            }
-            status => status,
-        }
+        status
     }
 }
 

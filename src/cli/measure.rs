@@ -62,7 +62,8 @@ impl super::command::Options for Options {
         let connected = measuring::connect(&self.target, &mut dialer, files.as_ref())?;
         let mut measuring = Measuring::new(&self, &connected, files)?;
         let ended = measuring.all(&self.setups, &mut dialer, connected);
-        let lost = measuring.finish(&self.setups);
+        let error = ended.as_ref().err().map(Failure::to_string);
+        let lost = measuring.finish(&self.setups, error.as_deref());
         ended?;
         let received = held(&measuring.total).received;
         Ok(match (lost, received) {
@@ -255,7 +256,7 @@ impl<'a> Measuring<'a> {
     }
 
     /// Gives how many rows and lines of the log were lost.
-    fn finish(&mut self, setups: &[Setup]) -> u64 {
+    fn finish(&mut self, setups: &[Setup], error: Option<&str>) -> u64 {
         held(&self.total).end = clock::now();
         let rows = self.csv.as_ref().map_or(0, |csv| held(csv).settle());
         held(&self.total).not_recorded += rows;
@@ -268,7 +269,8 @@ impl<'a> Measuring<'a> {
         let delay = setups.first().map(|setup| setup.delay.as_secs_f64());
         let object: Object = json::object(&self.run, &total)
             .number("server_delay_s", delay, 9)
-            .array("series", self.series.iter().map(measurement::Series::object));
+            .array("series", self.series.iter().map(measurement::Series::object))
+            .text("error", error);
         screen::result(&(object.finish() + "\n"));
         lost
     }

@@ -176,7 +176,9 @@ fn perform(command: &Command, matches: &Matches) -> Result<Status, Failure> {
         return print(&help::of(command));
     }
     let status = (command.understand)(matches)?();
+    // What has shown its own object has put the error into it.
     if let Err(failure) = &status
+        && !screen::was_used()
         && command.has(&JSON.row)
         && Format::of(matches).json
     {

@@ -14,8 +14,8 @@ fn seconds(gap: Duration) -> f64 {
     gap.as_secs_f64()
 }
 
-/// Everything as one object.
-pub fn object(run: &IdleRun, search: &Search, elapsed: Duration) -> Object {
+/// Everything as one object; `error` is why the search came to nothing.
+pub fn object(run: &IdleRun, search: &Search, elapsed: Duration, error: Option<&str>) -> Object {
     let answer = search.answer();
     let keep_alive = match run.range.manner {
         Manner::KeepAlive(every) => Some(every.as_secs()),
@@ -29,7 +29,7 @@ pub fn object(run: &IdleRun, search: &Search, elapsed: Duration) -> Object {
         .number("timeout_s", seconds(run.timeout), 9)
         .whole("keep_alive_s", keep_alive)
         .text("speaks_first", if run.speaker == Speaker::Client { "client" } else { "server" });
-    let object = Object::new()
+    Object::new()
         .text("version", env!("CARGO_PKG_VERSION"))
         .text("command", "idle")
         .text("host", run.host.as_str())
@@ -38,11 +38,8 @@ pub fn object(run: &IdleRun, search: &Search, elapsed: Duration) -> Object {
         .number("duration_s", seconds(elapsed), 6)
         .object("config", config)
         .object("idle", idle(&answer, run))
-        .array("gaps", search.tried().iter().map(gap));
-    match answer.gone {
-        Some(_) => object.text("error", sentence(&answer, run).as_str()),
-        None => object,
-    }
+        .array("gaps", search.tried().iter().map(gap))
+        .text("error", error)
 }
 
 fn idle(answer: &Answer<'_>, run: &IdleRun) -> Object {

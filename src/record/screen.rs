@@ -54,6 +54,11 @@ pub fn result(text: impl AsRef<[u8]>) {
     }
 }
 
+/// Whether anything was printed, or tried to be.
+pub fn was_used() -> bool {
+    SCREEN.get().is_some()
+}
+
 /// Lines that nobody read in time, so far.
 pub fn not_shown() -> u64 {
     SCREEN.get().and_then(Option::as_ref).map_or(0, Outflow::refused)

@@ -207,11 +207,17 @@ fn one_direction_is_forgotten() {
 fn the_service_goes_away() {
     let Some(lab) = Lab::new("gone", [60, 0], 1, "drop", "") else { return };
     let server = lab.server(&[]);
-    let mut command = Impaired::echotest_in(&lab.names[0]);
-    command.args(["idle", "10.208.9.9", &server.port(), "--from", "1", "--to", "20"]);
-    let process = Process::start(command.args(["--timeout", "1"]));
+    let start = |more: &[&str]| {
+        let mut command = Impaired::echotest_in(&lab.names[0]);
+        command.args(["idle", "10.208.9.9", &server.port(), "--from", "1", "--to", "20"]);
+        Process::start(command.args(["--timeout", "1"]).args(more))
+    };
+    let (process, as_json) = (start(&[]), start(&["--json"]));
     super::common::eventually("the first life", || process.stdout().contains("\n2 s: alive"));
     drop(server);
+    let ended = as_json.finish();
+    assert_eq!((ended.status, ended.stdout.lines().count()), (2, 1), "{ended:?}");
+    contains(&ended, r#""error":"The service went away"#);
     let ended = process.finish();
     assert_eq!(ended.status, 2, "{ended:?}");
     contains(&ended, "The service went away after ");
