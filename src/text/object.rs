@@ -43,18 +43,25 @@ impl Object {
 
     /// A whole number, or `null`.
     #[must_use]
-    pub fn whole(self, key: &str, value: impl Into<Option<u64>>) -> Self {
-        let text = value.into().map_or("null".to_owned(), |value| value.to_string());
-        self.raw(key, &text)
+    pub fn whole(mut self, key: &str, value: impl Into<Option<u64>>) -> Self {
+        self.key(key);
+        match value.into() {
+            Some(value) => put!(self.members, "{value}"),
+            None => self.members.push_str("null"),
+        }
+        self
     }
 
     /// A number with up to `decimals` decimals; `null` for none, or for a
     /// value that JSON cannot hold.
     #[must_use]
-    pub fn number(self, key: &str, value: impl Into<Option<f64>>, decimals: usize) -> Self {
-        let finite = value.into().filter(|value| value.is_finite());
-        let text = finite.map_or("null".to_owned(), |value| format!("{value:.decimals$}"));
-        self.raw(key, &text)
+    pub fn number(mut self, key: &str, value: impl Into<Option<f64>>, decimals: usize) -> Self {
+        self.key(key);
+        match value.into().filter(|value| value.is_finite()) {
+            Some(value) => put!(self.members, "{value:.decimals$}"),
+            None => self.members.push_str("null"),
+        }
+        self
     }
 
     /// Whether something is so, or `null`.
@@ -65,15 +72,28 @@ impl Object {
 
     /// An object within, or `null`.
     #[must_use]
-    pub fn object(self, key: &str, value: impl Into<Option<Self>>) -> Self {
-        self.raw(key, &value.into().map_or("null".to_owned(), Self::finish))
+    pub fn object(mut self, key: &str, value: impl Into<Option<Self>>) -> Self {
+        self.key(key);
+        match value.into() {
+            Some(value) => value.add_to(&mut self.members),
+            None => self.members.push_str("null"),
+        }
+        self
     }
 
     /// A list of objects within.
     #[must_use]
-    pub fn array(self, key: &str, values: impl Iterator<Item = Self>) -> Self {
-        let texts: Vec<String> = values.map(Self::finish).collect();
-        self.raw(key, &format!("[{}]", texts.join(",")))
+    pub fn array(mut self, key: &str, values: impl Iterator<Item = Self>) -> Self {
+        self.key(key);
+        self.members.push('[');
+        for (place, value) in values.enumerate() {
+            if place > 0 {
+                self.members.push(',');
+            }
+            value.add_to(&mut self.members);
+        }
+        self.members.push(']');
+        self
     }
 
     /// A list of texts.
@@ -94,14 +114,28 @@ impl Object {
         self.raw(key, &format!("[{}]", texts.join(",")))
     }
 
+    fn add_to(&self, text: &mut String) {
+        text.push('{');
+        text.push_str(&self.members);
+        text.push('}');
+    }
+
     /// The whole text.
     pub fn finish(self) -> String {
-        format!("{{{}}}", self.members)
+        let mut text = String::with_capacity(self.members.len() + 2);
+        self.add_to(&mut text);
+        text
     }
 }
 
 fn push_string(text: &mut String, value: &str) {
     text.push('"');
+    // Most have nothing to be escaped.
+    if !value.bytes().any(|byte| matches!(byte, b'"' | b'\\') || byte < b' ') {
+        text.push_str(value);
+        text.push('"');
+        return;
+    }
     for character in value.chars() {
         match character {
             '"' => text.push_str("\\\""),
