@@ -3,7 +3,7 @@
 use super::error::Problem;
 use crate::stats::Summary;
 use crate::stats::outliers::{Apart, Series};
-use crate::text::format::{Unit, count};
+use crate::text::format::{count, duration};
 
 /// Flows of one run at most: what `client --flows` takes.
 const MOST: usize = 256;
@@ -79,7 +79,6 @@ impl Flows {
     pub const HEAD: [&'static str; 6] = ["flow", "packets", "lost", "p50", "p99", "outages"];
 
     /// The flows as cells, worst first, and a sentence for those that are left out.
-    #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
     pub fn rows(&self) -> (Vec<Vec<String>>, Option<String>) {
         let apart = self.apart();
         let mut order: Vec<usize> = (0..self.0.len()).collect();
@@ -90,12 +89,7 @@ impl Flows {
         });
         let row = |place: &usize| {
             let flow = &self.0[*place];
-            let time = |percent| {
-                flow.rtts.percentile(percent).map_or("-".to_owned(), |nanos| {
-                    let unit = Unit::for_largest(nanos);
-                    format!("{} {}", unit.number(nanos as f64), unit.name())
-                })
-            };
+            let time = |percent| flow.rtts.percentile(percent).map_or("-".to_owned(), duration);
             let mark = if apart.why(*place).is_some() { " *" } else { "" };
             vec![
                 flow.number.to_string(),
