@@ -205,8 +205,7 @@ fn printed(account: Account) -> Result<(), Failure> {
 
 /// Prints a text; a reader that has gone has read enough.
 fn print(text: &str) -> Result<Status, Failure> {
-    let mut stdout = io::stdout();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match screen::all(text) {
         Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
             Err(NotPrinted { source }.into())
         }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::outflow::{Account, Outflow};
@@ -17,6 +18,8 @@ const MAX_WAITING: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 static SCREEN: OnceLock<Option<Outflow>> = OnceLock::new();
+/// Whether a text was printed that its reader was waited for.
+static WAITED: AtomicBool = AtomicBool::new(false);
 
 fn screen() -> Option<&'static Outflow> {
     let start = || {
@@ -54,9 +57,21 @@ pub fn result(text: impl AsRef<[u8]>) {
     }
 }
 
+/// Prints a text and waits until its reader, a pager perhaps, has taken it.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn all(text: &str) -> io::Result<()> {
+    WAITED.store(true, Ordering::Relaxed);
+    let mut stdout = io::stdout();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
 /// Whether anything was printed, or tried to be.
 pub fn was_used() -> bool {
-    SCREEN.get().is_some()
+    SCREEN.get().is_some() || WAITED.load(Ordering::Relaxed)
 }
 
 /// Lines that nobody read in time, so far.

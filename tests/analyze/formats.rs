@@ -324,6 +324,10 @@ fn files_that_are_no_captures_or_end_early_are_told_in_one_line() {
         assert_eq!(ended.stderr.lines().count(), 1, "{what}: {ended:?}");
         assert!(ended.stderr.contains(said), "{what}: {ended:?}");
         assert_eq!(!ended.stdout.is_empty(), readable, "{what}: {ended:?}");
+        let as_json = run(["analyze", &name, "--json"]);
+        assert_eq!(as_json.stdout.lines().count(), 1, "{what}: one object: {as_json:?}");
+        let error = as_json.stdout.split(r#""error":""#).nth(1).unwrap_or_default();
+        assert!(error.contains(said), "{what}: {as_json:?}");
     }
     let told = {
         fs::write(&file, &whole[..whole.len() - 5]).unwrap();
