@@ -13,11 +13,12 @@ use super::target::{Target, Way, dialer};
 use crate::clock::Mono;
 use crate::idle::connection::Ended;
 use crate::idle::words::{self, IdleRun};
-use crate::idle::{IdleLink, Manner, Outcome, Proof, Range, Search, Speaker, json};
+use crate::idle::{Found, IdleLink, Manner, Outcome, Range, Search, Speaker, json};
 use crate::net::dial::Connected;
 use crate::os::{clock, signals};
 use crate::record::screen;
 use crate::server::service::MEASURE;
+use crate::text::format::short_seconds;
 
 /// What Linux takes for `TCP_KEEPIDLE`, in seconds.
 const KEEP_ALIVE: std::ops::RangeInclusive<u64> = 1..=32767;
@@ -67,6 +68,13 @@ impl super::command::Options for Options {
             let (least, most) = (KEEP_ALIVE.start(), KEEP_ALIVE.end());
             return Err(matches
                 .usage(format!("--keepalive: accepted are whole seconds from {least} to {most}")));
+        }
+        if let Some(every) = gaps.keepalive.filter(|every| *every >= to) {
+            let (every, to) = (short_seconds(every), short_seconds(to));
+            return Err(matches.usage(format!(
+                "--keepalive {every} never speaks in gaps of {to} at the most: accepted is less \
+                 than --to"
+            )));
         }
         if gaps.keepalive.is_some() && gaps.from_server {
             return Err(
@@ -176,8 +184,8 @@ impl Idle {
                     return Ok(Some(halt));
                 }
             }
-            let Some((ended, proof)) = self.link.next_ended()? else { continue };
-            if let Err(halt) = self.learn(ended, proof) {
+            let Some(found) = self.link.next_ended()? else { continue };
+            if let Err(halt) = self.learn(found) {
                 return Ok(Some(halt));
             }
             if let Some(enough) = self.search.enough() {
@@ -199,9 +207,9 @@ impl Idle {
         self.say(&format!("{what}; Ctrl-C again leaves at once"))
     }
 
-    fn learn(&mut self, ended: Ended, proof: Option<Proof>) -> Result<(), Halt> {
-        let moment = clock::now().since(self.start);
-        let Ended { trial, silent, outcome } = ended;
+    fn learn(&mut self, found: Found) -> Result<(), Halt> {
+        let Found { ended: Ended { trial, silent, outcome }, at, proof } = found;
+        let moment = at.since(self.start);
         let tried = self.search.learn(trial.manner, silent, outcome, moment, proof);
         let line = words::line(tried);
         self.say(&line)

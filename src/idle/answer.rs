@@ -44,8 +44,8 @@ pub struct Answer<'tried> {
     /// The peer speaks by itself this long after the last word: longer silences
     /// cannot be had.
     pub peer_speaks: Option<Duration>,
-    /// The service went away: why, and when.
-    pub gone: Option<(&'tried str, Duration)>,
+    /// The death beside which no fresh connection was answered as it should be.
+    pub gone: Option<&'tried Tried>,
     /// What the proof of the interval showed.
     pub verified: Option<Verified>,
     /// Nothing is left to try.

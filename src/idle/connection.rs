@@ -287,11 +287,6 @@ impl Connection {
         }
     }
 
-    /// Whether it has shown that it works.
-    pub(super) fn is_settled(&self) -> bool {
-        matches!(self.stage, Stage::Idle { .. } | Stage::Probing { .. })
-    }
-
     /// Something can be read, or a connection attempt has ended.
     pub(super) fn ready(mut self, now: Mono) -> Next {
         if let Stage::Dialing(dial) = self.stage {

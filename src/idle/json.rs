@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::connection::{Manner, Speaker};
-use super::outcome::{Outcome, Tried};
+use super::outcome::{Outcome, Proof, Tried};
 use super::search::{Answer, Search, keep_alive};
 use super::words::{IdleRun, known_limits, outcome, sentence};
 use crate::clock::nanos;
@@ -51,6 +51,7 @@ fn idle(answer: &Answer<'_>, run: &IdleRun) -> Object {
             .number("from_s", seconds(mixture.from), 3)
             .number("to_s", seconds(mixture.to), 3)
     });
+    let gone = answer.gone.is_some_and(|death| death.proof != Some(Proof::Mute));
     let verified = answer.verified.map(|proof| {
         Object::new()
             .whole("interval_s", proof.interval.as_secs())
@@ -69,7 +70,7 @@ fn idle(answer: &Answer<'_>, run: &IdleRun) -> Object {
         .object("verified", verified)
         .whole("accidents", counted(answer.accidents.len()))
         .number("peer_speaks_s", answer.peer_speaks.map(seconds), 3)
-        .boolean("service_gone", answer.gone.is_some())
+        .boolean("service_gone", gone)
         .text("known_limit", known_limits(answer).next())
         .text("text", sentence(answer, run).as_str())
 }

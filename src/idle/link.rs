@@ -1,6 +1,7 @@
 //! Many connections that are left alone, watched together, and beside each death
-//! a fresh connection: if that is answered, the silent one alone was dead; if
-//! nothing answers any more, the service went away and no limit was found.
+//! a fresh connection that is asked twice in a row: if both are answered, the
+//! silent one alone was dead; if nothing answers any more, the service went away,
+//! and where only the first word is answered it was not silence that ended it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,7 +27,7 @@ pub const MAX_IDLE: usize = MAX_WATCHED - 2;
 const FRESH_TRIES: u32 = 3;
 /// each so long after the one before.
 const FRESH_PAUSE: Duration = Duration::from_secs(1);
-/// What is asked of a fresh connection: an answer, at once.
+/// What is asked of a fresh connection: a second answer without any silence.
 const FRESH: Trial = Trial { gap: Duration::ZERO, manner: Manner::Silent };
 
 /// See the module's text.
@@ -37,9 +38,20 @@ pub struct IdleLink {
     connections: Vec<Connection>,
     fresh: Fresh,
     /// Ended, and not handed over yet.
-    done: VecDeque<(Ended, Option<Proof>)>,
+    done: VecDeque<Found>,
     /// With the right to it: who says that the peer cannot be reached.
     routers: Option<RawIcmp>,
+}
+
+/// What became of a connection.
+#[derive(Debug)]
+pub struct Found {
+    /// How it ended,
+    pub ended: Ended,
+    /// and when that was known.
+    pub at: Mono,
+    /// Of a death: what a fresh connection showed just then.
+    pub proof: Option<Proof>,
 }
 
 /// The fresh connection that proves a death.
@@ -48,9 +60,9 @@ struct Fresh {
     connection: Option<Connection>,
     began: Mono,
     /// Deaths that it was begun for.
-    deaths: Vec<Ended>,
+    deaths: Vec<Found>,
     /// Deaths since then, for the next one.
-    later: Vec<Ended>,
+    later: Vec<Found>,
     failures: u32,
     /// When the next attempt is due, after one that failed.
     next_at: Option<Mono>,
@@ -126,7 +138,7 @@ impl IdleLink {
     /// # Errors
     ///
     /// This host cannot wait.
-    pub fn next_ended(&mut self) -> io::Result<Option<(Ended, Option<Proof>)>> {
+    pub fn next_ended(&mut self) -> io::Result<Option<Found>> {
         if self.done.is_empty() && !self.is_empty() {
             self.watch()?;
         }
@@ -177,14 +189,18 @@ impl IdleLink {
     }
 
     fn take(&mut self, next: Next) {
-        match next {
-            Next::Goes(connection) => self.connections.push(connection),
-            Next::Ends(ended) if !ended.outcome.is_death() => self.done.push_back((ended, None)),
-            Next::Ends(ended) if self.fresh.is_idle() => {
-                self.fresh.deaths.push(ended);
-                self.try_fresh();
-            }
-            Next::Ends(ended) => self.fresh.later.push(ended),
+        let ended = match next {
+            Next::Goes(connection) => return self.connections.push(connection),
+            Next::Ends(ended) => ended,
+        };
+        let found = Found { ended, at: clock::now(), proof: None };
+        if !found.ended.outcome.is_death() {
+            self.done.push_back(found);
+        } else if self.fresh.is_idle() {
+            self.fresh.deaths.push(found);
+            self.try_fresh();
+        } else {
+            self.fresh.later.push(found);
         }
     }
 
@@ -197,26 +213,28 @@ impl IdleLink {
 
     fn take_fresh(&mut self, next: Next) {
         let proof = match next {
-            Next::Goes(connection) if !connection.is_settled() => {
+            Next::Goes(connection) => {
                 self.fresh.connection = Some(connection);
                 return;
             }
-            Next::Goes(_) => Proof::Answered(clock::now().since(self.fresh.began)),
+            Next::Ends(Ended { outcome: Outcome::Alive(_) | Outcome::Disturbed(_), .. }) => {
+                Proof::Answered(clock::now().since(self.fresh.began))
+            }
             Next::Ends(ended) => {
                 self.fresh.failures += 1;
                 if self.fresh.failures < FRESH_TRIES {
                     self.fresh.next_at = Some(clock::now() + FRESH_PAUSE);
                     return;
                 }
-                Proof::Gone(match ended.outcome {
-                    Outcome::Untested(reason) => reason,
-                    outcome => outcome.name().to_owned(),
-                })
+                match ended.outcome {
+                    Outcome::Untested(reason) => Proof::Gone(reason),
+                    _ => Proof::Mute,
+                }
             }
         };
         self.fresh.failures = 0;
         for death in self.fresh.deaths.drain(..) {
-            self.done.push_back((death, Some(proof.clone())));
+            self.done.push_back(Found { proof: Some(proof.clone()), ..death });
         }
         std::mem::swap(&mut self.fresh.deaths, &mut self.fresh.later);
         if !self.fresh.deaths.is_empty() {

@@ -1,5 +1,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::super::connection::PROBE;
@@ -24,8 +26,8 @@ fn link_to(listener: &TcpListener) -> IdleLink {
 
 fn outcome(link: &mut IdleLink) -> (Ended, Option<Proof>) {
     loop {
-        if let Some(ended) = link.next_ended().unwrap() {
-            return ended;
+        if let Some(Found { ended, proof, .. }) = link.next_ended().unwrap() {
+            return (ended, proof);
         }
     }
 }
@@ -33,18 +35,29 @@ fn outcome(link: &mut IdleLink) -> (Ended, Option<Proof>) {
 /// What becomes of a connection to a peer that does so, and answers the fresh
 /// connection after it.
 fn fate(serve: impl FnOnce(TcpStream) + Send + 'static) -> (Ended, Option<Proof>) {
+    fate_beside(serve, |stream| {
+        echo_once(stream);
+        echo_once(stream);
+    })
+}
+
+/// The same with a peer that does something else with the fresh connections.
+fn fate_beside(
+    serve: impl FnOnce(TcpStream) + Send + 'static,
+    beside: impl Fn(&mut TcpStream) + Send + 'static,
+) -> (Ended, Option<Proof>) {
     let listener = listener();
     let mut link = link_to(&listener);
+    let over = Arc::new(AtomicBool::new(false));
+    let known = Arc::clone(&over);
     let server = thread::Builder::new().spawn(move || {
         serve(listener.accept().unwrap().0);
-        // The proof, where one is wanted; the test's end closes the listener.
+        // The proof, where one is wanted.
         listener.set_nonblocking(true).unwrap();
-        let patience = clock::now() + Duration::from_secs(1);
-        while clock::now() < patience {
+        while !known.load(Ordering::Relaxed) {
             if let Ok((mut stream, _)) = listener.accept() {
                 stream.set_nonblocking(false).unwrap();
-                echo_once(&mut stream);
-                return;
+                beside(&mut stream);
             }
             clock::sleep_until(clock::now() + Duration::from_millis(5));
         }
@@ -52,6 +65,7 @@ fn fate(serve: impl FnOnce(TcpStream) + Send + 'static) -> (Ended, Option<Proof>
     link.open(SILENT);
     let ended = outcome(&mut link);
     assert!(link.is_empty());
+    over.store(true, Ordering::Relaxed);
     server.unwrap().join().unwrap();
     ended
 }
@@ -91,6 +105,16 @@ fn each_outcome_has_its_name() {
     let (ended, _) = fate(|mut stream| echo_once(&mut stream));
     assert_eq!(ended.outcome, Outcome::ClosedIdle);
     assert!(ended.silent < GAP, "{ended:?}");
+}
+
+#[test]
+fn a_service_that_answers_once_is_no_proof_of_silence() {
+    let once = |stream: &mut TcpStream| {
+        echo_once(stream);
+        let _ = stream.read_to_end(&mut Vec::new());
+    };
+    let (ended, proof) = fate_beside(move |mut stream| once(&mut stream), once);
+    assert_eq!((ended.outcome.name(), proof), ("silent", Some(Proof::Mute)));
 }
 
 #[test]

@@ -14,6 +14,6 @@ pub mod search;
 pub mod words;
 
 pub use connection::{Manner, Speaker, Trial};
-pub use link::{IdleLink, MAX_IDLE};
+pub use link::{Found, IdleLink, MAX_IDLE};
 pub use outcome::{Outcome, Proof, Tried};
 pub use search::{Answer, Range, Search};

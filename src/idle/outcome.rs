@@ -90,9 +90,11 @@ impl Outcome {
 /// What a fresh connection showed beside a death.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
-    /// It was answered after this time: the service is there, and only the
+    /// It was answered twice within this time: the service is there, and only the
     /// silent connection is dead.
     Answered(Duration),
+    /// It was answered once and no more, without any silence.
+    Mute,
     /// Nothing answered any more, however often it was tried: why.
     Gone(String),
 }

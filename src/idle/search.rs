@@ -5,7 +5,9 @@
 //! ports choose one of several equal paths, or one of a pool of NATs. A death
 //! counts where a fresh connection was answered just then. One death far below a
 //! gap that was lived through is tried again, and is an accident if it does not
-//! come again; several are a mixture of paths, and then the lowest counts.
+//! come again; several are a mixture of paths, and then the lowest counts. A proof
+//! in which every connection died may have met one event of the path, so that it
+//! is made once more.
 
 use std::time::Duration;
 
@@ -135,9 +137,7 @@ impl Search {
         if self.round > 0 && self.proof.is_none() {
             self.narrow();
         }
-        // The interval did not hold, on a path that nobody had met before: its
-        // limit lies below it.
-        if self.proof.is_some() && self.is_refuted() {
+        if self.proof.is_some() && (self.is_refuted() || self.is_one_event(self.round)) {
             self.proof = None;
         }
         if self.range.width == 0 || self.gone().is_some() {
@@ -158,17 +158,21 @@ impl Search {
         trials
     }
 
+    /// The interval did not hold, on a path that nobody had met before: its limit
+    /// lies below it.
     fn is_refuted(&self) -> bool {
-        let this_round = || self.tried.iter().filter(|tried| tried.round == self.round);
-        this_round().any(Tried::refutes_its_interval) && !self.nothing_holds(self.round)
+        self.in_round(self.round).any(|tried| self.counts_in_proof(tried))
+    }
+
+    fn in_round(&self, round: u32) -> impl Iterator<Item = &Tried> {
+        self.tried.iter().filter(move |tried| tried.round == round)
     }
 
     /// A peer that takes fewer connections is asked for fewer.
     fn narrow(&mut self) {
-        let this_round = || self.tried.iter().filter(|tried| tried.round == self.round);
-        let refused = this_round().filter(|tried| is_untested(tried)).count();
+        let refused = self.in_round(self.round).filter(|tried| is_untested(tried)).count();
         if refused > 0 {
-            self.range.width = this_round().count() - refused;
+            self.range.width = self.in_round(self.round).count() - refused;
         }
     }
 
@@ -177,18 +181,35 @@ impl Search {
     fn searched(&self) -> impl Iterator<Item = &Tried> {
         let silent = self.range.manner == Manner::Silent;
         self.tried.iter().filter(move |tried| {
-            let refutes = silent && tried.refutes_its_interval();
-            tried.manner == self.range.manner || (refutes && !self.nothing_holds(tried.round))
+            tried.manner == self.range.manner || (silent && self.counts_in_proof(tried))
         })
     }
 
-    /// Whether of the connections that were kept alive every one died, and those
-    /// that were silent for less time lived: it was their age that ended them.
-    fn nothing_holds(&self, round: u32) -> bool {
-        let this_round = || self.tried.iter().filter(|tried| tried.round == round);
-        let mut kept = this_round().filter(|tried| tried.manner != Manner::Silent);
-        let mut silent = this_round().filter(|tried| tried.manner == Manner::Silent);
-        kept.all(Tried::is_proven_death) && silent.any(|tried| tried.outcome.is_alive())
+    /// Whether it died in the proof of an interval for want of a word: not where
+    /// those that were silent for less time lived and all others died, so that it
+    /// was their age that ended them.
+    fn counts_in_proof(&self, tried: &Tried) -> bool {
+        let mut silent = self.in_round(tried.round).filter(|tried| tried.manner == Manner::Silent);
+        let aged = self.none_held(tried.round) && silent.any(|tried| tried.outcome.is_alive());
+        tried.refutes_its_interval() && !aged
+    }
+
+    fn kept(&self, round: u32) -> impl Iterator<Item = &Tried> {
+        self.in_round(round).filter(|tried| tried.manner != Manner::Silent)
+    }
+
+    /// Whether every connection died that this round kept alive.
+    fn none_held(&self, round: u32) -> bool {
+        self.kept(round).next().is_some() && self.kept(round).all(Tried::is_proven_death)
+    }
+
+    /// Whether none held, and no other proof of the same interval went so: one
+    /// event may have ended them all.
+    fn is_one_event(&self, round: u32) -> bool {
+        let manner = |round: u32| self.kept(round).map(|tried| tried.manner).next();
+        let same = |other: &u32| *other != round && manner(*other) == manner(round);
+        let again = || (1..=self.round).filter(same).any(|other| self.none_held(other));
+        self.none_held(round) && !again()
     }
 
     fn lives(&self) -> impl Iterator<Item = Duration> {
@@ -196,7 +217,7 @@ impl Search {
     }
 
     fn proven_deaths(&self) -> impl Iterator<Item = &Tried> {
-        self.searched().filter(|tried| tried.is_proven_death())
+        self.searched().filter(|tried| tried.is_proven_death() && !self.is_one_event(tried.round))
     }
 
     /// Deaths clearly below a gap that was lived through.
@@ -243,9 +264,12 @@ impl Search {
         (1..=self.round).filter(both).count()
     }
 
-    /// Contradicted deaths that have not come again.
+    /// Contradicted deaths that have not come again, and those of a proof that
+    /// another one did not bear out.
     fn accidents(&self) -> Vec<&Tried> {
-        if self.is_mixed() { Vec::new() } else { self.contradicted().collect() }
+        let contradicted = self.contradicted().filter(|_| !self.is_mixed());
+        let event = |tried: &&Tried| tried.is_proven_death() && self.is_one_event(tried.round);
+        contradicted.chain(self.tried.iter().filter(event)).collect()
     }
 
     fn deaths(&self) -> Vec<&Tried> {
@@ -309,19 +333,18 @@ impl Search {
         heard.iter().filter(comes_again).map(|speech| speech.every().min(speech.first)).min()
     }
 
-    fn gone(&self) -> Option<(&str, Duration)> {
-        self.tried.iter().find_map(|tried| match &tried.proof {
-            Some(Proof::Gone(reason)) => Some((reason.as_str(), tried.moment)),
-            _ => None,
-        })
+    fn gone(&self) -> Option<&Tried> {
+        let gone = |tried: &&Tried| matches!(tried.proof, Some(Proof::Gone(_) | Proof::Mute));
+        self.tried.iter().find(gone)
     }
 
     /// A connection that was asked before its time, by Ctrl-C, shows nothing.
     fn verified(&self) -> Option<Verified> {
         let (interval, held_for) = self.proof?;
+        let last = self.tried.last().map_or(0, |tried| tried.round);
         let all = |manner: Manner| {
             let whole = |tried: &&Tried| tried.outcome.is_death() || tried.gap >= held_for;
-            let tried = self.tried.iter().filter(|tried| tried.manner == manner);
+            let tried = self.in_round(last).filter(|tried| tried.manner == manner);
             let mut known = tried.filter(whole).filter(|tried| !is_untested(tried)).peekable();
             known.peek()?;
             Some(known.all(|tried| tried.outcome.is_alive()))
@@ -347,7 +370,7 @@ impl Search {
         }
         let gaps = if self.is_mixed() {
             self.below_the_mixture()
-        } else if let [once, ..] = self.accidents()[..] {
+        } else if let Some(once) = self.contradicted().next() {
             self.again(once)
         } else {
             match self.lowest_death() {
@@ -412,10 +435,13 @@ impl Search {
         let steps = open.as_nanos().div_ceil(precision.as_nanos().max(1));
         let within = usize::try_from(steps.saturating_sub(1)).unwrap_or(usize::MAX);
         let room = ((self.range.width - 1) / copies).max(1);
-        let count = if died.outcome.is_seen() { 0 } else { within.min(room) };
-        let parts = u32::try_from(count + 1).unwrap_or(u32::MAX);
-        let mut gaps: Vec<Duration> =
-            (1..parts).map(|part| rounded(lived + open * part / parts)).collect();
+        let parts = u32::try_from(within.min(room) + 1).unwrap_or(u32::MAX);
+        let mut gaps: Vec<Duration> = if died.outcome.is_seen() {
+            // The limit itself: only whether a little less is lived through is open.
+            vec![rounded(died.silence().saturating_sub(precision.max(SEEN_LATE)))]
+        } else {
+            (1..parts).map(|part| rounded(lived + open * part / parts)).collect()
+        };
         gaps.retain(|gap| *gap > lived && *gap < died.silence());
         let mut gaps: Vec<Duration> =
             gaps.into_iter().flat_map(|gap| std::iter::repeat_n(gap, copies)).collect();

@@ -105,13 +105,14 @@ fn an_interval_that_does_not_hold_is_not_advised() {
 }
 
 #[test]
-fn a_close_that_was_seen_only_wants_to_be_seen_again() {
+fn a_close_that_was_seen_is_seen_again_and_a_little_less_lived_through() {
     let limit = Duration::from_mins(1);
     let (search, _) = play(RANGE, |trial, _, _| {
         if trial.gap < limit { (trial.gap, alive()) } else { (limit, Outcome::ClosedIdle) }
     });
     assert_eq!(search.round(), 2);
     assert_eq!(search.answer().died.unwrap().gap, limit);
+    assert_eq!(search.answer().lived, Some(limit - Duration::from_secs(1)));
 }
 
 #[test]
@@ -209,7 +210,7 @@ fn a_service_that_goes_away_is_no_limit() {
     search.learn(Manner::Silent, gap, Outcome::ClosedIdle, gap, gone);
     assert!(search.next_round().is_empty());
     let answer = search.answer();
-    assert_eq!((answer.died, answer.gone), (None, Some(("connection refused", gap))));
+    assert_eq!((answer.died, answer.gone.map(|death| death.moment)), (None, Some(gap)));
     assert_eq!(keep_alive(&answer), None);
 }
 
@@ -314,4 +315,22 @@ fn what_the_peer_sends_again_once_is_not_its_keep_alive() {
     });
     let answer = search.answer();
     assert_eq!((answer.peer_speaks, answer.lived), (None, Some(RANGE.to)));
+}
+
+#[test]
+fn a_proof_that_met_one_event_is_made_again() {
+    let range = Range { verify: true, ..RANGE };
+    let limit = Duration::from_secs(350);
+    let (search, _) = play(range, |trial, round, place| match round {
+        // The first proof: the table is lost while all of them are open.
+        4 => (trial.gap, Outcome::Silent),
+        _ => forgets(limit)(trial, round, place),
+    });
+    let answer = search.answer();
+    let verified = answer.verified.expect("the second proof");
+    assert_eq!((verified.keep_alive, verified.speaking), (Some(true), Some(true)));
+    assert!(answer.mixture.is_none() && !answer.accidents.is_empty(), "{answer:?}");
+    let (lived, died) = (answer.lived.unwrap(), answer.died.unwrap().silence());
+    assert!(lived < limit && limit <= died && died <= lived * 101 / 100, "{answer:?}");
+    assert_eq!(keep_alive(&answer), Some(verified.interval.as_secs()));
 }

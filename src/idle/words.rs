@@ -123,6 +123,7 @@ pub(super) fn outcome(tried: &Tried) -> String {
         Some(Proof::Gone(reason)) => {
             format!("{told}; a fresh connection was not answered: {reason}")
         }
+        Some(Proof::Mute) => format!("{told}; a fresh connection was answered once and no more"),
         _ => told,
     }
 }
@@ -158,19 +159,10 @@ pub fn sentence(answer: &Answer<'_>, run: &IdleRun) -> String {
         Manner::KeepAlive(every) => format!(" with a keep-alive every {}", span(every)),
         Manner::Silent | Manner::Speaking(_) => String::new(),
     };
-    let stopped = if answer.complete { "" } else { " (stopped before all was tried)" };
-    if let Some((reason, moment)) = answer.gone {
-        let known = match answer.lived {
-            Some(lived) => {
-                format!("until then a connection lived through {} of silence", span(lived))
-            }
-            None => "no gap was lived through until then".to_owned(),
-        };
-        return format!(
-            "The service went away after {} of this run ({reason}), so no limit was found; {known}.",
-            span(moment)
-        );
+    if let Some(death) = answer.gone {
+        return without_service(death, answer, run);
     }
+    let stopped = if answer.complete { "" } else { " (stopped before all was tried)" };
     match (answer.lived, answer.died) {
         (None, None) => "Nothing is known: no gap was tried to its end.".to_owned(),
         (Some(lived), None) if answer.peer_speaks.is_some() => format!(
@@ -197,6 +189,33 @@ pub fn sentence(answer: &Answer<'_>, run: &IdleRun) -> String {
     }
 }
 
+/// The sentence where no fresh connection was answered beside `death`.
+fn without_service(death: &Tried, answer: &Answer<'_>, run: &IdleRun) -> String {
+    let Some(Proof::Gone(reason)) = &death.proof else {
+        return "The service answers the first word of a connection and no second, without any \
+                silence between them: no limit can be found with it."
+            .to_owned();
+    };
+    let known = match (answer.lived, answer.died) {
+        (None, None) => "no gap was lived through until then".to_owned(),
+        (Some(lived), None) => {
+            format!("until then a connection lived through {} of silence", span(lived))
+        }
+        (lived, Some(died)) => format!(
+            "until then connections lived through {} of silence, and after {} {}",
+            span(lived.unwrap_or_default()),
+            span(died.silence()),
+            how(died, run.speaker)
+        ),
+    };
+    let found = if answer.died.is_none() { "no limit was found" } else { "not all was tried" };
+    format!(
+        "The service went away: {} into this run nothing answered any more ({reason}), so {found}; \
+         {known}.",
+        span(death.moment)
+    )
+}
+
 /// What belongs to the answer: for whom it holds and what speaks against it, a
 /// line each.
 pub fn remarks(answer: &Answer<'_>, run: &IdleRun) -> Vec<String> {
@@ -218,8 +237,8 @@ pub fn remarks(answer: &Answer<'_>, run: &IdleRun) -> Vec<String> {
                 span(least)
             ),
             several => format!(
-                "{several} connections died after {} to {} of silence and others lived longer: that \
-                 did not come again.",
+                "{several} connections died after {} to {} and others lived longer: that did not \
+                 come again.",
                 span(least),
                 span(most)
             ),
@@ -268,9 +287,12 @@ pub(super) fn known_limits(answer: &Answer<'_>) -> impl Iterator<Item = &'static
 
 /// What to do about it, in lines.
 pub fn advice(answer: &Answer<'_>, run: &IdleRun) -> String {
-    if answer.gone.is_some() {
-        return "Start again when the service stays; no keep-alive interval can be advised.\n"
-            .to_owned();
+    if let Some(death) = answer.gone {
+        let what = match death.proof {
+            Some(Proof::Mute) => "Ask an echo service that goes on (echotest server)",
+            _ => "Start again when the service stays",
+        };
+        return format!("{what}; no keep-alive interval can be advised.\n");
     }
     if matches!(run.range.manner, Manner::KeepAlive(_)) {
         return String::new();
@@ -308,7 +330,7 @@ pub fn advice(answer: &Answer<'_>, run: &IdleRun) -> String {
         };
     };
     let mut text = format!(
-        "Keep-alive interval to set: {seconds} s (half of it)\n{proven}  \
+        "Keep-alive interval to set: {seconds} s (half of it, in whole seconds)\n{proven}  \
          whole host:    sysctl -w net.ipv4.tcp_keepalive_time={seconds}   \
          (for programs that set SO_KEEPALIVE)\n  \
          one program:   setsockopt SO_KEEPALIVE=1, TCP_KEEPIDLE={seconds}\n  \

@@ -94,8 +94,29 @@ fn a_reset_that_comes_too_soon_is_not_the_peers() {
 #[test]
 fn a_service_that_goes_away_has_no_limit() {
     let mut found = answer(Some(2), None);
-    found.gone = Some(("connection refused", Duration::from_secs(4)));
+    let gone = Some(Proof::Gone("connection refused".to_owned()));
+    let death = Tried { proof: gone, ..tried(4, Outcome::Silent) };
+    found.gone = Some(&death);
     let text = sentence(&found, &run());
-    assert!(text.starts_with("The service went away after 4 s"), "{text}");
+    assert!(text.starts_with("The service went away: 4 s into this run"), "{text}");
+    assert!(
+        text.contains("no limit was found; until then a connection lived through 2 s"),
+        "{text}"
+    );
     assert!(!advice(&found, &run()).contains("interval to set"));
+    // What was found before is not lost.
+    let died = tried(3, Outcome::Silent);
+    let found = Answer { gone: Some(&death), ..answer(Some(2), Some(&died)) };
+    let text = sentence(&found, &run());
+    assert!(text.contains("not all was tried; until then connections lived through 2 s"), "{text}");
+    assert!(text.contains("after 3 s something on the path"), "{text}");
+}
+
+#[test]
+fn a_service_that_answers_once_has_no_limit() {
+    let death = Tried { proof: Some(Proof::Mute), ..tried(4, Outcome::Silent) };
+    let found = Answer { gone: Some(&death), ..answer(None, None) };
+    let text = sentence(&found, &run()) + &advice(&found, &run());
+    assert!(text.starts_with("The service answers the first word"), "{text}");
+    assert!(!text.contains("on the path") && text.contains("echotest server"), "{text}");
 }

@@ -220,7 +220,7 @@ fn the_service_goes_away() {
     contains(&ended, r#""error":"The service went away"#);
     let ended = process.finish();
     assert_eq!(ended.status, 2, "{ended:?}");
-    contains(&ended, "The service went away after ");
+    contains(&ended, "The service went away: ");
     contains(&ended, "lived through 2 s of silence");
     assert!(!ended.stdout.contains("interval to set"), "{ended:?}");
 }
