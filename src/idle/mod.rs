@@ -2,13 +2,14 @@
 //!
 //! [`connection`] is one connection that is left alone, [`link`] watches many of
 //! them and asks beside each death whether the service is still there,
-//! [`search`] decides what to try next and what is known, without a clock or a
-//! socket, and [`words`] and [`json`] say it.
+//! [`search`] says what is known and [`next`] what to try next, without a clock or
+//! a socket, and [`words`] and [`json`] say it.
 
 pub mod answer;
 pub mod connection;
 pub mod json;
 pub mod link;
+mod next;
 pub mod outcome;
 pub mod search;
 pub mod words;

@@ -1,5 +1,5 @@
-//! The search for the longest silence that a connection survives: what to try
-//! next, and what is known. It waits for nothing and asks nobody.
+//! The search for the longest silence that a connection survives: what is known.
+//! It waits for nothing and asks nobody.
 //!
 //! A gap that a connection lived through is proof for that connection alone: its
 //! ports choose one of several equal paths, or one of a pool of NATs. A death
@@ -11,37 +11,21 @@
 
 use std::time::Duration;
 
-use super::answer::interval;
 pub use super::answer::{Answer, Mixture, Verified, keep_alive};
 use super::connection::{Manner, Trial};
+use super::next::rounded;
 use super::outcome::{Outcome, Proof, Speech, Tried};
 
 /// Rounds after which the search ends, whatever it knows: a path that answers
 /// differently every time has no limit to find.
 const MAX_ROUNDS: u32 = 24;
-/// Rounds that are spent on the lowest limit of a mixture.
-const MIXED_ROUNDS: u32 = 6;
-/// Connections for a gap that decides something, where the width allows it.
-const COPIES: usize = 4;
-/// The same for the longest gap of the first round, which costs no time.
-const COPIES_OF_THE_LONGEST: usize = 3;
-/// Where no precision is asked for: a hundredth of the limit, and
-const USUAL_SHARE: u32 = 100;
-/// no finer than this.
-const USUAL_PRECISION: Duration = Duration::from_secs(1);
 /// Deaths so close together have one reason, such as a server that restarts.
 const ONE_MOMENT: Duration = Duration::from_millis(500);
 /// An end that was seen is this late at the most.
-const SEEN_LATE: Duration = Duration::from_millis(100);
+pub(super) const SEEN_LATE: Duration = Duration::from_millis(100);
 /// How far above the lowest death another one may lie to be its repetition: the
 /// first round's step.
 const REPEATED_WITHIN: u32 = 2;
-/// A peer that speaks by itself is tried so far below its own interval.
-const BEFORE_THE_PEER: Duration = Duration::from_secs(1);
-/// Connections of the proof of an interval, for each way of keeping alive.
-const PROOFS: usize = 4;
-/// The proof lasts so many times the limit.
-pub const PERIODS: u32 = 2;
 
 /// What to search.
 #[derive(Debug, Clone, Copy)]
@@ -63,11 +47,11 @@ pub struct Range {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Search {
-    range: Range,
-    round: u32,
-    tried: Vec<Tried>,
+    pub(super) range: Range,
+    pub(super) round: u32,
+    pub(super) tried: Vec<Tried>,
     /// The interval under proof, or proven, and how long it is to hold.
-    proof: Option<(Duration, Duration)>,
+    pub(super) proof: Option<(Duration, Duration)>,
     ended: bool,
 }
 
@@ -164,7 +148,7 @@ impl Search {
         self.in_round(self.round).any(|tried| self.counts_in_proof(tried))
     }
 
-    fn in_round(&self, round: u32) -> impl Iterator<Item = &Tried> {
+    pub(super) fn in_round(&self, round: u32) -> impl Iterator<Item = &Tried> {
         self.tried.iter().filter(move |tried| tried.round == round)
     }
 
@@ -178,7 +162,7 @@ impl Search {
 
     /// What was tried in the manner that the search is about, and what died of a
     /// shorter silence in the proof of an interval.
-    fn searched(&self) -> impl Iterator<Item = &Tried> {
+    pub(super) fn searched(&self) -> impl Iterator<Item = &Tried> {
         let silent = self.range.manner == Manner::Silent;
         self.tried.iter().filter(move |tried| {
             tried.manner == self.range.manner || (silent && self.counts_in_proof(tried))
@@ -212,7 +196,7 @@ impl Search {
         self.none_held(round) && !again()
     }
 
-    fn lives(&self) -> impl Iterator<Item = Duration> {
+    pub(super) fn lives(&self) -> impl Iterator<Item = Duration> {
         self.searched().filter(|tried| tried.outcome.is_alive()).map(Tried::silence)
     }
 
@@ -221,7 +205,7 @@ impl Search {
     }
 
     /// Deaths clearly below a gap that was lived through.
-    fn contradicted(&self) -> impl Iterator<Item = &Tried> {
+    pub(super) fn contradicted(&self) -> impl Iterator<Item = &Tried> {
         let top = self.lives().max().unwrap_or_default();
         let margin = |tried: &Tried| {
             if tried.outcome.is_seen() { SEEN_LATE } else { self.precision(tried.silence()) }
@@ -231,7 +215,7 @@ impl Search {
 
     /// Whether deaths and lives lie among each other for more than one reason: at
     /// several moments, or at one gap in several rounds.
-    fn is_mixed(&self) -> bool {
+    pub(super) fn is_mixed(&self) -> bool {
         let mut moments: Vec<Duration> =
             self.contradicted().map(|tried| self.moment_of(tried)).collect();
         moments.sort_unstable();
@@ -272,7 +256,7 @@ impl Search {
         contradicted.chain(self.tried.iter().filter(event)).collect()
     }
 
-    fn deaths(&self) -> Vec<&Tried> {
+    pub(super) fn deaths(&self) -> Vec<&Tried> {
         let accidents = self.accidents();
         let counts = |tried: &&Tried| !accidents.iter().any(|other| std::ptr::eq(*other, *tried));
         let mut deaths: Vec<&Tried> = self.proven_deaths().filter(counts).collect();
@@ -282,7 +266,7 @@ impl Search {
 
     /// In a mixture the lowest death that came again or that the proof met, else
     /// the lowest.
-    fn lowest_death(&self) -> Option<&Tried> {
+    pub(super) fn lowest_death(&self) -> Option<&Tried> {
         let deaths = self.deaths();
         let repeated = |place: &usize| {
             let (death, next) = (deaths[*place], deaths.get(place + 1));
@@ -297,7 +281,7 @@ impl Search {
         Some(same.next().unwrap_or(lowest))
     }
 
-    fn lived_below_deaths(&self) -> Option<Duration> {
+    pub(super) fn lived_below_deaths(&self) -> Option<Duration> {
         let died = self.lowest_death().map_or(Duration::MAX, Tried::silence);
         self.lives().filter(|gap| *gap < died).max()
     }
@@ -316,7 +300,7 @@ impl Search {
 
     /// What came once may have been sent again for want of an acknowledgement: a
     /// keep-alive comes as late in another gap, or again in the same.
-    fn peer_speaks(&self) -> Option<Duration> {
+    pub(super) fn peer_speaks(&self) -> Option<Duration> {
         let heard: Vec<&Speech> = self
             .searched()
             .filter_map(|tried| match &tried.outcome {
@@ -356,147 +340,10 @@ impl Search {
             speaking: all(Manner::Speaking(interval)),
         })
     }
-
-    /// The longest gap that makes sense.
-    fn longest(&self) -> Duration {
-        let Some(speaks) = self.peer_speaks() else { return self.range.to };
-        let before = speaks.saturating_sub(BEFORE_THE_PEER.min(speaks / 10));
-        before.min(self.range.to)
-    }
-
-    fn wanted(&self) -> Vec<Trial> {
-        if self.proof.is_some() {
-            return Vec::new();
-        }
-        let gaps = if self.is_mixed() {
-            self.below_the_mixture()
-        } else if let Some(once) = self.contradicted().next() {
-            self.again(once)
-        } else {
-            match self.lowest_death() {
-                None => self.ladder(),
-                Some(died) => self.between(died, 1),
-            }
-        };
-        let manner = self.range.manner;
-        gaps.into_iter().map(|gap| Trial { gap, manner }).collect()
-    }
-
-    /// Doubling, up to the longest.
-    fn ladder(&self) -> Vec<Duration> {
-        let to = self.longest();
-        let lived = self.lives().max();
-        if lived.is_some_and(|lived| lived >= to) || to.is_zero() {
-            return Vec::new();
-        }
-        let mut gap = lived.map_or(self.range.from, |lived| lived * 2);
-        let mut gaps = Vec::new();
-        while gap < to {
-            gaps.push(gap);
-            gap *= 2;
-        }
-        let spare = self.range.width.saturating_sub(gaps.len());
-        gaps.extend(std::iter::repeat_n(to, spare.clamp(1, COPIES_OF_THE_LONGEST)));
-        gaps
-    }
-
-    /// A death that longer lives contradict, several times at once; only while
-    /// it has not been tried again.
-    fn again(&self, once: &Tried) -> Vec<Duration> {
-        let near = |gap: Duration| gap.abs_diff(once.silence()) <= self.precision(once.silence());
-        let after =
-            self.searched().filter(|tried| tried.round > once.round && near(tried.silence()));
-        if after.count() > 0 {
-            // It did not come again: the search goes on above it.
-            return match self.lowest_death() {
-                None => self.ladder(),
-                Some(died) => self.between(died, 1),
-            };
-        }
-        vec![rounded(once.silence()); COPIES.min(self.range.width)]
-    }
-
-    /// Several connections a gap: one life says nothing about the other paths.
-    fn below_the_mixture(&self) -> Vec<Duration> {
-        let rounds = self.searched().map(|tried| tried.round).max().unwrap_or_default();
-        let began = self.contradicted().map(|tried| tried.round).min().unwrap_or_default();
-        if rounds.saturating_sub(began) >= MIXED_ROUNDS {
-            return Vec::new();
-        }
-        self.lowest_death().map_or(Vec::new(), |died| self.between(died, COPIES))
-    }
-
-    /// As many parts as one round can try, and the death once more, which
-    /// costs no further round.
-    fn between(&self, died: &Tried, copies: usize) -> Vec<Duration> {
-        let lived = self.lived_below_deaths().unwrap_or_default();
-        let precision = self.precision(died.silence());
-        let open = died.silence().saturating_sub(lived);
-        let steps = open.as_nanos().div_ceil(precision.as_nanos().max(1));
-        let within = usize::try_from(steps.saturating_sub(1)).unwrap_or(usize::MAX);
-        let room = ((self.range.width - 1) / copies).max(1);
-        let parts = u32::try_from(within.min(room) + 1).unwrap_or(u32::MAX);
-        let mut gaps: Vec<Duration> = if died.outcome.is_seen() {
-            // The limit itself: only whether a little less is lived through is open.
-            vec![rounded(died.silence().saturating_sub(precision.max(SEEN_LATE)))]
-        } else {
-            (1..parts).map(|part| rounded(lived + open * part / parts)).collect()
-        };
-        gaps.retain(|gap| *gap > lived && *gap < died.silence());
-        let mut gaps: Vec<Duration> =
-            gaps.into_iter().flat_map(|gap| std::iter::repeat_n(gap, copies)).collect();
-        if !gaps.is_empty() || !self.is_confirmed(died) {
-            // A little later, so that an end which was seen can be seen again.
-            gaps.push(rounded(died.silence() + precision));
-        }
-        gaps
-    }
-
-    fn precision(&self, limit: Duration) -> Duration {
-        self.range.precision.unwrap_or_else(|| USUAL_PRECISION.max(limit / USUAL_SHARE))
-    }
-
-    /// Another round agrees.
-    fn is_confirmed(&self, died: &Tried) -> bool {
-        self.deaths().iter().any(|other| other.round != died.round)
-    }
-
-    /// The last round: what is going to be advised, and the longest silence once
-    /// more by other connections.
-    fn proof_of_interval(&mut self) -> Vec<Trial> {
-        if !self.range.verify || self.proof.is_some() || self.range.manner != Manner::Silent {
-            return Vec::new();
-        }
-        let Some(seconds) = interval(&self.answer()) else { return Vec::new() };
-        let Some(limit) = self.lowest_death().map(Tried::silence) else { return Vec::new() };
-        let interval = Duration::from_secs(seconds);
-        let hold = Trial { gap: limit * PERIODS, manner: Manner::KeepAlive(interval) };
-        self.proof = Some((interval, hold.gap));
-        let speak = Trial { manner: Manner::Speaking(interval), ..hold };
-        let spare = self.range.width.saturating_sub(2).clamp(1, COPIES);
-        let mut trials = Vec::new();
-        if let Some(lived) = self.lived_below_deaths() {
-            let gap = rounded(lived);
-            trials.extend(std::iter::repeat_n(Trial { gap, manner: Manner::Silent }, spare));
-        }
-        let each = if self.range.width >= spare + 2 * PROOFS { PROOFS } else { 1 };
-        trials.extend(std::iter::repeat_n(hold, each));
-        trials.extend(std::iter::repeat_n(speak, each));
-        trials.truncate(self.range.width.max(2));
-        trials
-    }
 }
 
 fn is_untested(tried: &Tried) -> bool {
     matches!(tried.outcome, Outcome::Untested(_))
-}
-
-/// To whole milliseconds where that loses nothing that matters.
-fn rounded(gap: Duration) -> Duration {
-    if gap < Duration::from_secs(1) {
-        return gap;
-    }
-    Duration::from_millis(u64::try_from(gap.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::idle::next::PERIODS;
 use proptest::prelude::*;
 
 const RANGE: Range = Range {
@@ -112,7 +113,7 @@ fn a_close_that_was_seen_is_seen_again_and_a_little_less_lived_through() {
     });
     assert_eq!(search.round(), 2);
     assert_eq!(search.answer().died.unwrap().gap, limit);
-    assert_eq!(search.answer().lived, Some(limit - Duration::from_secs(1)));
+    assert_eq!(search.answer().lived, Some(Duration::from_secs(59)));
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::connection::{Manner, Speaker, Trial};
+use super::next::PERIODS;
 use super::outcome::{Outcome, Proof, Tried};
-use super::search::{Answer, Mixture, PERIODS, Range, keep_alive};
+use super::search::{Answer, Mixture, Range, keep_alive};
 use crate::clock::{Wall, nanos};
 use crate::text::format::{duration, short_seconds};
 
