@@ -15,7 +15,7 @@ use crate::client::{EchoCodec, StreamLink, message};
 use crate::net::Dialer;
 use crate::net::dial::Connected;
 use crate::os::clock;
-use crate::probe::{Plan, Slow, Tally, Tracker, run as run_loop};
+use crate::probe::{Addresses, Plan, Slow, Tally, Tracker, run as run_loop};
 use crate::record::files::RunFiles;
 use crate::record::recording::record;
 use crate::record::{Run, screen};
@@ -130,7 +130,8 @@ impl Measurement {
         let start = clock::now();
         let kernel = extras.asked.parts.then(Box::default);
         let slow = Slow::new(self.accuracy.slow);
-        let tally = Tally { kernel, slow, ..Tally::new(plan.counted(start), connect) };
+        let addresses = Addresses::from(run.address);
+        let tally = Tally { kernel, slow, addresses, ..Tally::new(plan.counted(start), connect) };
         let mut tracker = Tracker::over(plan, start, Some(connection));
         let mut measure =
             |outlet: &mut _| run_loop(&mut link, &mut tracker, outlet, &mut Orders::default());

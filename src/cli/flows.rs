@@ -24,7 +24,7 @@ use crate::net::together::Together;
 use crate::os::clock;
 use crate::os::signals;
 use crate::probe::lanes::{Lane, run_lanes};
-use crate::probe::{Outlet, Plan, Sink, Slow, Tally, Track, Tracker, Turn};
+use crate::probe::{Addresses, Outlet, Plan, Sink, Slow, Tally, Track, Tracker, Turn};
 use crate::record::Run;
 use crate::record::diagnostics::DiagnosticsSink;
 use crate::record::files::RunFiles;
@@ -124,6 +124,13 @@ struct Flow {
 }
 
 impl Flow {
+    fn addresses(&self) -> Addresses {
+        Addresses::from(match &self.connected {
+            Ok(connected) => connected.address,
+            Err((remote, _)) => *remote,
+        })
+    }
+
     fn local(&self) -> Option<SocketAddr> {
         match &self.connected {
             Ok(connected) => connected.stream.local_address().ok(),
@@ -401,13 +408,15 @@ fn tally(measurement: &Measurement, reached: &Reached, start: Mono) -> Tally {
     reached.flows.iter().for_each(|flow| connected(&mut all, flow));
     if let [only] = &reached.flows[..] {
         all.local = only.local();
+        all.addresses = only.addresses();
         return all;
     }
     all.flows = reached
         .flows
         .iter()
         .map(|flow| {
-            let mut tally = Tally { local: flow.local(), ..empty() };
+            let (local, addresses) = (flow.local(), flow.addresses());
+            let mut tally = Tally { local, addresses, ..empty() };
             connected(&mut tally, flow);
             tally
         })

@@ -171,7 +171,7 @@ const SIGNALS: [(&str, &str); 5] = [
 ];
 
 /// What a run leaves.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     (
         "logs/echo_client_YYYYMMDD_HHMMSS_timings.csv",
         "A row for each packet: packet_num, timestamp (RFC 3339, UTC), send_time_ns and \
@@ -182,6 +182,14 @@ const FILES: [(&str, &str); 3] = [
     (
         "logs/echo_client_YYYYMMDD_HHMMSS.log",
         "Lost packets, drops and outages with their causes, and the summary.",
+    ),
+    (
+        "--json, on standard output",
+        "One object, also of a run that came to nothing: host, address, start, duration_s, config, \
+         packets (sent, received, lost, late, corrupt, skipped, loss_percent), rtt_us (min, mean, \
+         max, stddev, p50 to p99_9, jitter), response_us (from due time), send_lateness_us, \
+         connections, tcp, slow (with causes), events, drops_by, addresses, flows, targets, \
+         comparisons, findings, manifest, not_recorded, files; error says why a run ended.",
     ),
     ("FILE of --metrics", "Counters and a histogram for Prometheus, replaced as a whole."),
 ];

@@ -1,6 +1,7 @@
 //! The timed loop: when to send, what a reply means, what is lost. It reads no
 //! clock and opens no socket; time and replies come in through a [`Link`].
 
+mod addresses;
 mod count;
 pub mod detail;
 pub mod directions;
@@ -21,6 +22,7 @@ pub mod tally;
 pub mod tracker;
 pub mod verdict;
 
+pub use addresses::Addresses;
 pub use count::Losses;
 pub use detail::{Detail, Failure, Figures, KernelTimes, PingDetail, TwampDetail};
 pub use directions::{Direction, Directions};

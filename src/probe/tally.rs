@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::addresses::Addresses;
 use super::detail::{Detail, KernelTimes};
 use super::directions::Directions;
 use super::event::{DropsBy, Event, EventKind, Events};
@@ -91,6 +92,8 @@ pub struct Tally {
     pub flows: Vec<Self>,
     /// This side's address and port, where one connection is meant.
     pub local: Option<SocketAddr>,
+    /// The other side's, and what was measured at each.
+    pub addresses: Addresses,
     /// When the first probe was due.
     pub start: Mono,
     /// When the run ended, or how far it is.
@@ -188,6 +191,7 @@ impl Tally {
                 self.jitter.gap();
             }
         }
+        self.addresses.sample(sample);
         self.detail(sample);
         if let Some(directions) = &mut self.directions {
             directions.sample(sample);
@@ -237,6 +241,10 @@ impl Tally {
                 self.established += 1;
                 self.connect.record(nanos(connection.connect));
                 self.jitter.gap();
+                if self.addresses.moves(connection.remote) {
+                    let so_far = self.at_one_address();
+                    self.addresses.move_to(connection.remote, so_far);
+                }
             }
             Notice::Event(event) => {
                 if event.kind == EventKind::Outage {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Run, events, flows, screen, slow};
+use super::{Run, addresses, events, flows, screen, slow};
 use crate::clock::Anchor;
 use crate::os::clock;
 use crate::probe::{Finding, Gone, Sample, Sink, Tally, findings};
@@ -67,7 +67,7 @@ pub fn failed(command: &str, host: &str, error: &str) -> Object {
         .object("tcp", tcp(&none))
         .object("slow", slow::object(&none))
         .object("drops_by", events::drops_by(&none));
-    let empty = ["events", "flows", "targets", "comparisons"];
+    let empty = ["events", "addresses", "flows", "targets", "comparisons"];
     let object = empty.iter().fold(object, |object, key| object.raw(key, "[]"));
     let null = ["kernel", "floor_us"];
     let object = null.iter().fold(object, |object, key| object.raw(key, "null"));
@@ -101,6 +101,7 @@ pub(super) fn with_targets(
         .object("drops_by", events::drops_by(tally))
         .raw("kernel", &kernel(tally))
         .raw("floor_us", &floor(run))
+        .array("addresses", addresses::objects(tally).into_iter())
         .array("flows", flows::objects(run, tally).into_iter())
         .array("targets", targets)
         .array("comparisons", comparisons)

@@ -1,5 +1,6 @@
 //! A [`crate::probe::Sink`] for each destination, and what they share.
 
+mod addresses;
 pub mod csv;
 pub mod diagnostics;
 mod events;

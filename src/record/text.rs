@@ -1,6 +1,6 @@
 //! The sentences that terminal and log share.
 
-use super::{Run, events, flows, slow};
+use super::{Run, addresses, events, flows, slow};
 use crate::clock::nanos;
 use crate::probe::{Detail, Notice, Outcome, Sample, Tally, findings};
 use crate::stats::Summary;
@@ -128,7 +128,7 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
     let mut text = format!(
         "--- {} {} statistics ---\n\
          {} sent, {} received, {} lost ({:.1}% loss){waiting}, {} late, {} corrupt{skipped}, time {}\n",
-        run.address,
+        addresses::heading(run, tally),
         run.protocol,
         count(sent, "packet"),
         tally.received,
@@ -139,6 +139,7 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
         seconds(tally.elapsed()),
     );
     text.push_str(&round_trips(tally));
+    text.push_str(&addresses::lines(tally));
     text.push_str(&parts(tally));
     if let Some((p50, p99)) = run.floor {
         let (p50, p99) = (duration(p50), duration(p99));
