@@ -294,7 +294,9 @@ fn a_reader_that_goes_away_ends_the_client_quietly() {
     }
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    // A busy machine may say that it stood still, and nothing else.
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.lines().filter(|line| !line.contains("this host")).count(), 0, "{said}");
     assert!(!common::rows(&common::file(scratch.path(), "_timings.csv")).is_empty());
 }
 
