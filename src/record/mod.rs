@@ -1,6 +1,7 @@
 //! A [`crate::probe::Sink`] for each destination, and what they share.
 
 pub mod csv;
+pub mod daily;
 pub mod diagnostics;
 mod events;
 pub mod files;
