@@ -313,6 +313,10 @@ fn a_file_that_is_moved_away_is_followed_by_another_without_a_gap() {
     client.signal("INT");
     let ended = client.finish();
     assert_eq!(ended.status, 0, "{ended:?}");
+    let lines = fs::read_to_string(file(scratch.path(), "_daily.jsonl")).expect("lines");
+    assert!(lines.ends_with(",\"exit\":0}\n"), "{lines}");
+    let stretches: f64 = lines.lines().filter_map(|line| figure(line, "packets.sent")).sum();
+    assert!(ended.stdout.contains(&format!("\n{stretches} packets sent")), "{lines}");
     moved.push(file(scratch.path(), "_timings.csv"));
     let mut numbers: Vec<u64> = Vec::new();
     for file in &moved {
@@ -333,6 +337,38 @@ fn a_file_that_is_moved_away_is_followed_by_another_without_a_gap() {
     assert_eq!(numbers.len() as u64, sent, "{}", ended.stdout);
 }
 
+/// Each stretch is told for itself; of all that are still there, the very rows.
+fn a_line_tells_each_piece(scratch: &Scratch, pieces: Option<usize>) {
+    let lines = fs::read_to_string(file(scratch.path(), "_daily.jsonl")).expect("lines");
+    let lines: Vec<&str> = lines.lines().collect();
+    assert!(pieces.is_none_or(|pieces| pieces == lines.len()), "{pieces:?}: {lines:#?}");
+    let (last, others) = lines.split_last().expect("a line");
+    assert!(last.ends_with(",\"exit\":0}"), "{last}");
+    assert!(others.iter().all(|line| line.ends_with(",\"exit\":null}")), "{lines:#?}");
+    assert_eq!(figure(lines[0], "connections.established"), Some(1.0));
+    let after = |line: &&str| figure(line, "connections.established") == Some(0.0);
+    assert!(lines[1..].iter().all(after), "{lines:#?}");
+    for line in &lines {
+        assert!(line.starts_with("{\"version\":"), "{line}");
+        let csv = line.split("\"csv\":\"").nth(1).and_then(|text| text.split('"').next());
+        let csv = csv.filter(|_| pieces.is_some());
+        let Some(text) = csv.map(|path| fs::read_to_string(path).expect("its piece")) else {
+            // A disk that lags behind a change every 20 ms, or a piece that is gone.
+            continue;
+        };
+        let rows = text.lines().count() - 1;
+        assert!(line.contains(&format!("\"packets\":{{\"sent\":{rows},")), "{rows}: {line}");
+    }
+}
+
+#[test]
+fn a_run_that_stays_in_its_files_has_no_third_one() {
+    let scratch = Scratch::new();
+    let directory = scratch.path().to_str().expect("a path");
+    let ended = run(["loopback", "-c", "3", "-i", "0.01", "-q", "--log-dir", directory]);
+    assert_eq!((ended.status, scratch.entries().len()), (0, 2), "{:?}", scratch.entries());
+}
+
 #[test]
 fn a_run_in_pieces_has_every_number_once_and_is_one_run_to_report() {
     for (limit, keep) in [("8K", None), ("100ms", None), ("4K", Some("3"))] {
@@ -346,7 +382,8 @@ fn a_run_in_pieces_has_every_number_once_and_is_one_run_to_report() {
         let entries = scratch.entries();
         let pieces: Vec<&String> =
             entries.iter().filter(|name| name.ends_with("_timings.csv")).collect();
-        let logs = entries.iter().filter(|name| !name.ends_with("_timings.csv"));
+        let other = ["_timings.csv", "_daily.jsonl"];
+        let logs = entries.iter().filter(|name| !other.iter().any(|end| name.ends_with(end)));
         let mut numbers = Vec::new();
         for piece in &pieces {
             let text = fs::read_to_string(scratch.path().join(piece)).expect("a piece");
@@ -372,6 +409,7 @@ fn a_run_in_pieces_has_every_number_once_and_is_one_run_to_report() {
             );
             assert!(pieces.len() > 5, "{entries:?}");
         }
+        a_line_tells_each_piece(&scratch, keep.is_none().then_some(pieces.len()));
         let report = run(["report", directory]);
         assert_eq!(report.status, 0, "{report:?}");
         let all = format!("{0} packets, {0} received", numbers.len());

@@ -361,6 +361,7 @@ fn probe(
             tally: tally(measurement, reached, measurement.plan.counted(start)),
             sinks,
             dealt: false,
+            stretch: None,
         })
         .collect();
     let mut lanes = lanes(measurement, reached, start, &together)?;

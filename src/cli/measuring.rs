@@ -20,6 +20,7 @@ use crate::os::clock;
 use crate::os::signals::{self, Signal};
 use crate::probe::{Control, Order, Plan, Sink, Tally};
 use crate::record::csv::{CsvSink, Extra, FlowColumn, StreamColumns};
+use crate::record::daily::DailySink;
 use crate::record::diagnostics::DiagnosticsSink;
 use crate::record::files::RunFiles;
 use crate::record::json::JsonSink;
@@ -296,9 +297,16 @@ pub(super) fn file_sinks(
     files: Option<RunFiles>,
 ) -> io::Result<Vec<Box<dyn Sink>>> {
     let Some(RunFiles { log, csv, .. }) = files else { return Ok(Vec::new()) };
+    let limits = Limits::of(&output.results);
+    let exit = Box::new(move |tally: &Tally| limits.judge(tally).0 as u64);
+    let daily = DailySink::new(run.clone(), csv.series(), exit);
     let csv = CsvSink::new(csv, extra_columns(extras, run))?;
     let log = LogFileSink::new(log, run.clone(), &text::header(run), output.verbose)?;
-    Ok(vec![Box::new(csv), Box::new(log)])
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(csv), Box::new(log)];
+    if let Some(daily) = daily {
+        sinks.push(Box::new(daily));
+    }
+    Ok(sinks)
 }
 
 /// The destinations: files first, so that nothing that happens on a terminal
@@ -367,24 +375,48 @@ impl Control for Orders {
     }
 }
 
-/// Good if a reply came and no threshold is exceeded.
-#[allow(clippy::cast_precision_loss, reason = "thresholds are no finer than a double")]
+/// The thresholds that the user set.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    loss: Option<f64>,
+    rtt: Option<Duration>,
+}
+
+impl Limits {
+    fn of(results: &Results) -> Self {
+        Self { loss: results.max_loss, rtt: results.max_rtt }
+    }
+
+    /// Good if a reply came and no threshold is exceeded, and which are.
+    #[allow(clippy::cast_precision_loss, reason = "thresholds are no finer than a double")]
+    fn judge(self, tally: &Tally) -> (Status, String) {
+        let mut exceeded = String::new();
+        if let (Some(most), Some(loss)) = (self.loss, tally.loss_percent())
+            && loss > most
+        {
+            put!(exceeded, "loss of {loss:.3} % is above --max-loss {most}\n");
+        }
+        if let (Some(most), Some(p99)) = (self.rtt, tally.rtt.percentile(99.0))
+            && p99 as f64 > most.as_secs_f64() * 1e9
+        {
+            let p99 = p99 as f64 / 1e3;
+            put!(exceeded, "p99 round-trip time of {p99} us is above --max-rtt\n");
+        }
+        let good = tally.received > 0 && exceeded.is_empty();
+        let status = if tally.not_recorded > 0 || tally.not_logged > 0 {
+            Status::Incomplete
+        } else if good {
+            Status::Good
+        } else {
+            Status::Bad
+        };
+        (status, exceeded)
+    }
+}
+
+/// How the run ends; says which thresholds are exceeded.
 pub(super) fn status(results: &Results, tally: &Tally) -> Status {
-    let mut status = if tally.received > 0 { Status::Good } else { Status::Bad };
-    if let (Some(most), Some(loss)) = (results.max_loss, tally.loss_percent())
-        && loss > most
-    {
-        log::error!("loss of {loss:.3} % is above --max-loss {most}");
-        status = Status::Bad;
-    }
-    if let (Some(most), Some(p99)) = (results.max_rtt, tally.rtt.percentile(99.0))
-        && p99 as f64 > most.as_secs_f64() * 1e9
-    {
-        log::error!("p99 round-trip time of {} us is above --max-rtt", p99 as f64 / 1e3);
-        status = Status::Bad;
-    }
-    if tally.not_recorded > 0 || tally.not_logged > 0 {
-        status = Status::Incomplete;
-    }
+    let (status, exceeded) = Limits::of(results).judge(tally);
+    exceeded.lines().for_each(|line| log::error!("{line}"));
     status
 }

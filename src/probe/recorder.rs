@@ -18,6 +18,8 @@ pub struct Track<'sinks> {
     /// One lane sends for all flows, one after another: a probe's number tells its
     /// flow and its round.
     pub dealt: bool,
+    /// The figures since files were begun anew, once they were.
+    pub stretch: Option<Tally>,
 }
 
 /// A run's results and where they go: a track for each target, whose lanes follow
@@ -45,21 +47,41 @@ impl Track<'_> {
 
     fn sample(&mut self, sample: &Sample, flow: usize, anchor: &Anchor) -> Result<(), Gone> {
         let (sample, flow) = if self.dealt { self.deal(sample) } else { (*sample, flow) };
-        let sample = &sample;
+        // Slow is what is slow for its own flow: their paths may differ.
         let explained = match self.tally.flows.get_mut(flow) {
-            // Slow is what is slow for its own flow: their paths may differ.
-            Some(own) => {
-                let explained = own.explain(sample);
-                own.sample(sample);
-                self.tally.slow.add(explained, sample, own.slow.above());
-                explained
-            }
-            None => self.tally.explain(sample),
+            Some(own) => own.explain(&sample),
+            None => self.tally.explain(&sample),
         };
-        self.tally.sample(sample);
-        let flow = u16::try_from(flow + 1).unwrap_or(u16::MAX);
-        let sample = Sample { flow, explained, ..*sample };
-        self.each(|sink| sink.sample(&sample, anchor))
+        let number = u16::try_from(flow + 1).unwrap_or(u16::MAX);
+        let sample = Sample { flow: number, explained, ..sample };
+        let told = self.each(|sink| sink.sample(&sample, anchor));
+        // A file that is begun anew begins with this probe.
+        self.turn(sample.sent, anchor);
+        if let Some(stretch) = &mut self.stretch {
+            stretch.add_told(&sample, flow, self.tally.slow.above());
+        }
+        if let Some(own) = self.tally.flows.get_mut(flow) {
+            own.sample(&sample);
+            self.tally.slow.add(explained, &sample, own.slow.above());
+        }
+        self.tally.sample(&sample);
+        told
+    }
+
+    /// Ends the stretch at `at` if files were begun anew.
+    fn turn(&mut self, at: Mono, anchor: &Anchor) {
+        if self.sinks.iter_mut().any(|sink| sink.has_turned()) {
+            self.end_stretch(at, anchor, false);
+            self.stretch = Some(self.tally.anew(at));
+        }
+    }
+
+    fn end_stretch(&mut self, at: Mono, anchor: &Anchor, last: bool) {
+        let stretch = self.stretch.as_mut().unwrap_or(&mut self.tally);
+        stretch.end = at;
+        for sink in self.sinks.iter_mut() {
+            sink.stretch(stretch, anchor, last);
+        }
     }
 
     fn notice(&mut self, notice: &Notice, flow: usize, anchor: &Anchor) -> Result<(), Gone> {
@@ -69,9 +91,11 @@ impl Track<'_> {
             Notice::Pause { at, span, .. } => self.tally.pauses.has(*at, *span),
             _ => false,
         };
-        self.tally.notice(notice);
-        if let Some(own) = self.tally.flows.get_mut(flow) {
-            own.notice(notice);
+        for tally in [Some(&mut self.tally), self.stretch.as_mut()].into_iter().flatten() {
+            tally.notice(notice);
+            if let Some(own) = tally.flows.get_mut(flow) {
+                own.notice(notice);
+            }
         }
         // Each lane sees the same standstill.
         if told { Ok(()) } else { self.each(|sink| sink.notice(notice, anchor)) }
@@ -196,19 +220,26 @@ impl<'sinks> Recorder<'sinks> {
 
     /// The sinks' own chores, where they are due.
     pub fn tick(&mut self, now: Mono) {
-        for Track { tally, sinks, .. } in &mut self.tracks {
-            tally.end = now;
-            for sink in sinks.iter_mut().filter(|sink| sink.deadline() <= now) {
-                self.gone |= sink.tick(now, tally).is_err();
+        let anchor = self.anchor;
+        for track in &mut self.tracks {
+            track.tally.end = now;
+            for sink in track.sinks.iter_mut().filter(|sink| sink.deadline() <= now) {
+                self.gone |= sink.tick(now, &track.tally).is_err();
             }
+            track.turn(now, &anchor);
         }
     }
 
     /// The run is over: gives the figures of each track.
     pub fn finish(mut self) -> Vec<Tally> {
-        for Track { tally, sinks, .. } in &mut self.tracks {
+        for track in &mut self.tracks {
             // Rows first: how many were lost belongs to the figures.
-            tally.not_recorded += sinks.iter_mut().map(|sink| sink.settle()).sum::<u64>();
+            let lost = track.sinks.iter_mut().map(|sink| sink.settle()).sum::<u64>();
+            track.tally.not_recorded += lost;
+            if let Some(stretch) = &mut track.stretch {
+                stretch.not_recorded += lost;
+            }
+            track.end_stretch(track.tally.end, &self.anchor, true);
         }
         // The first last: it may tell of all.
         for Track { tally, sinks, .. } in self.tracks.iter_mut().rev() {

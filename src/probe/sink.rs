@@ -46,6 +46,18 @@ pub trait Sink: Send {
     /// Something else is about to be printed.
     fn aside(&mut self) {}
 
+    /// Whether files were begun anew since this was asked last, the latest sample's
+    /// row the first in them.
+    fn has_turned(&mut self) -> bool {
+        false
+    }
+
+    /// These are the figures from one such moment to the next, or to the end of the
+    /// run, which is the `last` of them.
+    fn stretch(&mut self, figures: &Tally, anchor: &Anchor, last: bool) {
+        let _ = (figures, anchor, last);
+    }
+
     /// Nothing more is measured: what was taken is written now, or counted. Gives
     /// how many rows were lost.
     fn settle(&mut self) -> u64 {

@@ -78,6 +78,11 @@ impl Slow {
         Self { fixed: fixed.map(nanos), ..Self::default() }
     }
 
+    /// An empty one with the same bound.
+    pub(super) fn anew(&self) -> Self {
+        Self { fixed: self.fixed, running: self.running, ..Self::default() }
+    }
+
     /// From which round trip on a packet is slow, in nanoseconds, once that can be
     /// said.
     pub fn above(&self) -> Option<u64> {

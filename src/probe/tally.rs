@@ -160,6 +160,32 @@ impl Tally {
         tally
     }
 
+    /// Figures of the same kind that begin at `at`. What a reflector told is not
+    /// among them: its sequence numbers mean something for a whole session alone.
+    pub(super) fn anew(&self, at: Mono) -> Self {
+        Self {
+            kernel: self.kernel.as_ref().map(|_| Box::default()),
+            peer_delay: self.peer_delay,
+            losing: self.losing,
+            slow: self.slow.anew(),
+            flows: self.flows.iter().map(|flow| flow.anew(at)).collect(),
+            local: self.local,
+            start: at,
+            end: at,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in a probe of a flow (from 0) that others have explained, as slow above
+    /// that bound.
+    pub(super) fn add_told(&mut self, sample: &Sample, flow: usize, above: Option<u64>) {
+        if let Some(own) = self.flows.get_mut(flow) {
+            own.add_told(sample, usize::MAX, above);
+        }
+        self.slow.add(sample.explained, sample, above);
+        self.sample(sample);
+    }
+
     /// Why a probe was slow, if it was; before it is taken in.
     pub fn explain(&mut self, sample: &Sample) -> Option<Explained> {
         self.slow.sample(sample, &self.rtt)

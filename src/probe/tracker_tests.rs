@@ -181,7 +181,10 @@ fn play(plan: Plan, mut script: Script) -> Played {
     let tally = record(
         &mut script,
         &mut tracker,
-        Recorder::new(vec![Track { tally, sinks: &mut sinks, dealt: false }], anchor),
+        Recorder::new(
+            vec![Track { tally, sinks: &mut sinks, dealt: false, stretch: None }],
+            anchor,
+        ),
     );
     let Heard { samples, walls, notices } = kept.0.lock().unwrap().clone();
     Played { tally, samples, walls, notices, sent: script.sent }
@@ -395,7 +398,7 @@ fn what_fell_due_in_a_standstill_is_skipped_and_not_sent_in_a_burst() {
     let tally = record(
         &mut link,
         &mut tracker,
-        Recorder::new(vec![Track { tally, sinks: &mut [], dealt: false }], anchor),
+        Recorder::new(vec![Track { tally, sinks: &mut [], dealt: false, stretch: None }], anchor),
     );
     assert_eq!((tally.sent, tally.received, tally.skipped), (11, 11, 9));
     assert!(tally.lateness.max() < Some(10 * MS), "{:?}", tally.lateness.max());

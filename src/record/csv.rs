@@ -8,7 +8,8 @@ use csv::{QuoteStyle, Writer, WriterBuilder};
 
 use super::held;
 use super::outflow::Outflow;
-use super::row_file::RowFile;
+use super::rotation::Turns;
+use super::row_file::{RowFile, TURN};
 use crate::clock::{Anchor, Mono, Wall};
 use crate::probe::{Detail, Gone, Sample, Sink, Tally};
 use crate::text::row::{self, Row};
@@ -103,6 +104,8 @@ impl Write for Rows {
 /// many enough.
 pub struct CsvSink {
     writer: Writer<Rows>,
+    /// When the next file begins, if there is to be one.
+    turns: Option<Turns>,
     stamper: Stamper,
     extra: Option<Box<dyn Extra>>,
     /// What stands before the columns of each row, with its comma.
@@ -138,6 +141,7 @@ impl CsvSink {
         let more = extra.as_ref().map(|extra| extra.header()).unwrap_or_default();
         let header: Vec<&str> = series.iter().chain(&COLUMNS).chain(&more).copied().collect();
         let header = header.join(",");
+        let turns = file.series().map(|series| Turns::new(series, header.len() + 1));
         let file = file.with_header(format!("{header}\n").as_bytes());
         let rows = Rows(Outflow::start("csv", MAX_WAITING, file)?);
         // Numbers and times need no quotes; looking for reasons costs 100 ns a row.
@@ -147,6 +151,7 @@ impl CsvSink {
             .from_writer(rows);
         let mut sink = Self {
             writer,
+            turns,
             stamper: Stamper::new(),
             extra,
             series: String::new(),
@@ -261,6 +266,11 @@ impl Sink for CsvSink {
         row.comma();
         row.number(Some(sample.number));
         row.text(self.series.as_bytes());
+        let length = row.as_bytes().len() + 1;
+        if self.turns.as_mut().is_some_and(|turns| turns.is_due(length, sample.sent, sent)) {
+            self.flush();
+            self.writer.get_ref().0.force(&[TURN]);
+        }
         self.write();
         self.latest = self.latest.max(sample.last_seen());
         if self.gathered + row::LONGEST > BUFFER {

@@ -2,6 +2,7 @@
 
 mod addresses;
 pub mod csv;
+pub mod daily;
 pub mod diagnostics;
 mod events;
 pub mod files;

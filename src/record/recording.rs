@@ -28,7 +28,7 @@ pub fn record(
     let runs: Vec<&Run> = run.into_iter().collect();
     // A link for each probe has no lane for each flow.
     let dealt = tally.flows.len() > 1;
-    let tracks = vec![Track { tally, sinks, dealt }];
+    let tracks = vec![Track { tally, sinks, dealt, stretch: None }];
     let mut alone = |outlet: &mut Outlet| vec![measure(outlet)];
     let mut tallies = record_all(&runs, tracks, anchor, &mut alone)?;
     tallies.pop().ok_or_else(|| io::Error::other("nothing was recorded"))

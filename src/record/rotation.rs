@@ -1,17 +1,20 @@
 //! A run's files in pieces: at a size or an age a new pair is begun, and of the
 //! run's own pairs the oldest go.
 //!
-//! The CSV leads: its thread begins the new pair between two rows, and the log's
-//! thread takes the new log up with its next line.
+//! The CSV leads: who makes its rows says between which two a new pair begins, its
+//! thread begins it there, and the log's thread takes the new log up with its next
+//! line.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::files::{FilesError, create_pair_from};
+use crate::clock::{Mono, Wall, nanos};
 use crate::os::clock;
 use crate::text::timestamp::file_stamp;
 
@@ -44,6 +47,8 @@ pub struct Series {
     /// What their names begin with, and what stands behind the time.
     program: String,
     end: String,
+    /// How often it was said that a new pair begins.
+    turns: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -51,6 +56,8 @@ pub struct Series {
 struct State {
     /// Log and CSV, the oldest first.
     pairs: VecDeque<(PathBuf, PathBuf)>,
+    /// How many before them are gone.
+    gone: u64,
     /// The latest log, until its thread takes it.
     log: Option<Opened>,
     /// What each log begins with.
@@ -71,7 +78,30 @@ impl Series {
     ) -> Self {
         let pairs = VecDeque::from([first]);
         let state = Mutex::new(State { pairs, ..State::default() });
-        Self { rule, directory, program: program.to_owned(), end, state }
+        let turns = AtomicU64::new(0);
+        Self { rule, directory, program: program.to_owned(), end, turns, state }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next row is the first of a new pair.
+    pub(super) fn turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many pairs were to be begun after the first.
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// The so manieth pair, log and CSV, from 0, if it is begun and not gone. Never
+    /// waits for a disk.
+    pub(super) fn pair(&self, number: u64) -> Option<(PathBuf, PathBuf)> {
+        let state = self.state();
+        let place = number.checked_sub(state.gone)?;
+        state.pairs.get(usize::try_from(place).ok()?).cloned()
     }
 
     /// Begins a new pair, and removes what is too old: the new CSV.
@@ -81,30 +111,84 @@ impl Series {
     /// The path that could not be made, and why; the old pair goes on.
     pub(super) fn begin(&self) -> Result<Opened, FilesError> {
         let stem = format!("{}_{}{}", self.program, file_stamp(clock::wall()), self.end);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = if state.last.0 == stem { state.last.1 + 1 } else { 1 };
+        let (last, header) = {
+            let state = self.state();
+            (state.last.clone(), state.header.clone())
+        };
+        let first = if last.0 == stem { last.1 + 1 } else { 1 };
         let (number, (mut log, csv)) = create_pair_from(&self.directory, &stem, first)?;
-        state.last = (stem, number);
         // Where the disk is full, its thread finds out with its own lines.
-        let _ = log.0.write_all(&state.header);
+        let _ = log.0.write_all(&header);
+        let mut state = self.state();
+        state.last = (stem, number);
         state.pairs.push_back((log.1.clone(), csv.1.clone()));
         state.log = Some(log);
-        while self.rule.keep.is_some_and(|keep| state.pairs.len() > keep) {
-            for path in state.pairs.pop_front().into_iter().flat_map(<[PathBuf; 2]>::from) {
-                // Whoever moved it away keeps it.
-                let _ = fs::remove_file(path);
-            }
+        let surplus = self.rule.keep.map_or(0, |keep| state.pairs.len().saturating_sub(keep));
+        let old: Vec<(PathBuf, PathBuf)> = state.pairs.drain(..surplus).collect();
+        state.gone += u64::try_from(surplus).unwrap_or(0);
+        drop(state);
+        for path in old.into_iter().flat_map(<[PathBuf; 2]>::from) {
+            // Whoever moved it away keeps it.
+            let _ = fs::remove_file(path);
         }
         Ok(csv)
     }
 
     /// What each further log begins with.
     pub(super) fn head_logs_with(&self, header: &[u8]) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).header = header.to_vec();
+        self.state().header = header.to_vec();
     }
 
     /// The log of a pair that was begun since this was asked last.
     pub(super) fn log(&self) -> Option<Opened> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).log.take()
+        self.state().log.take()
     }
+}
+
+/// Says, row by row, when the next pair of a series begins.
+pub(super) struct Turns {
+    series: Arc<Series>,
+    /// Bytes of each file's header, and of the present file in all.
+    header: u64,
+    length: u64,
+    /// When the present file is old enough; none before its first row.
+    until: Option<Mono>,
+}
+
+impl Turns {
+    /// For files that begin with so many bytes.
+    pub(super) fn new(series: Arc<Series>, header: usize) -> Self {
+        let header = u64::try_from(header).unwrap_or(0);
+        Self { series, header, length: header, until: None }
+    }
+
+    /// Whether a row of `length` bytes, for a packet sent at `at`, goes to a new file;
+    /// it is taken as written.
+    pub(super) fn is_due(&mut self, length: usize, at: Mono, wall: Wall) -> bool {
+        let length = u64::try_from(length).unwrap_or(0);
+        let due = match self.series.rule.limit {
+            // A row that is longer than the limit has a file of its own.
+            Limit::Bytes(most) => self.length > self.header && self.length + length > most,
+            Limit::Age(age) => {
+                let old = self.until.is_some_and(|until| at >= until);
+                if old || self.until.is_none() {
+                    self.until = Some(boundary(age, at, wall));
+                }
+                old
+            }
+        };
+        if due {
+            self.series.turn();
+            self.length = self.header;
+        }
+        self.length += length;
+        due
+    }
+}
+
+/// When `wall`, now, is a multiple of `age` next: files of `1d` change at midnight UTC.
+fn boundary(age: Duration, now: Mono, wall: Wall) -> Mono {
+    let age = nanos(age).max(1);
+    let into = u64::try_from(wall.0).unwrap_or(0) % age;
+    now + Duration::from_nanos(age - into)
 }

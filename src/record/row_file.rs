@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::outflow::Drain;
-use super::rotation::{Limit, Series};
+use super::rotation::Series;
 use crate::clock::Mono;
 use crate::os::clock;
 use crate::os::signals::{self, Signal};
@@ -19,12 +19,15 @@ const MAX_BACKLOG: usize = 256 * 1024;
 /// A disk that failed is tried again at least this often.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Among rows, which never hold it: what follows is for the next file of the series.
+pub(super) const TURN: u8 = b'\x0c';
+
 /// Whether a file gives way to others in the course of a run.
 #[derive(Debug, Clone)]
 pub enum Turn {
     /// It stays.
     Never,
-    /// It says when.
+    /// It goes on in the next one at each [`TURN`].
     Leads(Arc<Series>),
     /// It follows another.
     Follows(Arc<Series>),
@@ -45,9 +48,8 @@ pub struct RowFile {
     missing: u64,
     failing: bool,
     turn: Turn,
-    /// Bytes that it has, and since when it is written.
-    length: u64,
-    since: Mono,
+    /// The next file is to be begun.
+    due: bool,
     /// Before then no new file is tried, as one could not be made.
     not_before: Mono,
 }
@@ -65,8 +67,7 @@ impl RowFile {
             missing: 0,
             failing: false,
             turn: Turn::Never,
-            length: 0,
-            since: clock::now(),
+            due: false,
             not_before: Mono(0),
         }
     }
@@ -108,20 +109,25 @@ impl RowFile {
 
     /// From now on rows go to `file`, which has `length` bytes.
     fn go_on_in(&mut self, file: File, length: u64) {
-        (self.file, self.length, self.since) = (file, length, clock::now());
+        self.file = file;
         if let Some(header) = self.header.as_ref().filter(|_| length == 0) {
             self.backlog.splice(0..0, header.iter().copied());
         }
     }
 
     /// Begins the next file of the series if it is time, and everything that came
-    /// before is in this one; `row` bytes are about to come.
-    fn take_turn(&mut self, row: usize) {
+    /// before is in this one.
+    fn take_turn(&mut self) {
         let begun = match &self.turn {
             Turn::Follows(series) => series.log(),
-            Turn::Leads(series) if self.backlog.is_empty() && self.is_full(series, row) => {
+            Turn::Leads(series)
+                if self.due && self.backlog.is_empty() && clock::now() >= self.not_before =>
+            {
                 match series.begin() {
-                    Ok(begun) => Some(begun),
+                    Ok(begun) => {
+                        self.due = false;
+                        Some(begun)
+                    }
                     Err(error) => {
                         log::error!("{error}; the old files are written on");
                         self.not_before = clock::now() + RETRY;
@@ -138,28 +144,12 @@ impl RowFile {
         }
     }
 
-    fn is_full(&self, series: &Series, row: usize) -> bool {
-        let header = self.header.as_ref().map_or(0, Vec::len);
-        // A row that is longer than the limit has a file of its own.
-        if self.length <= as_length(header) {
-            return false;
+    /// The series that this file leads, if there is one.
+    pub(crate) fn series(&self) -> Option<Arc<Series>> {
+        match &self.turn {
+            Turn::Leads(series) => Some(Arc::clone(series)),
+            Turn::Follows(_) | Turn::Never => None,
         }
-        match series.rule.limit {
-            Limit::Bytes(most) => {
-                self.length + as_length(row) > most && clock::now() >= self.not_before
-            }
-            Limit::Age(most) => clock::now() >= (self.since + most).max(self.not_before),
-        }
-    }
-
-    /// Bytes of whole rows that fit before the next turn, of one row at least.
-    fn fitting(&self, rows: &[u8]) -> usize {
-        let Turn::Leads(series) = &self.turn else { return rows.len() };
-        let Limit::Bytes(most) = series.rule.limit else { return rows.len() };
-        let room = most.saturating_sub(self.length + as_length(self.backlog.len()));
-        let room = usize::try_from(room).unwrap_or(usize::MAX).min(rows.len());
-        let whole = rows[..room].iter().rposition(|&byte| byte == b'\n').map(|end| end + 1);
-        whole.unwrap_or_else(|| first_row(rows))
     }
 
     /// Where it is.
@@ -184,10 +174,7 @@ impl RowFile {
                 None | Some([]) => break Ok(()),
                 Some(rest) => match self.file.write(rest) {
                     Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                    Ok(count) => {
-                        written += count;
-                        self.length += as_length(count);
-                    }
+                    Ok(count) => written += count,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => break Err(error),
                 },
@@ -216,10 +203,7 @@ impl RowFile {
             && let Ok(now) = self.file.metadata()
         {
             // Where even this fails, the row is written whole after its piece.
-            let whole = now.len().saturating_sub(cut);
-            if self.file.set_len(whole).is_ok() {
-                self.length = whole;
-            }
+            let _ = self.file.set_len(now.len().saturating_sub(cut));
         }
         self.backlog.drain(..whole);
         if !std::mem::replace(&mut self.failing, true) {
@@ -235,12 +219,10 @@ impl Drain for RowFile {
     /// Takes a block of whole rows. Never fails: what is lost is counted.
     fn write(&mut self, rows: &[u8]) -> io::Result<()> {
         self.reopen();
-        let mut rest = rows;
-        while !rest.is_empty() {
-            self.take_turn(first_row(rest));
-            let (now, later) = rest.split_at(self.fitting(rest));
-            self.take(now);
-            rest = later;
+        for (place, rows) in rows.split(|&byte| byte == TURN).enumerate() {
+            self.due |= place > 0;
+            self.take_turn();
+            self.take(rows);
         }
         Ok(())
     }
@@ -262,15 +244,6 @@ impl Drain for RowFile {
         }
         missing
     }
-}
-
-/// Bytes of the first row.
-fn first_row(rows: &[u8]) -> usize {
-    rows.iter().position(|&byte| byte == b'\n').map_or(rows.len(), |end| end + 1)
-}
-
-fn as_length(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 fn lines(rows: &[u8]) -> u64 {

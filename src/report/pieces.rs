@@ -97,14 +97,26 @@ fn predecessors(paths: &[String], ends: &[Option<Ends>]) -> Vec<Option<usize>> {
     before
 }
 
+/// How far a packet may be sent from when it was due, in nanoseconds, where numbers
+/// are missing between two files.
+const LATENESS: u128 = 100_000_000;
+
 /// Whether the numbers and times of `next` go on from those of `one`. With several
-/// flows a round may be cut in two.
+/// flows a round may be cut in two; what fell due in a pause of the host has no row,
+/// and as much time is missing as numbers are.
 fn continues(one: &Ends, next: &Ends) -> bool {
-    let (number, at) = one.last;
-    next.header == one.header
-        && next.first.0 > 1
-        && (next.first.0 == number || Some(next.first.0) == number.checked_add(1))
-        && next.first.1 >= at
+    let (Some(numbers), Some(span)) =
+        (next.first.0.checked_sub(one.last.0), next.first.1.checked_sub(one.last.1))
+    else {
+        return false;
+    };
+    let in_pace = || {
+        let own = u128::from(next.last.0.saturating_sub(next.first.0));
+        let own_span = u128::from(next.last.1.saturating_sub(next.first.1));
+        let Some(due) = (u128::from(numbers) * own_span).checked_div(own) else { return false };
+        due.abs_diff(u128::from(span)) <= LATENESS + due / 4
+    };
+    next.header == one.header && next.first.0 > 1 && (numbers <= 1 || in_pace())
 }
 
 /// The ends of a file; none if there is no row.
@@ -210,5 +222,17 @@ mod tests {
         // A run of its own begins at 1, and nothing goes back in time.
         let all = [ends((1, 10), (5, 50)), ends((6, 40), (7, 41)), ends((1, 51), (2, 52)), None];
         assert_eq!(predecessors(&paths, &all), [None; 4]);
+    }
+
+    #[test]
+    fn a_pause_of_the_host_between_two_pieces_does_not_part_them() {
+        let paths: Vec<String> = ["a", "b"].map(str::to_owned).to_vec();
+        let second = 1_000_000_000;
+        let one = ends((1, second), (10, 10 * second));
+        let paused = [one.clone(), ends((31, 31 * second), (40, 40 * second))];
+        assert_eq!(predecessors(&paths, &paused), [None, Some(0)]);
+        // What is left of another run that was rotated.
+        let other = [one, ends((31, 16 * second), (40, 25 * second))];
+        assert_eq!(predecessors(&paths, &other), [None; 2]);
     }
 }
