@@ -229,6 +229,8 @@ pub(crate) const COMMANDS: [Command; 11] = [
                 which choose among equal paths by ports choose as for a connection; no right is\n\
                 needed. Routers often give one host one answer a second: with many flows the\n\
                 rest is asked for at that pace. A hop that does not answer is unknown, not bad.\n\
+                With CAP_NET_RAW the first flow's hops are asked inside an established\n\
+                connection as well, and told where they are others.\n\
                 With --mtu the way there needs any TCP service, the way back an echo service;\n\
                 with CAP_NET_RAW who says that a packet is too big is named.\n\
                 \n\

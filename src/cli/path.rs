@@ -12,6 +12,7 @@ use super::target::{Target, Way, dialer, foreign};
 use crate::clock::Wall;
 use crate::net::Dialer;
 use crate::os::{clock, signals};
+use crate::path::inside::Said;
 use crate::path::passage::Passage;
 use crate::path::sizes::{Passed, Why};
 use crate::path::tracer::Tracer;
@@ -78,6 +79,7 @@ impl super::command::Options for Options {
         if !route.json && quiet == 0 {
             screen::result(words::table(&run, &tracer.trails));
         }
+        let inside = inside(&tracer);
         let sizes = if route.mtu && signals::stop_requests() == 0 {
             Sizes::measure(&dialer, &tracer)
         } else {
@@ -86,16 +88,38 @@ impl super::command::Options for Options {
         if route.json {
             let head = head(&run, &route, start);
             let spent = clock::now().since(began).as_secs_f64();
-            let object = json::hops(head.number("duration_s", spent, 6), &tracer.trails, &run.bad);
+            let head = head.number("duration_s", spent, 6);
+            let object = json::hops(head, &tracer.trails, &inside, &run.bad);
             let object = if route.mtu { object.object("mtu", sizes.object()) } else { object };
             screen::result(object.finish() + "\n");
         } else if quiet < 2 {
-            let text = words::summary(&run, &tracer.trails) + &sizes.text(run.address.is_ipv6());
-            screen::result(text);
+            let mut text = words::summary(&run, &tracer.trails);
+            if let Some(trail) = tracer.trails.first() {
+                text += &words::inside(trail, &inside);
+            }
+            screen::result(text + &sizes.text(run.address.is_ipv6()));
         }
         let reached = tracer.trails.iter().all(crate::path::Trail::is_reached);
         Ok(if reached { Status::Good } else { Status::Bad })
     }
+}
+
+/// What hops say inside a connection that stands, where that can be asked.
+fn inside(tracer: &Tracer) -> Vec<Said> {
+    if signals::stop_requests() > 0 {
+        return Vec::new();
+    }
+    tracer.ask_inside().unwrap_or_else(|error| {
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            log::info!(
+                "hops are asked by connection attempts alone: inside a connection that stands \
+                 they need root or CAP_NET_RAW"
+            );
+        } else {
+            log::warn!("hops inside an established connection are not known: {error}");
+        }
+        Vec::new()
+    })
 }
 
 fn head(run: &PathRun, route: &Route, start: Wall) -> Object {

@@ -330,7 +330,7 @@ impl PingLink {
     /// ICMP errors that quote one of our own connections.
     fn hear_routers(&mut self) {
         for raw in &self.icmp {
-            while let Some((error, Quoted { source, destination })) = raw.next_error() {
+            while let Some((error, Quoted { source, destination, .. })) = raw.next_error() {
                 let about = |flight: &&mut Flight| {
                     let (near, far) = flight.ends;
                     near.is_some_and(|near| same_end(near, source)) && same_end(far, destination)

@@ -2,11 +2,10 @@
 //! right, and raw sockets, which need `CAP_NET_RAW`.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::check;
 use super::message::{receive, socket_address};
-use super::socket::set_option;
+use super::socket::{raw_socket, set_option};
 use crate::wire::icmp::{IcmpError, Quoted, read_v4, read_v6};
 
 /// `IP_RECVERR`'s and `IPV6_RECVERR`'s reports: `struct sock_extended_err`
@@ -90,17 +89,8 @@ impl RawIcmp {
     ///
     /// `PermissionDenied` without `CAP_NET_RAW`.
     pub fn open(version6: bool) -> io::Result<Self> {
-        let (family, protocol) = if version6 {
-            (libc::AF_INET6, libc::IPPROTO_ICMPV6)
-        } else {
-            (libc::AF_INET, libc::IPPROTO_ICMP)
-        };
-        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        // SAFETY: takes numbers only.
-        let fd = check(unsafe { libc::socket(family, kind, protocol) })?;
-        // SAFETY: `fd` is new and nobody else's.
-        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-        let raw = Self { socket, version6 };
+        let protocol = if version6 { libc::IPPROTO_ICMPV6 } else { libc::IPPROTO_ICMP };
+        let raw = Self { socket: raw_socket(version6, protocol)?, version6 };
         raw.want_errors_alone()?;
         Ok(raw)
     }

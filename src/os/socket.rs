@@ -68,10 +68,27 @@ pub(super) fn udp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
 }
 
 fn new_socket(address: &SocketAddr, kind: libc::c_int) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    socket(family_of(address.is_ipv6()), kind, 0)
+}
+
+pub(super) fn family_of(version6: bool) -> libc::c_int {
+    if version6 { libc::AF_INET6 } else { libc::AF_INET }
+}
+
+/// A new raw socket of a protocol, which takes `CAP_NET_RAW`.
+pub(super) fn raw_socket(version6: bool, protocol: libc::c_int) -> io::Result<OwnedFd> {
+    socket(family_of(version6), libc::SOCK_RAW, protocol)
+}
+
+/// A new socket, closed on exec, not blocking.
+pub(super) fn socket(
+    family: libc::c_int,
+    kind: libc::c_int,
+    protocol: libc::c_int,
+) -> io::Result<OwnedFd> {
     let kind = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: takes numbers only.
-    let fd = check(unsafe { libc::socket(family, kind, 0) })?;
+    let fd = check(unsafe { libc::socket(family, kind, protocol) })?;
     // SAFETY: `fd` is new and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -171,39 +188,58 @@ pub struct ConnectOptions {
 /// What the kernel says of the socket, the source address or the code point.
 pub fn unconnected(address: &SocketAddr, options: &ConnectOptions) -> io::Result<TcpStream> {
     let socket = tcp_socket(address)?;
-    if let Some(dscp) = options.dscp {
-        set_dscp(socket.as_fd(), address.is_ipv4(), dscp)?;
-    }
     if options.reuse_address {
         let on: libc::c_int = 1;
         set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &on)?;
     }
-    if let Some(interface) = options.interface {
-        interface.hold(socket.as_fd())?;
-    }
     shape_packets(socket.as_fd(), address.is_ipv4(), options)?;
-    if let Some(source) = source(address, options) {
-        bind(socket.as_fd(), &source)?;
-    }
+    place(socket.as_fd(), address, options)?;
     Ok(TcpStream::from(socket))
 }
 
-fn shape_packets(socket: BorrowedFd<'_>, ipv4: bool, options: &ConnectOptions) -> io::Result<()> {
-    let (level, hops, discover) = if ipv4 {
-        (libc::IPPROTO_IP, libc::IP_TTL, (libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO))
+/// Marks what `socket` sends to `address`, and binds it to where it is to leave.
+pub(super) fn place(
+    socket: BorrowedFd<'_>,
+    address: &SocketAddr,
+    options: &ConnectOptions,
+) -> io::Result<()> {
+    if let Some(dscp) = options.dscp {
+        set_dscp(socket, address.is_ipv4(), dscp)?;
+    }
+    if let Some(interface) = options.interface {
+        interface.hold(socket)?;
+    }
+    match source(address, options) {
+        Some(source) => bind(socket, &source),
+        None => Ok(()),
+    }
+}
+
+/// Sets how many routers what `socket` sends may pass.
+pub(super) fn set_hop_limit(socket: BorrowedFd<'_>, ipv4: bool, limit: u8) -> io::Result<()> {
+    let (level, name) = if ipv4 {
+        (libc::IPPROTO_IP, libc::IP_TTL)
     } else {
-        let discover = (libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO);
-        (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, discover)
+        (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS)
     };
+    set_option(socket, level, name, &libc::c_int::from(limit))
+}
+
+fn shape_packets(socket: BorrowedFd<'_>, ipv4: bool, options: &ConnectOptions) -> io::Result<()> {
     if let Some(limit) = options.hop_limit {
-        set_option(socket, level, hops, &libc::c_int::from(limit))?;
+        set_hop_limit(socket, ipv4, limit)?;
     }
     if let Some(segment) = options.max_segment {
         let segment = libc::c_int::from(segment);
         set_option(socket, libc::IPPROTO_TCP, libc::TCP_MAXSEG, &segment)?;
     }
     if options.whole_packets {
-        set_option(socket, level, discover.0, &discover.1)?;
+        let (level, name, whole) = if ipv4 {
+            (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO)
+        } else {
+            (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO)
+        };
+        set_option(socket, level, name, &whole)?;
     }
     if let Some(bytes) = options.receive_buffer {
         set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes)?;
@@ -257,15 +293,20 @@ pub(super) fn set_dscp(socket: BorrowedFd<'_>, ipv4: bool, dscp: u8) -> io::Resu
 ///
 /// What `connect` says, for example that there is no route.
 pub fn start_connect(socket: &TcpStream, address: &SocketAddr) -> io::Result<bool> {
+    match connect(socket.as_fd(), address) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn connect(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
     let address = Address::new(address);
     let (pointer, length) = address.pointer();
     // SAFETY: `pointer` points to a socket address of `length` bytes inside
     // `address`, which outlives the call.
-    match check(unsafe { libc::connect(socket.as_raw_fd(), pointer, length) }) {
-        Ok(_) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
-        Err(error) => Err(error),
-    }
+    check(unsafe { libc::connect(socket.as_raw_fd(), pointer, length) })?;
+    Ok(())
 }
 
 /// Has the socket's end be a reset, at once, whatever is still under way.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::hops::{End, Fork, Hop, Trail};
+use super::inside::Said;
 use super::sizes::{Verdict, Why};
 use crate::text::object::Object;
 
@@ -15,13 +16,25 @@ fn ports<'a>(trails: impl Iterator<Item = &'a Trail>) -> Vec<u64> {
     trails.map(|trail| u64::from(trail.port)).collect()
 }
 
-/// The object's part about hops.
-pub fn hops(object: Object, trails: &[Trail], bad: &[u16]) -> Object {
+/// The object's part about hops, those `inside` a connection that stands as well.
+pub fn hops(object: Object, trails: &[Trail], inside: &[Said], bad: &[u16]) -> Object {
     let reached = trails.iter().all(Trail::is_reached);
     let flows = trails.iter().enumerate().map(|(place, trail)| flow(place, trail));
     let forks = Fork::all(trails);
     let forks = forks.iter().map(|fork| self::fork(fork, trails, bad));
-    object.boolean("reached", reached).array("flows", flows).array("forks", forks)
+    let inside = inside.iter().enumerate().map(|(place, said)| self::said(place, *said));
+    let object = object.boolean("reached", reached).array("flows", flows);
+    object.array("forks", forks).array("established", inside)
+}
+
+fn said(place: usize, said: Said) -> Object {
+    let from = said.and_then(|(said, _)| said.from);
+    let refused = said.filter(|(said, _)| !said.is_passed_out());
+    Object::new()
+        .whole("hop", whole(place + 1))
+        .text("address", from.map(|from| from.to_string()).as_deref())
+        .number("rtt_us", said.map(|(_, took)| took.as_secs_f64() * 1e6), 3)
+        .text("refused", refused.map(|(said, _)| said.to_string()).as_deref())
 }
 
 fn flow(place: usize, trail: &Trail) -> Object {

@@ -2,10 +2,12 @@
 //!
 //! [`hops`] decides which router is asked next and what is known, without a clock
 //! or a socket; [`tracer`] asks, by connection attempts whose packets may pass so
-//! many routers and no more; [`sizes`] searches for the largest packet,
-//! [`passage`] sends them; [`words`] and [`json`] say it.
+//! many routers and no more, [`inside`] by empty segments of a connection that
+//! stands; [`sizes`] searches for the largest packet, [`passage`] sends them;
+//! [`words`] and [`json`] say it.
 
 pub mod hops;
+pub mod inside;
 pub mod json;
 pub mod passage;
 pub mod sizes;

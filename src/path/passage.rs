@@ -27,7 +27,7 @@ const STAMPS_AGREED: u8 = 1;
 /// How often the kernel is asked what became of a packet.
 const LOOK: Duration = Duration::from_millis(2);
 /// Linux sends a SYN again after 1, 3 and 7 s.
-const SYN_AGAIN: Duration = Duration::from_millis(3500);
+pub(super) const SYN_AGAIN: Duration = Duration::from_millis(3500);
 /// What goes there while packets back are tried, in bytes: it fits everywhere.
 const PIECE: usize = 192;
 /// Bytes that are taken in unread: the peer's replies wait behind them.

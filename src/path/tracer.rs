@@ -11,7 +11,6 @@ use crate::net::Dialer;
 use crate::net::dial::{Connected, Reported};
 use crate::net::many::{Attempt, attempt_all};
 use crate::os::{clock, signals, socket};
-use crate::wire::icmp::IcmpError;
 
 /// Nobody is waited for less long than this,
 const SHORTEST_WAIT: Duration = Duration::from_millis(300);
@@ -19,15 +18,15 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(300);
 const TIMES_SLOWEST: u32 = 3;
 /// Routers often limit what they say to one host to one answer a second (Linux:
 /// `icmp_ratelimit`): whoever got none asks again at that pace,
-const PACE: Duration = Duration::from_millis(1050);
+pub(super) const PACE: Duration = Duration::from_millis(1050);
 /// until as many have asked in vain, one after the other.
-const IN_VAIN: u32 = 3;
+pub(super) const IN_VAIN: u32 = 3;
 
 /// How the ways of flows are asked for.
 #[derive(Debug)]
 pub struct Tracer {
     /// Where to, and how; of its addresses the first.
-    dialer: Dialer,
+    pub(super) dialer: Dialer,
     target: SocketAddr,
     /// Whether it answers.
     reachable: bool,
@@ -100,7 +99,7 @@ impl Tracer {
     }
 
     /// How long an answer is waited for.
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         let enough = (self.slowest * TIMES_SLOWEST).max(SHORTEST_WAIT);
         if self.slowest.is_zero() { self.dialer.timeout } else { enough.min(self.dialer.timeout) }
     }
@@ -206,7 +205,7 @@ impl Tracer {
 }
 
 /// Sleeps, unless a request to end comes.
-fn pause_until(due: Mono) {
+pub(super) fn pause_until(due: Mono) {
     while clock::now() < due && signals::stop_requests() == 0 {
         clock::sleep_until(due.min(clock::now() + Duration::from_millis(100)));
     }
@@ -224,7 +223,7 @@ fn read(error: &std::io::Error, took: Duration) -> Option<Answer> {
     };
     if let Some(said) = Reported::behind(error) {
         return Some(match said.from {
-            Some(from) if is_passed_out(&said) => Answer::Router(from, took),
+            Some(from) if said.is_passed_out() => Answer::Router(from, took),
             _ => Answer::Refused(said, took),
         });
     }
@@ -236,10 +235,4 @@ fn read(error: &std::io::Error, took: Duration) -> Option<Answer> {
         _ if socket::is_unreachable(error) && !took.is_zero() => Some(Answer::Nothing),
         _ => None,
     }
-}
-
-/// Whether a router says that a packet had passed as many as it might.
-fn is_passed_out(said: &IcmpError) -> bool {
-    let kind = if said.version6 { 3 } else { 11 };
-    (said.kind, said.code) == (kind, 0)
 }

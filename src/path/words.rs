@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use super::hops::{Fork, Hop, Trail};
+use super::inside::Said;
 use super::sizes::{Verdict, Why};
 use crate::clock::nanos;
 use crate::text::format::{Unit, count};
@@ -209,15 +210,16 @@ fn wandering(trails: &[Trail]) -> String {
     })
 }
 
+fn listed(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// Which addresses bad flows alone go by.
 fn blame(run: &PathRun, trails: &[Trail]) -> String {
     if run.bad.is_empty() {
         return String::new();
     }
     let is_bad = |flow: usize| run.is_bad(&trails[flow]);
-    let listed = |addresses: &[IpAddr]| {
-        addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
-    };
     let mut text = String::new();
     for fork in Fork::all(trails) {
         if let Some((bad, good)) = fork.blames(is_bad) {
@@ -234,6 +236,43 @@ fn blame(run: &PathRun, trails: &[Trail]) -> String {
         text += "no router is on the way of the bad flows alone\n";
     }
     text
+}
+
+/// Where hops inside a connection that stands are others than those that connection
+/// attempts found.
+pub fn inside(trail: &Trail, said: &[Said]) -> String {
+    let named = |known: &[IpAddr]| match known {
+        [] => "no answer".to_owned(),
+        known => listed(known),
+    };
+    let mut text = String::new();
+    for (place, (said, hop)) in said.iter().zip(&trail.hops).enumerate() {
+        let from = said.and_then(|(said, _)| said.from);
+        let refused = said.map(|(said, _)| said).filter(|said| !said.is_passed_out());
+        let known = hop.addresses();
+        let same = from.map_or(known.is_empty(), |from| known.contains(&from));
+        if same && refused.is_none() {
+            continue;
+        }
+        let inside = match (refused, from) {
+            (Some(said), _) => said.to_string(),
+            (None, from) => named(from.as_slice()),
+        };
+        put!(text, "  hop {}: {inside}; of a connection attempt: {}\n", place + 1, named(&known));
+        // The first router is this host's own choice.
+        if place == 0 && refused.is_none() && from.is_some() && hop.is_known() {
+            return "a packet inside an established connection leaves this host another way than \n\
+                    a connection attempt, so that its hops are not compared: try --interface\n"
+                .to_owned();
+        }
+    }
+    let answered = said.iter().any(Option::is_some);
+    match (answered, text.is_empty()) {
+        _ if said.is_empty() => text,
+        (true, true) => "inside an established connection the same routers answer\n".to_owned(),
+        (false, _) => "inside an established connection no router answers\n".to_owned(),
+        _ => format!("inside an established connection other hops are seen:\n{text}"),
+    }
 }
 
 /// The largest packet that passes to the target, and on the way back.

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::bytes::{be16, be32};
+
 /// Bytes of an ICMP message before the packet that it quotes.
 const HEADER: usize = 8;
 /// The shortest IPv4 header, and the IPv6 header.
@@ -28,6 +30,11 @@ pub struct IcmpError {
 }
 
 impl IcmpError {
+    /// Whether a router says that a packet had passed as many as it might.
+    pub fn is_passed_out(&self) -> bool {
+        (self.kind, self.code) == (if self.version6 { 3 } else { 11 }, 0)
+    }
+
     /// What it says, in the words that other tools use too.
     pub fn text(&self) -> &'static str {
         if self.version6 { self.text6() } else { self.text4() }
@@ -99,6 +106,8 @@ pub struct Quoted {
     pub source: SocketAddr,
     /// Where it was to go.
     pub destination: SocketAddr,
+    /// Its sequence number, where so much is quoted.
+    pub sequence: Option<u32>,
 }
 
 /// Reads what a raw ICMP socket brings: the IP header and then the message.
@@ -111,8 +120,7 @@ pub fn read_v4(packet: &[u8]) -> Option<(IcmpError, Quoted)> {
     }
     let mtu = if (kind, code) == (3, 4) { info.last_chunk().copied() } else { None };
     let (inner, segment) = split_ipv4(quoted)?;
-    let (source_port, destination_port) = ports(*inner.get(9)?, segment)?;
-    let address = |at: usize| ipv4(inner, at);
+    let quoted = quote(*inner.get(9)?, segment, ipv4(inner, 12)?, ipv4(inner, 16)?)?;
     let error = IcmpError {
         version6: false,
         kind,
@@ -120,9 +128,7 @@ pub fn read_v4(packet: &[u8]) -> Option<(IcmpError, Quoted)> {
         mtu: mtu.map(u16::from_be_bytes).filter(|&mtu| mtu > 0),
         from: Some(ipv4(header, 12)?),
     };
-    let source = SocketAddr::new(address(12)?, source_port);
-    let destination = SocketAddr::new(address(16)?, destination_port);
-    Some((error, Quoted { source, destination }))
+    Some((error, quoted))
 }
 
 /// The same for a raw socket of IPv6, which brings the message alone; `from` is
@@ -142,11 +148,9 @@ pub fn read_v6(message: &[u8], from: IpAddr) -> Option<(IcmpError, Quoted)> {
         next = *rest.first()?;
         rest = rest.get(length..)?;
     }
-    let (source_port, destination_port) = ports(next, rest)?;
+    let quoted = quote(next, rest, ipv6(inner, 8)?, ipv6(inner, 24)?)?;
     let error = IcmpError { version6: true, kind, code, mtu, from: Some(from) };
-    let source = SocketAddr::new(ipv6(inner, 8)?, source_port);
-    let destination = SocketAddr::new(ipv6(inner, 24)?, destination_port);
-    Some((error, Quoted { source, destination }))
+    Some((error, quoted))
 }
 
 /// An IPv4 packet's header and the rest.
@@ -164,9 +168,14 @@ fn split_message(message: &[u8]) -> Option<(u8, u8, [u8; 4], &[u8])> {
     Some((*header.first()?, *header.get(1)?, *header.last_chunk()?, quoted))
 }
 
-fn ports(protocol: u8, segment: &[u8]) -> Option<(u16, u16)> {
-    let [a, b, c, d] = *segment.first_chunk()?;
-    (protocol == TCP).then_some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+/// The connection of a segment, of which often no more than eight bytes are quoted.
+fn quote(protocol: u8, segment: &[u8], from: IpAddr, to: IpAddr) -> Option<Quoted> {
+    let port = |at| be16(segment, at);
+    (protocol == TCP).then_some(Quoted {
+        source: SocketAddr::new(from, port(0)?),
+        destination: SocketAddr::new(to, port(2)?),
+        sequence: be32(segment, 4),
+    })
 }
 
 fn ipv4(header: &[u8], at: usize) -> Option<IpAddr> {
@@ -215,6 +224,7 @@ mod tests {
         );
         assert_eq!(quoted.source, "10.0.0.1:54321".parse().unwrap());
         assert_eq!(quoted.destination, "192.0.2.9:12001".parse().unwrap());
+        assert_eq!(quoted.sequence, Some(0x0102_0304));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The TCP header (RFC 9293) and its options (RFC 7323, RFC 2018).
 
+use std::net::{IpAddr, SocketAddr};
+
 use super::bytes::{be16, be32};
 
 /// No more data from the sender.
@@ -65,6 +67,52 @@ pub struct Options {
     pub sack_blocks: u8,
     /// The sender's time stamp and the one it echoes.
     pub timestamps: Option<(u32, u32)>,
+}
+
+/// The protocol's number.
+const PROTOCOL: u16 = 6;
+/// The window in a segment that is not to change any: a common one.
+const WINDOW: u16 = 512;
+
+/// An empty segment from `source` to `destination` with nothing but an
+/// acknowledgement, as a keep-alive is where `sequence` was acknowledged before.
+pub fn empty(
+    source: SocketAddr,
+    destination: SocketAddr,
+    sequence: u32,
+    acknowledgement: u32,
+) -> [u8; SHORTEST] {
+    let [from, to] = [source, destination].map(|end| end.port().to_be_bytes());
+    let [s0, s1, s2, s3] = sequence.to_be_bytes();
+    let [a0, a1, a2, a3] = acknowledgement.to_be_bytes();
+    let [w0, w1] = WINDOW.to_be_bytes();
+    let with = |[c0, c1]: [u8; 2]| {
+        let [[f0, f1], [t0, t1]] = [from, to];
+        [f0, f1, t0, t1, s0, s1, s2, s3, a0, a1, a2, a3, 0x50, ACK, w0, w1, c0, c1, 0, 0]
+    };
+    with(checksum(source.ip(), destination.ip(), &with([0; 2])).to_be_bytes())
+}
+
+/// The checksum of a segment whose own is still 0, with the addresses that it goes
+/// between (RFC 9293, section 3.1; RFC 8200, section 8.1).
+fn checksum(source: IpAddr, destination: IpAddr, segment: &[u8; SHORTEST]) -> u16 {
+    let mut sum = u32::from(PROTOCOL).wrapping_add(20);
+    let mut add = |bytes: &[u8]| {
+        for pair in bytes.chunks_exact(2) {
+            sum = sum.wrapping_add(u32::from(be16(pair, 0).unwrap_or(0)));
+        }
+    };
+    for address in [source, destination] {
+        match address {
+            IpAddr::V4(address) => add(&address.octets()),
+            IpAddr::V6(address) => add(&address.octets()),
+        }
+    }
+    add(segment);
+    // 26 words carry into five more bits; what that adds may carry once more.
+    let folded = (sum & 0xffff).wrapping_add(sum >> 16);
+    let [.., high, low] = folded.wrapping_add(folded >> 16).to_be_bytes();
+    !u16::from_be_bytes([high, low])
 }
 
 /// Why there is no segment.
@@ -189,6 +237,23 @@ mod tests {
             let parsed = Segment::parse(&SEGMENT, length);
             assert_eq!(parsed, Err(TcpError::Malformed), "{length}");
         }
+    }
+
+    /// As tcpdump -v calls it "correct".
+    #[test]
+    fn an_empty_segment_has_a_checksum_over_itself_and_its_addresses() {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for (from, to) in [("10.0.0.1:40001", "10.0.0.2:7"), ("[fd00::1]:65535", "[fd00::2]:7")] {
+            let segment = empty(address(from), address(to), 0xffff_fffe, 0x0506_0708);
+            let read = Segment::parse(&segment, 20).unwrap();
+            assert_eq!((read.sequence, read.acknowledgement), (0xffff_fffe, 0x0506_0708));
+            assert_eq!((read.source, read.destination), (address(from).port(), 7));
+            assert_eq!((read.flags, read.length), (ACK, 0));
+            // Over all of it, its own checksum included, the sum is all ones.
+            assert_eq!(checksum(address(from).ip(), address(to).ip(), &segment), 0);
+        }
+        let known = empty(address("10.0.0.1:40001"), address("10.0.0.2:7"), 1, 2);
+        assert_eq!(known[16..18], [0xfd, 0x86]);
     }
 
     #[test]

@@ -1,0 +1,159 @@
+//! The hops of a connection that stands, in namespaces: five routers one behind the
+//! other, of which the third translates addresses. What is sent to ask them must
+//! reach the last of them and never the server.
+
+mod common;
+
+use std::process::{Command, id};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use common::{Ended, Impaired, Process, Server, have, root};
+
+const TARGET: &str = "10.205.6.2";
+const TARGET6: &str = "fd00:cd:6::2";
+
+fn sh(script: &str) -> String {
+    let out = Command::new("sh").args(["-ec", script]).output().expect("sh");
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{script}\n{said}");
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+/// `c`, the routers `1` to `5`, and `s`; the link behind router N is 10.205.(N+1).
+struct Lab {
+    prefix: String,
+}
+
+impl Lab {
+    fn new() -> Option<Self> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        if !(root() && have("ip") && have("nft")) {
+            return None;
+        }
+        let prefix = format!("ete{}x{}", id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let lab = Self { prefix };
+        sh(&format!(
+            "P={p}
+            for n in c 1 2 3 4 5 s; do
+              ip netns add $P$n; ip -n $P$n link set lo up
+              ip netns exec $P$n sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 \
+                net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
+                net.ipv6.conf.default.accept_dad=0 net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
+            done
+            link() {{
+              ip link add n$3 netns $P$1 type veth peer name p$3 netns $P$2
+              ip -n $P$1 addr add 10.205.$3.1/24 dev n$3; ip -n $P$2 addr add 10.205.$3.2/24 dev p$3
+              ip -n $P$1 addr add fd00:cd:$3::1/64 dev n$3 nodad
+              ip -n $P$2 addr add fd00:cd:$3::2/64 dev p$3 nodad
+              ip -n $P$1 link set n$3 up; ip -n $P$2 link set p$3 up
+            }}
+            link c 1 1; link 1 2 2; link 2 3 3; link 3 4 4; link 4 5 5; link 5 s 6
+            onward() {{ ip -n $P$1 route add default via 10.205.$2; ip -n $P$1 -6 route add default via fd00:cd:$3; }}
+            onward c 1.2 1::2
+            for r in 1 2 3 4 5; do
+              n=$((r+1)); onward $r $n.2 $n::2
+              for j in 1 2 3 4; do
+                if [ $j -lt $r ]; then
+                  ip -n $P$r route add 10.205.$j.0/24 via 10.205.$r.1
+                  ip -n $P$r -6 route add fd00:cd:$j::/64 via fd00:cd:$r::1
+                fi
+              done
+            done
+            onward s 6.1 6::1
+            ip netns exec ${{P}}3 nft 'add table inet n; add chain inet n p {{ type nat hook postrouting priority 100; }};
+              add rule inet n p oifname n4 masquerade'
+            for n in 5 s; do
+              ip netns exec $P$n nft 'add table inet t; add chain inet t p {{ type filter hook prerouting priority 0; }};
+                add rule inet t p tcp dport 7007 tcp flags & (syn | rst) == 0 meta length {{ 40, 60 }} counter'
+            done",
+            p = lab.prefix
+        ));
+        Some(lab)
+    }
+
+    fn namespace(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn within(&self, name: &str, script: &str) -> String {
+        sh(&format!("ip netns exec {} {script}", self.namespace(name)))
+    }
+
+    fn server(&self) -> Server {
+        let mut command = Impaired::echotest_in(&self.namespace("s"));
+        Server::from(
+            command.args(["server", "--port", "7007", "--bind", TARGET, "--bind", TARGET6]),
+        )
+    }
+
+    fn path(&self, arguments: &[&str]) -> Ended {
+        let mut command = Impaired::echotest_in(&self.namespace("c"));
+        Process::start(command.arg("path").args(arguments)).finish()
+    }
+
+    /// Has a router do to packets what an nft rule in `hook` says.
+    fn rule(&self, router: &str, hook: &str, rule: &str) {
+        self.within(
+            router,
+            &format!(
+                "nft 'add table inet x; flush table inet x;
+                 add chain inet x {hook} {{ type filter hook {hook} priority 0; }};
+                 add rule inet x {hook} {rule}'"
+            ),
+        );
+    }
+
+    /// Segments that came there and are empty and without options: a kernel's own
+    /// have time stamps.
+    fn questions_at(&self, name: &str) -> u64 {
+        let listed = self.within(name, "nft list table inet t");
+        let (_, count) = listed.split_once("counter packets ").expect("a counter");
+        count.split(' ').next().and_then(|count| count.parse().ok()).expect("a number")
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for name in ["c", "1", "2", "3", "4", "5", "s"] {
+            let _ = Command::new("ip").args(["netns", "del", &self.namespace(name)]).status();
+        }
+    }
+}
+
+#[test]
+fn routers_answer_inside_a_connection_and_the_server_gets_none_of_it() {
+    let Some(lab) = Lab::new() else { return };
+    let _server = lab.server();
+    let silent = "type time-exceeded drop";
+    lab.rule("2", "output", &format!("icmp {silent}; add rule inet x output icmpv6 {silent}"));
+    for (target, hop) in [(TARGET, "10.205.{}.2"), (TARGET6, "fd00:cd:{}::2")] {
+        let ended = lab.path(&[target, "7007", "-c", "1", "--json"]);
+        assert_eq!(ended.status, 0, "{ended:?}");
+        let (_, inside) = ended.stdout.split_once("\"established\":[").expect("an array");
+        let hops: Vec<&str> = inside.split("{\"hop\":").skip(1).collect();
+        assert_eq!(hops.len(), 5, "{inside}");
+        for (number, told) in (1..).zip(hops) {
+            let address =
+                format!("{number},\"address\":\"{}\"", hop.replace("{}", &number.to_string()));
+            let silent = format!("{number},\"address\":null");
+            assert!(told.starts_with(if number == 2 { &silent } else { &address }), "{inside}");
+        }
+    }
+    assert!(lab.questions_at("5") >= 2);
+    assert_eq!(lab.questions_at("s"), 0);
+}
+
+#[test]
+fn where_a_firewall_treats_connection_attempts_otherwise_both_are_told() {
+    let Some(lab) = Lab::new() else { return };
+    let _server = lab.server();
+    let ended = lab.path(&[TARGET, "7007", "-c", "1"]);
+    let same = "inside an established connection the same routers answer\n";
+    assert!(ended.stdout.ends_with(same), "{ended:?}");
+    // One that drops SYNs with a small time to live.
+    lab.rule("4", "prerouting", "tcp flags syn ip ttl < 3 drop");
+    let ended = lab.path(&[TARGET, "7007", "-c", "1"]);
+    assert!(ended.stdout.contains("  4  no answer\n"), "{ended:?}");
+    assert!(ended.stdout.contains("  hop 4: 10.205.4.2; of a connection attempt: no answer\n"));
+    assert_eq!(lab.questions_at("s"), 0);
+}
