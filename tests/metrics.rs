@@ -195,7 +195,7 @@ fn a_fast_run_has_a_status_line_on_a_terminal_and_nothing_of_it_in_a_pipe() {
     let arguments = "loopback -i 0.005 -w 2.5 -c 0 --no-files";
     let Some(shown) = on_a_terminal(arguments, "C.UTF-8") else { return };
     assert!(shown.contains("packets sent, 0.0% loss, last minute p50/p99 "), "{shown}");
-    assert!(shown.contains("\x1b[K--- 127.0.0.1"), "the line is taken away: {shown}");
+    assert!(shown.contains("\x1b[J--- 127.0.0.1"), "the line is taken away: {shown}");
     let widest = shown.split(['\r', '\n']).filter(|part| part.contains("last minute"));
     for part in widest {
         assert!(part.trim_end_matches("\x1b[K").chars().count() <= 59, "{part:?}");
@@ -205,4 +205,24 @@ fn a_fast_run_has_a_status_line_on_a_terminal_and_nothing_of_it_in_a_pipe() {
     let words: Vec<&str> = arguments.split(' ').collect();
     let piped = run(words).stdout;
     assert!(!piped.contains("last minute") && !piped.contains('\x1b'), "{piped}");
+}
+
+#[test]
+fn several_targets_have_a_status_line_each_on_a_terminal() {
+    let servers = [Server::start(&[]), Server::start(&[])];
+    let [one, two] = servers.each_ref().map(|server| server.address.to_string());
+    let arguments = format!("client {one} --against {two} --flows 2 -i 0.1 -w 2.5 -c 0 --no-files");
+    let Some(shown) = on_a_terminal(&arguments, "C") else { return };
+    for target in [one, two] {
+        let lines = shown.split(['\r', '\n']).filter(|line| line.starts_with(&target));
+        let lines = lines.filter(|line| line.contains("% loss, p50/p99 "));
+        let lines: Vec<&str> = lines.map(|line| line.trim_end_matches("\x1b[K")).collect();
+        assert!(lines.len() >= 2, "{target}: {shown}");
+        assert!(lines.iter().all(|line| line.len() <= 59), "{lines:?}");
+    }
+    assert!(shown.contains("\r\x1b[1A127.0.0.1:"), "drawn over one another: {shown}");
+    assert!(shown.contains("\r\x1b[1A\x1b[J--- 2 targets"), "taken away: {shown}");
+    let words: Vec<&str> = arguments.split(' ').collect();
+    let piped = run(words).stdout;
+    assert!(!piped.contains("loss, p50/p99") && !piped.contains('\x1b'), "{piped}");
 }
