@@ -112,6 +112,34 @@ fn ping_and_twamp_have_metrics_too() {
 }
 
 #[test]
+fn all_targets_and_flows_are_in_one_file_and_told_apart() {
+    let server = Server::start(&[]);
+    let scratch = Scratch::new();
+    let file = scratch.path().join("m.prom");
+    let path = file.to_string_lossy().into_owned();
+    let (port, again) = (server.port(), server.address.to_string());
+    // The same target twice: nothing but its place tells it apart.
+    let client = ["client", "127.0.0.1", &port, "--against", &again, "--flows", "2"];
+    let ended =
+        run(client.iter().chain(&["-i", "0.01", "-c", "20", "--no-files", "--metrics", &path]));
+    assert_eq!(ended.status, 0, "{ended:?}");
+    judged(&["check", "metrics"], &file);
+    let metrics = fs::read_to_string(&file).unwrap();
+    let of = |name: &str, label: &str| -> Vec<&str> {
+        let lines = metrics.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        lines.filter_map(|line| line.rsplit(' ').next()).collect()
+    };
+    for target in ["target=\"1\"", "target=\"2\""] {
+        assert_eq!(of("echotest_packets_sent_total", target), ["40"], "{metrics}");
+        assert_eq!(of("echotest_flow_packets_sent_total", target), ["20", "20"], "{metrics}");
+    }
+    let lines: BTreeSet<&str> =
+        metrics.lines().filter_map(|line| line.rsplit_once(' ')).map(|(name, _)| name).collect();
+    assert_eq!(lines.len(), metrics.lines().count(), "no line twice: {metrics}");
+    assert_eq!(scratch.entries(), ["m.prom"], "nothing is left beside it");
+}
+
+#[test]
 fn a_reader_never_sees_half_a_file_and_the_figures_go_on() {
     let scratch = Scratch::new();
     let file = scratch.path().join("m.prom");
