@@ -112,6 +112,34 @@ fn ping_and_twamp_have_metrics_too() {
 }
 
 #[test]
+fn all_targets_and_flows_are_in_one_file_and_told_apart() {
+    let server = Server::start(&[]);
+    let scratch = Scratch::new();
+    let file = scratch.path().join("m.prom");
+    let path = file.to_string_lossy().into_owned();
+    let (port, again) = (server.port(), server.address.to_string());
+    // The same target twice: nothing but its place tells it apart.
+    let client = ["client", "127.0.0.1", &port, "--against", &again, "--flows", "2"];
+    let ended =
+        run(client.iter().chain(&["-i", "0.01", "-c", "20", "--no-files", "--metrics", &path]));
+    assert_eq!(ended.status, 0, "{ended:?}");
+    judged(&["check", "metrics"], &file);
+    let metrics = fs::read_to_string(&file).unwrap();
+    let of = |name: &str, label: &str| -> Vec<&str> {
+        let lines = metrics.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        lines.filter_map(|line| line.rsplit(' ').next()).collect()
+    };
+    for target in ["target=\"1\"", "target=\"2\""] {
+        assert_eq!(of("echotest_packets_sent_total", target), ["40"], "{metrics}");
+        assert_eq!(of("echotest_flow_packets_sent_total", target), ["20", "20"], "{metrics}");
+    }
+    let lines: BTreeSet<&str> =
+        metrics.lines().filter_map(|line| line.rsplit_once(' ')).map(|(name, _)| name).collect();
+    assert_eq!(lines.len(), metrics.lines().count(), "no line twice: {metrics}");
+    assert_eq!(scratch.entries(), ["m.prom"], "nothing is left beside it");
+}
+
+#[test]
 fn a_reader_never_sees_half_a_file_and_the_figures_go_on() {
     let scratch = Scratch::new();
     let file = scratch.path().join("m.prom");
@@ -195,7 +223,7 @@ fn a_fast_run_has_a_status_line_on_a_terminal_and_nothing_of_it_in_a_pipe() {
     let arguments = "loopback -i 0.005 -w 2.5 -c 0 --no-files";
     let Some(shown) = on_a_terminal(arguments, "C.UTF-8") else { return };
     assert!(shown.contains("packets sent, 0.0% loss, last minute p50/p99 "), "{shown}");
-    assert!(shown.contains("\x1b[K--- 127.0.0.1"), "the line is taken away: {shown}");
+    assert!(shown.contains("\x1b[J--- 127.0.0.1"), "the line is taken away: {shown}");
     let widest = shown.split(['\r', '\n']).filter(|part| part.contains("last minute"));
     for part in widest {
         assert!(part.trim_end_matches("\x1b[K").chars().count() <= 59, "{part:?}");
@@ -205,4 +233,24 @@ fn a_fast_run_has_a_status_line_on_a_terminal_and_nothing_of_it_in_a_pipe() {
     let words: Vec<&str> = arguments.split(' ').collect();
     let piped = run(words).stdout;
     assert!(!piped.contains("last minute") && !piped.contains('\x1b'), "{piped}");
+}
+
+#[test]
+fn several_targets_have_a_status_line_each_on_a_terminal() {
+    let servers = [Server::start(&[]), Server::start(&[])];
+    let [one, two] = servers.each_ref().map(|server| server.address.to_string());
+    let arguments = format!("client {one} --against {two} --flows 2 -i 0.1 -w 2.5 -c 0 --no-files");
+    let Some(shown) = on_a_terminal(&arguments, "C") else { return };
+    for target in [one, two] {
+        let lines = shown.split(['\r', '\n']).filter(|line| line.starts_with(&target));
+        let lines = lines.filter(|line| line.contains("% loss, p50/p99 "));
+        let lines: Vec<&str> = lines.map(|line| line.trim_end_matches("\x1b[K")).collect();
+        assert!(lines.len() >= 2, "{target}: {shown}");
+        assert!(lines.iter().all(|line| line.len() <= 59), "{lines:?}");
+    }
+    assert!(shown.contains("\r\x1b[1A127.0.0.1:"), "drawn over one another: {shown}");
+    assert!(shown.contains("\r\x1b[1A\x1b[J--- 2 targets"), "taken away: {shown}");
+    let words: Vec<&str> = arguments.split(' ').collect();
+    let piped = run(words).stdout;
+    assert!(!piped.contains("loss, p50/p99") && !piped.contains('\x1b'), "{piped}");
 }

@@ -1,6 +1,7 @@
 //! `echotest client`, from options to exit status.
 
 use std::io::{self, IsTerminal};
+use std::slice::from_ref;
 
 use super::Status;
 use super::error::{Failure, UsageError};
@@ -117,7 +118,7 @@ impl Measurement {
                 files.as_ref(),
             )
         };
-        let metrics = measuring::metrics(&self.output.results, &run, files.as_ref())?;
+        let metrics = measuring::metrics(&self.output.results, from_ref(&run), from_ref(&files))?;
         let mut sinks = measuring::sinks(&self.output, extras, &run, files, metrics)?;
         let connect = connected.took;
         let connection = connected.connection();

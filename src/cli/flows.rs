@@ -11,7 +11,7 @@ use super::client::Measurement;
 use super::error::{Failure, UsageError};
 use super::matches::Matches;
 use super::measuring::{self, Orders};
-use super::options::{Accuracy, Message, Pace, Parallel, Results};
+use super::options::{Accuracy, Message, Pace, Parallel};
 use super::target::{Target, dialer};
 use super::{Status, floor};
 use crate::client::lookup::LookUp;
@@ -68,8 +68,6 @@ impl Shape {
             None
         } else if Pace::of(matches).frequency.is_zero() {
             Some("--against needs a --frequency above 0: without it there are no rounds")
-        } else if Results::of(matches).metrics.is_some() {
-            Some("--metrics and --against exclude each other")
         } else {
             None
         }
@@ -334,12 +332,15 @@ fn probe(
         .zip(&files)
         .map(|(reached, files)| describe(measurement, reached, files.as_ref(), anchor.wall, floor))
         .collect();
+    let metrics = measuring::metrics(&measurement.output.results, &runs, &files)?;
     let mut sinks: Vec<Vec<Box<dyn Sink>>> = Vec::new();
     if several {
         let (json, quiet) = (measurement.output.json, measurement.output.quiet);
         let joint = Joint::sinks(runs.clone(), missing, json, quiet > 0);
+        let mut metrics = metrics.into_iter();
         for ((run, files), joint) in runs.iter().zip(files).zip(joint) {
             let mut each = measuring::file_sinks(&measurement.output, extras, run, files)?;
+            each.extend(metrics.next().map(|metrics| Box::new(metrics) as Box<dyn Sink>));
             if json || quiet < 2 {
                 each.push(Box::new(joint));
             }
@@ -347,11 +348,8 @@ fn probe(
             each.push(Box::new(DiagnosticsSink::new(run.size, false).of_target(&line)));
             sinks.push(each);
         }
-    } else {
-        for (run, files) in runs.iter().zip(files) {
-            let metrics = measuring::metrics(&measurement.output.results, run, files.as_ref())?;
-            sinks.push(measuring::sinks(&measurement.output, extras, run, files, metrics)?);
-        }
+    } else if let Some((run, files)) = runs.iter().zip(files).next() {
+        sinks.push(measuring::sinks(&measurement.output, extras, run, files, metrics)?);
     }
     let mut together = Together::new()?;
     let start = clock::now();
@@ -386,7 +384,9 @@ fn describe(
         |it| measuring::describe_connection(target, "echo", it, plan, start, files),
     );
     let tcp_info = measurement.accuracy.tcp_info;
-    Run { size: measurement.size, tcp_info, floor, flows: reached.flows.len(), ..run }
+    let shape = &measurement.shape;
+    let target = (!shape.against.is_empty()).then_some(reached.number);
+    Run { size: measurement.size, tcp_info, floor, target, flows: shape.flows, ..run }
 }
 
 /// A target's figures before the first packet, with those of each flow if there are

@@ -151,6 +151,7 @@ pub(super) fn describe(
         manifest: Manifest::gather(None, None),
         look_up: target.look_up,
         dscp: target.dscp,
+        target: None,
         flows: 1,
         files: files.map(RunFiles::paths),
     }
@@ -210,19 +211,17 @@ fn bad_label(labels: &[String]) -> Option<String> {
     None
 }
 
-/// The metrics file, if there is to be one; without it the run's files go again.
+/// The metrics file, if there is to be one: a sink for each of these targets; without
+/// it the run's files go again.
 pub(super) fn metrics(
     results: &Results,
-    run: &Run,
-    files: Option<&RunFiles>,
-) -> Result<Option<MetricsSink>, Failure> {
-    let start = |path| MetricsSink::new(path, run, &results.metrics_label, clock::now());
-    let metrics = results.metrics.as_deref().map(start).transpose().inspect_err(|_| {
-        if let Some(files) = files {
-            files.remove();
-        }
-    });
-    Ok(metrics?)
+    runs: &[Run],
+    files: &[Option<RunFiles>],
+) -> Result<Vec<MetricsSink>, Failure> {
+    let Some(path) = &results.metrics else { return Ok(Vec::new()) };
+    let metrics = MetricsSink::of_targets(path, runs, &results.metrics_label, clock::now());
+    let gone = |_: &_| files.iter().flatten().for_each(RunFiles::remove);
+    Ok(metrics.inspect_err(gone)?)
 }
 
 /// Connects; without a connection the run's files go again.
@@ -316,12 +315,10 @@ pub(super) fn sinks(
     extras: Extras,
     run: &Run,
     files: Option<RunFiles>,
-    metrics: Option<MetricsSink>,
+    metrics: Vec<MetricsSink>,
 ) -> io::Result<Vec<Box<dyn Sink>>> {
     let mut sinks = file_sinks(output, extras, run, files)?;
-    if let Some(metrics) = metrics {
-        sinks.push(Box::new(metrics));
-    }
+    sinks.extend(metrics.into_iter().map(|metrics| Box::new(metrics) as Box<dyn Sink>));
     if output.json {
         sinks.push(Box::new(JsonSink::new(run.clone())));
     } else if output.quiet > 1 {

@@ -1,6 +1,7 @@
 //! `echotest ping`: a connection for every ping.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::slice::from_ref;
 
 use super::Status;
 use super::error::{Failure, UsageError};
@@ -60,7 +61,7 @@ impl super::command::Options for Options {
         let start = anchor.wall;
         let run = measuring::describe(&target, "ping", address, &plan, start, files.as_ref());
         let run = Run { flows: pings.flows, ..run };
-        let metrics = measuring::metrics(&output.results, &run, files.as_ref())?;
+        let metrics = measuring::metrics(&output.results, from_ref(&run), from_ref(&files))?;
         let mut sinks = measuring::sinks(&output, Extras::default(), &run, files, metrics)?;
         let look_up =
             pings.re_resolve.map(|after| LookUp::new(target.host, target.port, way.family, after));

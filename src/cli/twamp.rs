@@ -1,6 +1,7 @@
 //! `echotest twamp`: TWAMP with a control connection, or light.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -238,7 +239,7 @@ fn measure(options: &Options, ready: Ready, files: Option<RunFiles>) -> Result<S
         size: SENDER + ready.padding,
         ..measuring::describe(target, "twamp", address, &plan, start, files.as_ref())
     };
-    let metrics = measuring::metrics(&output.results, &run, files.as_ref())?;
+    let metrics = measuring::metrics(&output.results, from_ref(&run), from_ref(&files))?;
     let mut sinks = measuring::sinks(output, Extras::default(), &run, files, metrics)?;
     let mut link = TwampLink::new(ready.socket, ready.padding, anchor, ready.keeper);
     let start = clock::now();

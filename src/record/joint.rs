@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use super::json::{micros, object, with_targets};
+use super::live::{Foot, Live, REDRAW};
 use super::{Run, flows, held, screen, terminal, text};
-use crate::clock::Anchor;
-use crate::probe::{Gone, Sample, Sink, Tally};
+use crate::clock::{Anchor, Mono};
+use crate::probe::{Gone, Notice, Sample, Sink, Tally};
 use crate::stats::paired::{Bounded, Compared, Paired};
 use crate::text::format::{Unit, count, duration};
 use crate::text::object::Object;
@@ -15,6 +16,9 @@ use crate::text::object::Object;
 /// Packets that wait for those of other targets in the same round, about 64 bytes
 /// each; more wait only where one target is late by that many.
 const MAX_WAITING: usize = 1 << 16;
+
+/// Status lines at most: a usual terminal has 24.
+const MOST_LINES: usize = 20;
 
 /// A target that was not measured at all, and why.
 #[derive(Debug, Clone)]
@@ -44,6 +48,11 @@ pub struct Joint {
     paired: Vec<Paired>,
     /// What the further targets say of themselves, the last one first.
     ended: Vec<Ended>,
+    /// Each target's figures for its status line, where there are such lines,
+    live: Vec<Live>,
+    /// and the lines, gathered one by one.
+    lines: Vec<String>,
+    foot: Foot,
 }
 
 /// What a target says of itself.
@@ -57,6 +66,7 @@ struct Ended {
 pub struct JointSink {
     joint: Arc<Mutex<Joint>>,
     place: usize,
+    redraw_at: Mono,
 }
 
 impl Joint {
@@ -69,8 +79,13 @@ impl Joint {
             }
         }
         let count = runs.len();
+        let live = Live::of_targets(count, json || quiet).unwrap_or_default();
+        let redraw_at = if live.is_empty() { Mono::NEVER } else { Mono(0) };
         let joint = Self {
             ended: Vec::new(),
+            live,
+            lines: Vec::new(),
+            foot: Foot::default(),
             paired: vec![Paired::default(); count.saturating_sub(1)],
             waiting: VecDeque::new(),
             runs,
@@ -78,11 +93,15 @@ impl Joint {
             json,
         };
         let joint = Arc::new(Mutex::new(joint));
-        (0..count).map(|place| JointSink { joint: Arc::clone(&joint), place }).collect()
+        let sink = |place| JointSink { joint: Arc::clone(&joint), place, redraw_at };
+        (0..count).map(sink).collect()
     }
 
     fn sample(&mut self, place: usize, sample: &Sample) {
         let count = self.runs.len();
+        if let (Some(live), Some(rtt)) = (self.live.get_mut(place), sample.rtt_nanos()) {
+            live.record(rtt);
+        }
         let key = (sample.number, sample.flow);
         // Mostly it is one of the latest.
         let near = self.waiting.iter().rposition(|(known, _)| *known <= key);
@@ -113,6 +132,30 @@ impl Joint {
         }
     }
 
+    /// A second is over for a target; for the last one, the others have told already.
+    fn turn(&mut self, place: usize, tally: &Tally) -> Result<(), Gone> {
+        let (Some(live), Some(run)) = (self.live.get_mut(place), self.runs.get(place)) else {
+            return Ok(());
+        };
+        // Drawn at once, when no second is over yet.
+        if tally.sent > 0 {
+            live.turn();
+        }
+        self.lines.push(live.line(Some(&name(run)), tally));
+        if self.lines.len() < self.live.len() {
+            return Ok(());
+        }
+        let lines = std::mem::take(&mut self.lines);
+        self.foot.draw(&lines[..lines.len().min(MOST_LINES)])
+    }
+
+    /// Something else is about to be printed; `keyed`: the terminal shows a key.
+    fn aside(&mut self, keyed: bool) {
+        if !self.foot.clear() && keyed && !self.json {
+            terminal::new_line();
+        }
+    }
+
     /// A target is done; the first one is the last.
     fn end(&mut self, place: usize, tally: &Tally) {
         let Some(run) = self.runs.get(place) else { return };
@@ -120,6 +163,7 @@ impl Joint {
         let summary = if self.json { String::new() } else { text::summary(run, tally, 0) };
         self.ended.push(Ended { object, row: row(run, tally), summary });
         if place == 0 {
+            self.aside(terminal::was_interrupted());
             self.ended.reverse();
             let said = if self.json { self.object(tally) + "\n" } else { self.summary() };
             screen::result(terminal::closing(&said));
@@ -273,6 +317,26 @@ impl Sink for JointSink {
     fn sample(&mut self, sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
         held(&self.joint).sample(self.place, sample);
         Ok(())
+    }
+
+    fn notice(&mut self, _notice: &Notice, _anchor: &Anchor) -> Result<(), Gone> {
+        held(&self.joint).foot.clear();
+        Ok(())
+    }
+
+    fn deadline(&self) -> Mono {
+        self.redraw_at
+    }
+
+    fn tick(&mut self, now: Mono, tally: &Tally) -> Result<(), Gone> {
+        self.redraw_at = now + REDRAW;
+        held(&self.joint).turn(self.place, tally)
+    }
+
+    fn aside(&mut self) {
+        if self.place == 0 {
+            held(&self.joint).aside(true);
+        }
     }
 
     fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {

@@ -2,22 +2,22 @@
 //! `node_exporter`: a file that is replaced as a whole every few seconds, so
 //! that no reader sees half of it.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::Run;
 use super::files::FilesError;
 use super::outflow::{Drain, Outflow};
+use super::{Run, held};
 use crate::clock::{Anchor, Mono};
 use crate::os::file::open_in_place;
 use crate::probe::{Cause, EventKind, Gone, Sample, Sink, Tally};
 use crate::text::format::exact_seconds;
 
 /// The labels that we write: no other may have one of these names.
-pub const LABELS: [&str; 13] = [
+pub const LABELS: [&str; 16] = [
     "protocol",
     "host",
     "address",
@@ -30,6 +30,9 @@ pub const LABELS: [&str; 13] = [
     "kind",
     "cause",
     "by",
+    "target",
+    "flow",
+    "local_port",
     "instance",
 ];
 
@@ -64,11 +67,19 @@ const EDGES: [(u64, &str); 18] = [
 /// How long the last version may take to reach a disk.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Writes the file.
+/// Writes one target's share of the file.
 pub struct MetricsSink {
-    file: Outflow,
+    all: Arc<Mutex<All>>,
     labels: String,
     renew_at: Mono,
+}
+
+/// The file, and its next version until each target has put its figures in.
+struct All {
+    file: Outflow,
+    families: Families,
+    targets: usize,
+    told: usize,
 }
 
 /// How a new version gets to its place, in a thread of its own.
@@ -145,38 +156,64 @@ impl Drain for Place {
 }
 
 impl MetricsSink {
-    /// Writes a first version, all zero; `more` are further labels, `NAME=VALUE`.
+    /// One for each target; writes a first version, all zero. `more` are further
+    /// labels, `NAME=VALUE`.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn new(path: &Path, run: &Run, more: &[String], start: Mono) -> Result<Self, FilesError> {
-        let labels = [
-            ("protocol", run.protocol.to_owned()),
-            ("host", run.host.clone()),
-            ("address", run.address.ip().to_string()),
-            ("port", run.port.to_string()),
-            // What two runs to one target at one time differ in.
-            ("size", run.size.to_string()),
-            ("interval", exact_seconds(run.frequency)),
-            ("dscp", run.dscp.unwrap_or(0).to_string()),
-        ];
-        let own = labels.iter().map(|(name, value)| (*name, value.as_str()));
-        let more = more.iter().filter_map(|label| label.split_once('='));
-        let labels: Vec<String> =
-            own.chain(more).map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-        let labels = labels.join(",");
+    pub fn of_targets(
+        path: &Path,
+        runs: &[Run],
+        more: &[String],
+        start: Mono,
+    ) -> Result<Vec<Self>, FilesError> {
+        let labels: Vec<String> = runs.iter().map(|run| labels(run, more)).collect();
+        let mut families = Families::default();
+        for labels in &labels {
+            families.take(labels, &Tally::default());
+        }
         let place = Place::new(path);
         let started = place
-            .put(text(&labels, &Tally::default()).as_bytes())
+            .put(families.text().as_bytes())
             .and_then(|()| Outflow::start("metrics", usize::MAX, place));
         let file = started.map_err(|source| FilesError::of_option(path.to_owned(), source))?;
-        Ok(Self { file, labels, renew_at: start + RENEW })
+        let all = All { file, families: Families::default(), targets: runs.len(), told: 0 };
+        let all = Arc::new(Mutex::new(all));
+        let sink = |labels| Self { all: Arc::clone(&all), labels, renew_at: start + RENEW };
+        Ok(labels.into_iter().map(sink).collect())
     }
 
+    /// All targets are asked at the same moments: the last one has the file written.
     fn renew(&mut self, tally: &Tally) {
-        self.file.replace(text(&self.labels, tally).as_bytes());
+        let mut all = held(&self.all);
+        all.families.take(&self.labels, tally);
+        all.told += 1;
+        if all.told == all.targets {
+            all.told = 0;
+            let families = std::mem::take(&mut all.families);
+            all.file.replace(families.text().as_bytes());
+        }
     }
+}
+
+fn labels(run: &Run, more: &[String]) -> String {
+    let own = [
+        ("protocol", run.protocol.to_owned()),
+        ("host", run.host.clone()),
+        ("address", run.address.ip().to_string()),
+        ("port", run.port.to_string()),
+        // What two runs to one target at one time differ in.
+        ("size", run.size.to_string()),
+        ("interval", exact_seconds(run.frequency)),
+        ("dscp", run.dscp.unwrap_or(0).to_string()),
+    ];
+    let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+    let more = more.iter().filter_map(|label| label.split_once('='));
+    let mut labels: Vec<String> =
+        own.chain(more).map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+    labels.extend(run.target.map(|target| format!("target=\"{target}\"")));
+    labels.join(",")
 }
 
 impl Sink for MetricsSink {
@@ -199,7 +236,7 @@ impl Sink for MetricsSink {
     }
 
     fn close(&mut self) -> u64 {
-        self.file.close(PATIENCE);
+        held(&self.all).file.close(PATIENCE);
         0
     }
 }
@@ -209,87 +246,126 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// The whole file.
-fn text(labels: &str, tally: &Tally) -> String {
-    let counters = [
-        ("packets_sent", "Packets sent, or due during an outage.", tally.sent),
-        ("packets_received", "Packets whose reply came.", tally.received),
-        ("packets_lost", "Packets whose reply never came.", tally.lost),
-        ("packets_late", "Replies that came after the timeout.", tally.late),
-        ("packets_corrupt", "Replies that were not what was sent.", tally.corrupt),
-        ("connections", "Connections made.", tally.established),
-        ("drops", "Connections that ended before their time.", tally.drops),
-    ];
-    let mut text = String::new();
-    for (name, help, value) in counters {
-        head(&mut text, &format!("{name}_total"), "counter", help);
-        put!(text, "echotest_{name}_total{{{labels}}} {value}\n");
-    }
-    head(&mut text, "outage_seconds_total", "counter", "Time without a working connection.");
-    let outage = exact_seconds(tally.outage);
-    put!(text, "echotest_outage_seconds_total{{{labels}}} {outage}\n");
-    round_trips(&mut text, labels, tally);
-    percentiles(&mut text, labels, tally);
-    reasons(&mut text, labels, tally);
-    text
-}
+/// All metrics: name and head of each, and what it holds, of all targets together.
+#[derive(Debug, Default)]
+struct Families(Vec<(String, String)>);
 
-/// Finer than the buckets: a path that is constant has one value.
-#[allow(clippy::cast_precision_loss, reason = "nanoseconds of a round trip")]
-fn percentiles(text: &mut String, labels: &str, tally: &Tally) {
-    head(text, "rtt_percentile_seconds", "gauge", "Round-trip times since the run began.");
-    for (name, percent) in [("50", 50.0), ("90", 90.0), ("99", 99.0), ("99.9", 99.9)] {
-        if let Some(nanos) = tally.rtt.percentile(percent) {
-            let seconds = nanos as f64 / 1e9;
-            put!(
-                *text,
-                "echotest_rtt_percentile_seconds{{{labels},percentile=\"{name}\"}} {seconds:.9}\n"
-            );
+impl Families {
+    /// What a metric holds so far; its head is written with the first of it.
+    fn of(&mut self, name: &str, kind: &str, help: &str) -> &mut String {
+        let head = format!("# HELP echotest_{name} {help}\n# TYPE echotest_{name} {kind}\n");
+        let known = self.0.iter().position(|(known, _)| *known == head);
+        let place = known.unwrap_or_else(|| {
+            self.0.push((head, String::new()));
+            self.0.len() - 1
+        });
+        &mut self.0[place].1
+    }
+
+    /// The whole file.
+    fn text(self) -> String {
+        self.0.into_iter().flat_map(|(head, samples)| [head, samples]).collect()
+    }
+
+    /// Takes in a target's figures.
+    fn take(&mut self, labels: &str, tally: &Tally) {
+        let counters = [
+            ("packets_sent", "Packets sent, or due during an outage.", tally.sent),
+            ("packets_received", "Packets whose reply came.", tally.received),
+            ("packets_lost", "Packets whose reply never came.", tally.lost),
+            ("packets_late", "Replies that came after the timeout.", tally.late),
+            ("packets_corrupt", "Replies that were not what was sent.", tally.corrupt),
+            ("connections", "Connections made.", tally.established),
+            ("drops", "Connections that ended before their time.", tally.drops),
+        ];
+        for (name, help, value) in counters {
+            self.count(name, help, labels, value);
+        }
+        let outage = "outage_seconds_total";
+        let text = self.of(outage, "counter", "Time without a working connection.");
+        put!(*text, "echotest_{outage}{{{labels}}} {}\n", exact_seconds(tally.outage));
+        self.round_trips(labels, tally);
+        self.percentiles("rtt", "Round-trip times since the run began.", labels, tally);
+        self.reasons(labels, tally);
+        for (place, flow) in tally.flows.iter().enumerate() {
+            self.flow(labels, place + 1, flow);
         }
     }
-}
 
-/// Events by kind, slow packets by cause, drops by who.
-fn reasons(text: &mut String, labels: &str, tally: &Tally) {
-    let drops = &tally.drops_by;
-    let by =
-        [("peer", drops.peer), ("path", drops.path), ("kernel", drops.kernel), ("us", drops.us)];
-    let events = EventKind::ALL.map(|kind| (kind.name(), tally.events.of(kind).count));
-    let causes = Cause::ALL.map(|cause| (cause.name(), tally.slow.count(cause)));
-    for (name, help, label, counts) in [
-        ("events", "Stalls, outages and whatever else happened.", "kind", &events[..]),
-        ("slow_packets", "Slow packets by their cause.", "cause", &causes[..]),
-        ("drops_by", "Drops by who ended the connection.", "by", &by[..]),
-    ] {
-        head(text, &format!("{name}_total"), "counter", help);
-        for (value, count) in counts {
-            put!(*text, "echotest_{name}_total{{{labels},{label}=\"{value}\"}} {count}\n");
+    /// Beside its target's sums, and so that these stay sums, under names of its own.
+    fn flow(&mut self, labels: &str, number: usize, flow: &Tally) {
+        let port = flow.local.map_or(0, |local| local.port());
+        let labels = format!("{labels},flow=\"{number}\",local_port=\"{port}\"");
+        let outages = flow.events.of(EventKind::Outage).count;
+        for (name, help, value) in [
+            ("flow_packets_sent", "Packets sent on a flow.", flow.sent),
+            ("flow_packets_lost", "Those whose reply never came.", flow.lost),
+            ("flow_outages", "Outages of a flow.", outages),
+        ] {
+            self.count(name, help, &labels, value);
+        }
+        self.percentiles("flow_rtt", "Round-trip times of a flow.", &labels, flow);
+    }
+
+    fn count(&mut self, name: &str, help: &str, labels: &str, value: u64) {
+        let text = self.of(&format!("{name}_total"), "counter", help);
+        put!(*text, "echotest_{name}_total{{{labels}}} {value}\n");
+    }
+
+    /// Finer than the buckets: a path that is constant has one value.
+    #[allow(clippy::cast_precision_loss, reason = "nanoseconds of a round trip")]
+    fn percentiles(&mut self, name: &str, help: &str, labels: &str, tally: &Tally) {
+        let name = format!("{name}_percentile_seconds");
+        let text = self.of(&name, "gauge", help);
+        for (label, percent) in [("50", 50.0), ("90", 90.0), ("99", 99.0), ("99.9", 99.9)] {
+            if let Some(nanos) = tally.rtt.percentile(percent) {
+                let seconds = nanos as f64 / 1e9;
+                put!(*text, "echotest_{name}{{{labels},percentile=\"{label}\"}} {seconds:.9}\n");
+            }
         }
     }
-}
 
-/// Writing to a String cannot fail.
-fn head(text: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = write!(text, "# HELP echotest_{name} {help}\n# TYPE echotest_{name} {kind}\n");
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a sum of times, exact to 15 digits")]
-fn round_trips(text: &mut String, labels: &str, tally: &Tally) {
-    head(text, "rtt_seconds", "histogram", "Round-trip times.");
-    let rtt = &tally.rtt;
-    let (mut below, mut from) = (0, 0);
-    for (edge, name) in EDGES {
-        below += rtt.count_between(from, edge);
-        from = edge;
-        *text += &format!("echotest_rtt_seconds_bucket{{{labels},le=\"{name}\"}} {below}\n");
+    /// Events by kind, slow packets by cause, drops by who.
+    fn reasons(&mut self, labels: &str, tally: &Tally) {
+        let drops = &tally.drops_by;
+        let by = [
+            ("peer", drops.peer),
+            ("path", drops.path),
+            ("kernel", drops.kernel),
+            ("us", drops.us),
+        ];
+        let events = EventKind::ALL.map(|kind| (kind.name(), tally.events.of(kind).count));
+        let causes = Cause::ALL.map(|cause| (cause.name(), tally.slow.count(cause)));
+        for (name, help, label, counts) in [
+            ("events", "Stalls, outages and whatever else happened.", "kind", &events[..]),
+            ("slow_packets", "Slow packets by their cause.", "cause", &causes[..]),
+            ("drops_by", "Drops by who ended the connection.", "by", &by[..]),
+        ] {
+            for (value, count) in counts {
+                self.count(name, help, &format!("{labels},{label}=\"{value}\""), *count);
+            }
+        }
     }
-    let count = rtt.count();
-    let sum = rtt.mean().unwrap_or(0.0) * count as f64 / 1e9;
-    *text += &format!(
-        "echotest_rtt_seconds_bucket{{{labels},le=\"+Inf\"}} {count}\n\
-         echotest_rtt_seconds_sum{{{labels}}} {sum:.9}\n\
-         echotest_rtt_seconds_count{{{labels}}} {count}\n"
-    );
+
+    #[allow(clippy::cast_precision_loss, reason = "a sum of times, exact to 15 digits")]
+    fn round_trips(&mut self, labels: &str, tally: &Tally) {
+        let text = self.of("rtt_seconds", "histogram", "Round-trip times.");
+        let rtt = &tally.rtt;
+        let (mut below, mut from) = (0, 0);
+        for (edge, name) in EDGES {
+            below += rtt.count_between(from, edge);
+            from = edge;
+            put!(*text, "echotest_rtt_seconds_bucket{{{labels},le=\"{name}\"}} {below}\n");
+        }
+        let count = rtt.count();
+        let sum = rtt.mean().unwrap_or(0.0) * count as f64 / 1e9;
+        put!(
+            *text,
+            "echotest_rtt_seconds_bucket{{{labels},le=\"+Inf\"}} {count}\n\
+             echotest_rtt_seconds_sum{{{labels}}} {sum:.9}\n\
+             echotest_rtt_seconds_count{{{labels}}} {count}\n"
+        );
+    }
 }
 
 #[cfg(test)]
@@ -302,7 +378,9 @@ mod tests {
         for rtt in [9_000, 40_000, 90_000, 3_000_000, 9_000_000_000] {
             tally.rtt.record(rtt);
         }
-        let text = text("host=\"h\"", &tally);
+        let mut families = Families::default();
+        families.take("host=\"h\"", &tally);
+        let text = families.text();
         let bucket = |le: &str| {
             let line = format!("echotest_rtt_seconds_bucket{{host=\"h\",le=\"{le}\"}} ");
             text.lines().find_map(|text| text.strip_prefix(&line)).unwrap().to_owned()
@@ -312,6 +390,26 @@ mod tests {
             ["1", "3", "4", "4", "5"]
         );
         assert!(text.contains("echotest_rtt_seconds_sum{host=\"h\"} 9.003139000\n"), "{text}");
+    }
+
+    #[test]
+    fn a_metric_of_several_targets_and_flows_has_one_head() {
+        let flow = |lost| Tally { lost, ..Tally::default() };
+        let tally = Tally { lost: 3, flows: vec![flow(1), flow(2)], ..Tally::default() };
+        let mut families = Families::default();
+        for target in 1..=2 {
+            families.take(&format!("target=\"{target}\""), &tally);
+        }
+        let text = families.text();
+        let lost = "# TYPE echotest_packets_lost_total counter\n\
+                    echotest_packets_lost_total{target=\"1\"} 3\n\
+                    echotest_packets_lost_total{target=\"2\"} 3\n# HELP";
+        assert!(text.contains(lost), "{text}");
+        let flow = "echotest_flow_packets_lost_total{target=\"2\",flow=\"2\",local_port=\"0\"} 2\n";
+        assert!(text.contains(flow), "{text}");
+        let heads: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        let distinct: std::collections::BTreeSet<&&str> = heads.iter().collect();
+        assert_eq!(heads.len(), distinct.len(), "{heads:?}");
     }
 
     #[test]

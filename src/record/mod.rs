@@ -76,6 +76,8 @@ pub struct Run {
     pub look_up: Option<Duration>,
     /// How its packets are marked (RFC 2474), if they are.
     pub dscp: Option<u8>,
+    /// Its place among several targets, from 1.
+    pub target: Option<usize>,
     /// Connections at once to this target.
     pub flows: usize,
     /// Where the log and the CSV are, if they are written.

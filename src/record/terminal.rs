@@ -1,25 +1,17 @@
 //! What a person at a terminal, or a pipe's reader, sees of a run.
 
 use std::io::{self, IsTerminal};
-use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::live::Live;
+use super::live::{Foot, Live, MOMENT, REDRAW};
 use super::{Run, screen, text};
 use crate::clock::{Anchor, Mono, nanos};
 use crate::os::signals::{self, Signal};
-use crate::os::terminal;
 use crate::probe::{Gone, Notice, Sample, Sink, Tally};
 use crate::text::timestamp::Stamper;
 
 /// Up to this rate every packet has its line.
 const SHORTEST_FOR_LINES: Duration = Duration::from_millis(100);
-/// The width of a terminal that does not tell it.
-const USUAL_COLUMNS: usize = 80;
-/// A terminal shows what it was sent long before.
-const MOMENT: Duration = Duration::from_millis(50);
-/// How often the status line of a fast run is drawn again.
-const REDRAW: Duration = Duration::from_secs(1);
 
 /// Prints a header, the packets of a slow run or the status of a fast one,
 /// and the summary.
@@ -30,8 +22,7 @@ pub struct TerminalSink {
     /// The status line's figures, where there is one.
     live: Option<Live>,
     redraw_at: Mono,
-    /// A status line stands on the screen.
-    drawn: bool,
+    foot: Foot,
 }
 
 impl TerminalSink {
@@ -39,27 +30,13 @@ impl TerminalSink {
     pub fn new(run: Run, quiet: bool) -> Self {
         let slow = run.frequency >= SHORTEST_FOR_LINES && run.flows <= 1;
         let every_packet = slow && !quiet;
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let live = !slow && !quiet && !plain && io::stdout().is_terminal();
         if !quiet {
             // A reader that has gone is noticed at the first packet.
             let _ = screen::say(&(text::header(&run) + "\n"));
         }
-        let live = live.then(|| Live::new(speaks_unicode()));
+        let live = Live::of_targets(1, slow || quiet).and_then(|mut lives| lives.pop());
         let redraw_at = if live.is_some() { Mono(0) } else { Mono::NEVER };
-        Self { run, stamper: Stamper::new(), every_packet, live, redraw_at, drawn: false }
-    }
-
-    /// Takes the status line away, so that something else can be printed. Whether
-    /// there was one.
-    fn clear(&mut self) -> bool {
-        let drawn = std::mem::take(&mut self.drawn);
-        if drawn {
-            let _ = screen::say("\r\x1b[K");
-            // What comes next may go to standard error of the same terminal.
-            screen::settle(MOMENT);
-        }
-        drawn
+        Self { run, stamper: Stamper::new(), every_packet, live, redraw_at, foot: Foot::default() }
     }
 }
 
@@ -107,7 +84,7 @@ impl Sink for TerminalSink {
     }
 
     fn notice(&mut self, _notice: &Notice, _anchor: &Anchor) -> Result<(), Gone> {
-        self.clear();
+        self.foot.clear();
         Ok(())
     }
 
@@ -122,21 +99,17 @@ impl Sink for TerminalSink {
         if tally.sent > 0 {
             live.turn();
         }
-        self.drawn = true;
-        // One column stays free: in the last one some terminals wrap.
-        let columns = terminal::columns(io::stdout().as_fd()).unwrap_or(USUAL_COLUMNS) - 1;
-        let status = format!("\r{}\x1b[K", live.line(tally, columns));
-        screen::say(&status)
+        self.foot.draw(&[live.line(None, tally)])
     }
 
     fn aside(&mut self) {
-        if !self.clear() {
+        if !self.foot.clear() {
             new_line();
         }
     }
 
     fn finish(&mut self, tally: &Tally, _anchor: &Anchor) {
-        if !self.clear() && was_interrupted() {
+        if !self.foot.clear() && was_interrupted() {
             new_line();
         }
         screen::result(closing(&text::summary(&self.run, tally, 0)));
