@@ -120,7 +120,7 @@ impl super::command::Options for Options {
         let mut capture = Capture::new(Wish { port, all_steps: verbose, packets: peer.is_some() });
         let mut on_the_wire = Slowest::new(slowest);
         let mut format = None;
-        let mut ended = Ok(());
+        let mut ended: Result<(), Failure> = Ok(());
         let mut done = |place, answered: crate::analyze::requests::Answered| {
             if let Some(nanos) = answered.on_the_wire() {
                 on_the_wire.take(nanos, (place, answered));
@@ -133,7 +133,7 @@ impl super::command::Options for Options {
             let mut input = Input::new(open(file)?);
             let read = read(&mut input, &mut capture, &mut done);
             format = format.or(input.format());
-            ended = read.map_err(|source| FileError { file: file.clone(), source });
+            ended = read.map_err(|source| FileError { file: file.clone(), source }.into());
             if ended.is_err() {
                 break;
             }
@@ -149,24 +149,28 @@ impl super::command::Options for Options {
             .map(|((join, connections), file)| Joined { file, join, connections });
         let found =
             Found { files: &files, format, capture: &capture, joined, both, slowest: &on_the_wire };
+        // Before the object is printed, which says what went wrong with it.
+        let written = match (joined_file, &found.joined) {
+            (Some(file), Some(joined)) => {
+                let (text, more) = pairs::csv(joined.join.pairs.as_deref().unwrap_or_default());
+                if more {
+                    log::warn!("--csv-out holds the first {MAX_PAIRS} packets of each connection");
+                }
+                file.write(&text)
+            }
+            _ => Ok(()),
+        };
+        let failure = trouble.take().or(ended.err()).or(written.err().map(Failure::from));
         let report = if as_json {
-            let error = ended.as_ref().err().map(|error| error.source.to_string());
+            let error = failure.as_ref().map(Failure::to_string);
             json::found(&found, error.as_deref()).finish() + "\n"
         } else {
             text::found(&found, verbose)
         };
         super::print(&report)?;
-        if let (Some(file), Some(joined)) = (joined_file, &found.joined) {
-            let (text, more) = pairs::csv(joined.join.pairs.as_deref().unwrap_or_default());
-            file.write(&text)?;
-            if more {
-                log::warn!("--csv-out holds the first {MAX_PAIRS} packets of each connection");
-            }
+        if let Some(failure) = failure {
+            return Err(failure);
         }
-        if let Some(trouble) = trouble.take() {
-            return Err(trouble);
-        }
-        ended?;
         Ok(if capture.connections.is_empty() { Status::Bad } else { Status::Good })
     }
 }

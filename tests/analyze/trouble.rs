@@ -217,6 +217,18 @@ fn a_request_that_the_kernel_kept_back_is_found_by_its_order() {
 }
 
 #[test]
+fn a_full_disk_is_an_error_in_the_one_object() {
+    let scratch = Scratch::new();
+    let file = written(scratch.path(), "capture.pcap", &talk(3, 1000));
+    let csv = rows(scratch.path(), &[(1_000_000, 1000), (1_100_000, 1000), (1_200_000, 1000)]);
+    let ended = analyzed(&file, &["--csv", &csv, "--csv-out", "/dev/full"]);
+    assert_eq!((ended.status, ended.stdout.lines().count()), (2, 1), "{ended:?}");
+    assert!(ended.stdout.contains(r#""matched":3,"#), "{ended:?}");
+    assert!(ended.stdout.contains(r#""error":"--csv-out /dev/full: cannot be w"#), "{ended:?}");
+    assert!(ended.stderr.contains("--csv-out /dev/full: cannot be written: No space"), "{ended:?}");
+}
+
+#[test]
 fn an_orderly_end_stays_one_and_an_open_end_is_no_silence() {
     let scratch = Scratch::new();
     let mut segments = talk(1, 1000);
