@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | 0 | [`clock`] | monotonic and wall time as plain numbers |
 //! | 0 | [`wire`] | bytes to values and back, one file a protocol |
-//! | 0 | [`stats`] | histogram, summary, jitter |
+//! | 0 | [`stats`] | histogram, summary, jitter, two clocks |
 //! | 1 | [`text`] | numbers, durations, times of day and JSON as text |
 //! | 1 | [`os`] | what `std` lacks, over `libc`; the only `unsafe` |
 //! | 2 | [`net`] | resolving, connecting, listening; how to wait |

@@ -6,6 +6,7 @@ opinion on what goes over the wire. Knows nothing of echotest.
     twamp_reference.py server [--bind ADDRESS] [--port 0] [--quirk NAME[=N]]...
     twamp_reference.py client HOST PORT [--count N] [--sessions K] ...
     twamp_reference.py light-reflector [--bind ADDRESS] [--port 0] [--stateless]
+        [--wrong-clock PPM]
     twamp_reference.py light-sender HOST PORT [--stamp] [--tlv TYPE:HEX] ...
     twamp_reference.py tinytwamp-client HOST PORT
 
@@ -35,6 +36,8 @@ Quirks of the server, each one seen in an implementation in the field:
   drop-inbound=N    each Nth packet is numbered, and its reply not sent
   drop-outbound=N   each Nth packet is overlooked
   slow=MS           each packet is held this long, and its times say so
+  wrong-clock=PPM   the clock of the test session is 3 s ahead and gains so much; what
+                    it should have said is printed
 """
 
 import argparse
@@ -110,6 +113,14 @@ def ntp(nanoseconds, fraction_in_nanoseconds=False):
 
 def from_ntp(timestamp):
     return (((timestamp >> 32) - SINCE_1900) * SECOND) + ((timestamp & 0xFFFFFFFF) * SECOND >> 32)
+
+
+BEGAN = time.time_ns()
+
+
+def clock(nanoseconds, ppm):
+    """What a clock says that nobody has set; without `ppm`, one that is right."""
+    return nanoseconds if ppm is None else nanoseconds + 3 * SECOND + (nanoseconds - BEGAN) * ppm // 1_000_000
 
 
 def family_of(address):
@@ -249,7 +260,10 @@ class Reflector:
     def answer(self, packet, received, ttl, source, sequence):
         sender = SENDER.unpack_from(packet)
         odd = "nanos-fraction" in self.quirks
-        before, after = ntp(received, odd), ntp(time.time_ns(), odd)
+        ppm, sent = self.quirks.get("wrong-clock"), time.time_ns()
+        if ppm is not None:
+            say(event="times", sequence=sequence, received=received, sent=sent)
+        before, after = ntp(clock(received, ppm), odd), ntp(clock(sent, ppm), odd)
         if "swap-times" in self.quirks:
             before, after = after, before
         reply = REFLECTOR.pack(sequence, after, ERROR_ESTIMATE, 0, before, *sender, 0, ttl)
@@ -728,8 +742,11 @@ def light_reflector(arguments):
         found = [f"{kind}:{(value or b'').hex()}" for _, _, kind, value in tlvs_of(rest)] if has_tlvs else []
         say(event="packet", sequence=sender[0], length=len(packet), ttl=ttl, ssid=ssid, port=source[1], tlvs=found)
         rest = reflected_tlvs(rest) if has_tlvs else rest
-        after = ntp(time.time_ns())
-        reply = REFLECTOR.pack(sequence, after, ERROR_ESTIMATE, ssid, ntp(received), *sender, 0, ttl)
+        ppm, sent = arguments.wrong_clock, time.time_ns()
+        if ppm is not None:
+            say(event="times", sequence=sequence, received=received, sent=sent)
+        before, after = ntp(clock(received, ppm)), ntp(clock(sent, ppm))
+        reply = REFLECTOR.pack(sequence, after, ERROR_ESTIMATE, ssid, before, *sender, 0, ttl)
         reply = reply.ljust(min(max(len(packet), 41), 44), b"\0") + rest
         endpoint.sendto(reply.ljust(len(packet), b"\0"), source)
 
@@ -807,7 +824,7 @@ def tinytwamp_client(arguments):
 QUIRKS = """pad pieces modes no-open-mode mode-zero other-port accept-4 accept-5 server-start-1
 close-after-greeting close-after-setup close-early zero-address short-38 swap-times nanos-fraction
 duplicate reorder""".split()
-QUIRKS_WITH_NUMBER = ["drop-inbound", "drop-outbound", "slow"]
+QUIRKS_WITH_NUMBER = ["drop-inbound", "drop-outbound", "slow", "wrong-clock"]
 
 
 def quirk(text):
@@ -862,6 +879,7 @@ def parse():
     command = commands.add_parser("light-reflector")
     command.set_defaults(run=light_reflector)
     command.add_argument("--stateless", action="store_true")
+    command.add_argument("--wrong-clock", type=int, metavar="PPM")
     for name in ("server", "light-reflector"):
         commands.choices[name].add_argument("--bind", default="127.0.0.1", metavar="ADDRESS")
         commands.choices[name].add_argument("--port", type=int, default=0)

@@ -1,16 +1,14 @@
 //! The same traffic captured at both ends: what was lost on which way, and how long
 //! each way took.
 //!
-//! A packet is known by its ports, numbers and IP identification. Two clocks differ
-//! by an unknown offset that each way shows with another sign; the smallest delays
-//! of both ways bound it, and no measurement can know more: half of their sum. A
-//! drift moves the smallest delays of the first and last third apart, in opposite
-//! ways.
+//! A packet is known by its ports, numbers and IP identification. How the two clocks
+//! stand to each other is told by [`crate::stats::clocks`].
 
 use std::collections::HashMap;
 
 use super::side::Role;
 use crate::stats::Summary;
+use crate::stats::clocks::{Line, Point, corners};
 use crate::wire::packet::TcpPacket;
 
 /// Packets of one capture that are remembered, 24 bytes each; further ones are not
@@ -79,8 +77,9 @@ pub struct Way {
     pub unsent: u64,
     /// How long they took, by the clocks put right, in nanoseconds.
     pub delays: Summary,
-    /// When each left, and the difference of the two clocks' times.
-    raw: Vec<(i64, i64)>,
+    /// When each left the client or reached it, and the difference of the two clocks'
+    /// times.
+    raw: Vec<Point>,
 }
 
 impl Way {
@@ -94,18 +93,11 @@ impl Way {
             way.unsent += u64::from(there.saturating_sub(count));
             // Which of several alike is which, nobody knows.
             if (count, there) == (1, 1) {
-                way.raw.push((at, then - at));
+                way.raw.push((if role == Role::Client { at } else { then }, then - at));
             }
         }
         way.unsent += arrived.values().map(|(count, _)| u64::from(*count)).sum::<u64>();
-        way.raw.sort_unstable();
         way
-    }
-
-    /// The smallest difference in a part of the time.
-    fn smallest(&self, part: std::ops::Range<i64>) -> Option<i64> {
-        let within = self.raw.iter().filter(|(at, _)| part.contains(at));
-        within.map(|(_, difference)| *difference).min()
     }
 }
 
@@ -120,14 +112,10 @@ pub struct Both {
     /// capture, in nanoseconds, and by how much that may be wrong: half of the
     /// smallest round trip.
     pub offset: Option<(i64, i64)>,
-    /// How much faster the server's clock runs, in millionths.
-    pub drift_ppm: Option<f64>,
+    /// How much faster the server's clock runs, in millionths, and how wrong that may
+    /// be.
+    pub drift_ppm: Option<(f64, f64)>,
 }
-
-/// A drift shows over this long, in nanoseconds.
-const LONG_ENOUGH: i64 = 10_000_000_000;
-/// No clock drifts by more: then the captures are not of one time.
-const MOST_DRIFT: f64 = 0.01;
 
 impl Both {
     /// Compares the client's capture with the server's.
@@ -137,58 +125,21 @@ impl Both {
             back: Way::new(server, client, Role::Server),
             ..Self::default()
         };
-        let times = || both.out.raw.iter().map(|(at, _)| *at);
-        let (Some(first), Some(last)) = (times().min(), times().max()) else { return both };
-        let (middle, third) = (first + (last - first) / 2, (last - first) / 3);
-        let drift = both.drift(first, last, third);
-        both.drift_ppm = drift.map(|drift| drift * 1e6);
-        let drift = drift.unwrap_or(0.0);
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_precision_loss,
-            reason = "a small share of a time"
-        )]
-        let straight = |at: i64| ((at - middle) as f64 * drift) as i64;
-        for (at, difference) in &mut both.out.raw {
-            *difference -= straight(*at);
+        let [out, back] = [&mut both.out, &mut both.back].map(|way| {
+            way.raw.sort_unstable();
+            corners(&way.raw)
+        });
+        let Some(line) = Line::between(out.iter(), back.iter()) else { return both };
+        let half = line.room().unsigned_abs() / 2;
+        both.offset = Some((line.offset(line.middle()), half.cast_signed()));
+        both.drift_ppm = line.drift_ppm();
+        for point in std::mem::take(&mut both.out.raw) {
+            both.out.delays.record(half + line.above_out(point));
         }
-        for (at, difference) in &mut both.back.raw {
-            *difference += straight(*at);
-        }
-        let all = i64::MIN..i64::MAX;
-        let smallest = (both.out.smallest(all.clone()), both.back.smallest(all));
-        if let (Some(out), Some(back)) = smallest {
-            let offset = (out - back) / 2;
-            both.offset = Some((offset, (out + back).abs() / 2));
-            both.out.put_right(offset);
-            both.back.put_right(-offset);
+        for point in std::mem::take(&mut both.back.raw) {
+            both.back.delays.record(half + line.above_back(point));
         }
         both
-    }
-
-    /// By how much more the differences grow in a nanosecond than in the other's.
-    #[allow(clippy::cast_precision_loss, reason = "a share of a time")]
-    fn drift(&self, first: i64, last: i64, third: i64) -> Option<f64> {
-        if last - first < LONG_ENOUGH {
-            return None;
-        }
-        // The server's clock is elsewhere: its own thirds.
-        let thirds = |way: &Way| {
-            let (begin, end) = (way.raw.first()?.0, way.raw.last()?.0);
-            let early = way.smallest(begin..begin + third)?;
-            let late = way.smallest(end - third..end + 1)?;
-            Some(late - early)
-        };
-        let grown = (thirds(&self.out)? - thirds(&self.back)?) as f64 / 2.0;
-        Some(grown / (2.0 * third as f64)).filter(|drift| drift.abs() <= MOST_DRIFT)
-    }
-}
-
-impl Way {
-    fn put_right(&mut self, offset: i64) {
-        for (_, difference) in &self.raw {
-            self.delays.record(u64::try_from(difference - offset).unwrap_or(0));
-        }
     }
 }
 
@@ -230,10 +181,11 @@ mod tests {
         // The clocks differ by 3 s and, in the middle, by 1.5 ms more.
         assert!((offset - 3_001 * MS).abs() <= bound + MS, "{offset} ± {bound}");
         assert!((bound - 8 * MS).abs() < MS / 2, "{bound}");
-        assert!((both.drift_ppm.unwrap() - 50.0).abs() < 5.0, "{:?}", both.drift_ppm);
+        let (drift, error) = both.drift_ppm.unwrap();
+        assert!((drift - 50.0).abs() <= error && error < 1.0, "{drift} ± {error}");
         let queued = both.out.delays.max().unwrap() - both.out.delays.min().unwrap();
-        assert!(queued.abs_diff(6_000_000) < 100_000, "{queued}");
-        assert!(both.back.delays.max().unwrap() - both.back.delays.min().unwrap() < 100_000);
+        assert!(queued.abs_diff(6_000_000) < 50_000, "{queued}");
+        assert!(both.back.delays.max().unwrap() - both.back.delays.min().unwrap() < 50_000);
     }
 
     #[test]

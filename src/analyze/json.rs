@@ -238,7 +238,8 @@ fn both(ends: &BothEnds) -> Object {
         .object("inbound", way(&ends.both.back))
         .number("offset_us", offset.map(|(offset, _)| offset as f64 / 1e3), 3)
         .number("offset_bound_us", offset.map(|(_, bound)| bound as f64 / 1e3), 3)
-        .number("drift_ppm", ends.both.drift_ppm, 2)
+        .number("drift_ppm", ends.both.drift_ppm.map(|(drift, _)| drift), 2)
+        .number("drift_bound_ppm", ends.both.drift_ppm.map(|(_, error)| error), 2)
         .object("server_us", percentiles_of(&ends.server))
         .whole("not_compared", ends.beyond)
 }

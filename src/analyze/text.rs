@@ -14,7 +14,7 @@ use super::table::Capture;
 use super::tell::{closing, figures, in_full};
 use crate::clock::Wall;
 use crate::stats::Summary;
-use crate::text::format::{count, duration};
+use crate::text::format::{clocks, count, duration};
 use crate::text::timestamp::rfc3339;
 use crate::wire::packet::Skip;
 
@@ -115,17 +115,9 @@ impl BothEnds {
             text.push('\n');
         }
         if let Some((offset, bound)) = self.both.offset {
-            let ahead = if offset < 0 { "behind" } else { "ahead of" };
-            put!(
-                text,
-                "  the server's clock is {} {ahead} the client's, within {} (half of the smallest \
-                 round trip; no capture can tell more)",
-                duration(offset.unsigned_abs()),
-                duration(bound.unsigned_abs())
-            );
-            if let Some(drift) = self.both.drift_ppm {
-                put!(text, ", and {drift:.1} ppm faster");
-            }
+            let clocks =
+                clocks(["the server's", "the client's"], offset, bound, self.both.drift_ppm);
+            put!(text, "  {clocks}");
             text.push('\n');
         }
         if !self.server.is_empty() {

@@ -182,7 +182,8 @@ pub(crate) const COMMANDS: [Command; 11] = [
         notes: "It is TCP's for the control connection, UDP's with --light. The server is\n\
                 'echotest server twamp' or any reflector in unauthenticated mode.\n\
                 Round-trip times are without the time that the reflector held a packet. One-way\n\
-                delays hold the difference of the two clocks. With -q nothing is printed unless\n\
+                delays hold the difference of the two clocks: where these are not synchronised,\n\
+                each way is told above its smallest delay. With -q nothing is printed unless\n\
                 something is wrong, for cron.\n\
                 \n\
                 Exit status: 0 at least one reply came; 1 none came, or --max-loss or --max-rtt\n\

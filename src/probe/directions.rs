@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::count::{Losses, ReflectorCount};
 use super::detail::{Detail, TwampDetail};
 use super::sample::Sample;
-use crate::clock::{Wall, nanos};
+use crate::clock::{Mono, Wall, nanos};
+use crate::stats::clocks::{Clocks, RoundTrip};
 use crate::stats::{Few, Jitter, Summary, nearest_rank};
 
 /// The figures of one direction. Delays hold the difference of the two hosts'
@@ -137,6 +138,10 @@ pub struct Directions {
     /// DSCP and ECN of replies as they came.
     pub classes: Few<u8, u64>,
     fractions: Fractions,
+    clocks: Clocks,
+    /// This host's time of day less its monotonic time, once and for all: its clock
+    /// may be set.
+    base: Option<i64>,
     /// Whether this host's clock is synchronised, as its kernel says.
     pub here_synchronised: bool,
     /// This host's own error estimate.
@@ -155,7 +160,7 @@ impl Directions {
     /// Takes in a probe.
     pub fn sample(&mut self, sample: &Sample) {
         if let (Some(at), Detail::Twamp(detail)) = (sample.received(), &sample.detail) {
-            self.delays(at.since(sample.sent), detail);
+            self.delays(sample.sent, at, detail);
             let TwampDetail { session, sequence, received, .. } = *detail;
             self.count.received(sample.number, session, sequence, received);
         } else {
@@ -165,7 +170,8 @@ impl Directions {
         }
     }
 
-    fn delays(&mut self, gross: Duration, detail: &TwampDetail) {
+    fn delays(&mut self, left: Mono, at: Mono, detail: &TwampDetail) {
+        let gross = at.since(left);
         self.received += 1;
         *self.ttl_out.of(detail.ttl) += 1;
         if let Some(ttl) = detail.reply_ttl {
@@ -187,6 +193,24 @@ impl Directions {
         self.processing.record(nanos(held));
         self.outbound.record(out);
         self.inbound.record(back);
+        let [left, came] = [left, at].map(|at| at.0.cast_signed());
+        let base = *self.base.get_or_insert(detail.arrived.0.saturating_sub(came));
+        let there = |at: Wall| at.0.saturating_sub(base);
+        self.clocks.record(RoundTrip {
+            out: (left, there(detail.received).saturating_sub(left)),
+            back: (came, came.saturating_sub(there(detail.sent))),
+        });
+    }
+
+    /// How the two clocks stand to each other, and how much longer than the fastest
+    /// packets took on each way. Nothing of a reflector whose times are no times.
+    pub fn clocks(&self) -> Clocks {
+        if self.counts_nanoseconds() {
+            return Clocks::default();
+        }
+        let mut clocks = self.clocks.clone();
+        clocks.settle();
+        clocks
     }
 
     /// Losses by direction.
@@ -201,10 +225,18 @@ impl Directions {
         self.fractions.are_nanoseconds()
     }
 
-    /// Whether one-way delays mean what they say: both hosts claim that their
-    /// clocks are synchronised.
-    pub fn valid(&self) -> bool {
+    /// Whether both hosts claim that their clocks are synchronised.
+    pub fn claimed(&self) -> bool {
         self.here_synchronised && self.received > 0 && self.synchronised == self.received
+    }
+
+    /// Whether one-way delays mean what they say: both claim it, and what `clocks`
+    /// tells does not contradict them.
+    pub fn valid(&self, clocks: &Clocks) -> bool {
+        let apart = |(offset, bound): (i64, i64)| {
+            offset.unsigned_abs().saturating_sub(bound.unsigned_abs())
+        };
+        self.claimed() && clocks.offset().is_none_or(|found| apart(found) <= nanos(self.error))
     }
 }
 
@@ -259,6 +291,31 @@ mod tests {
             assert!(off_by(directions.inbound.mean(), 2e6 - off) < 1e3, "{off}");
             assert_eq!(directions.processing.min(), Some(1_000_000));
         }
+    }
+
+    #[test]
+    fn between_clocks_that_nobody_set_queueing_is_exact_and_the_split_has_its_bound() {
+        let mut directions = Directions::new(true, Duration::from_millis(1));
+        for number in 1..=600 {
+            // The reflector's clock is 3 s ahead and gains 50 ppm; this host's is set
+            // forward by an hour in mid-run.
+            let ahead = 3_000_000_000 + i64::try_from(number).unwrap() * 500;
+            let mut sample = received(number, 0, ahead);
+            if let Detail::Twamp(detail) = &mut sample.detail {
+                detail.synchronised = true;
+                if number > 300 {
+                    detail.arrived.0 += 3_600_000_000_000;
+                }
+            }
+            directions.sample(&sample);
+        }
+        let clocks = directions.clocks();
+        assert_eq!((clocks.above[0].count(), clocks.breaks), (600, 0));
+        assert!(clocks.above.iter().all(|way| way.max().unwrap() < 50_000), "{clocks:?}");
+        let (offset, bound) = clocks.offset().unwrap();
+        assert!(offset.abs_diff(3_000_300_000) < 600_000, "{offset}");
+        assert!(bound.abs_diff(2_500_000) < 50_000, "{bound}");
+        assert!(directions.claimed() && !directions.valid(&clocks));
     }
 
     #[test]

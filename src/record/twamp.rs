@@ -7,8 +7,9 @@ use super::csv::Extra;
 use super::json::{micros, percentiles_of};
 use crate::clock::nanos;
 use crate::probe::{Detail, Direction, Directions, Losses, Sample, Tally, TwampDetail};
-use crate::stats::Few;
-use crate::text::format::{Unit, duration, seconds};
+use crate::stats::clocks::Clocks;
+use crate::stats::{Few, Summary};
+use crate::text::format::{self, Unit, count, duration, seconds};
 use crate::text::object::Object;
 use crate::text::row::Row;
 
@@ -71,9 +72,18 @@ pub fn packet(sample: &Sample, detail: &TwampDetail) -> String {
 /// The summary's lines on both directions.
 pub fn summary(directions: &Directions, tally: &Tally) -> String {
     let Losses { outbound, inbound, unknown } = directions.lost();
+    let clocks = directions.clocks();
     let mut text = String::new();
-    text += &line("outbound", &directions.outbound);
-    text += &line("inbound", &directions.inbound);
+    for (name, direction, above) in [
+        ("outbound", &directions.outbound, &clocks.above[0]),
+        ("inbound", &directions.inbound, &clocks.above[1]),
+    ] {
+        text += &if directions.valid(&clocks) {
+            line(name, direction)
+        } else {
+            above_smallest(name, above, direction)
+        };
+    }
     if let Some(max) = directions.processing.max() {
         let unit = Unit::for_largest(max);
         let percentile = |percent| as_float(directions.processing.percentile(percent));
@@ -95,7 +105,7 @@ pub fn summary(directions: &Directions, tally: &Tally) -> String {
     );
     if directions.received > 0 {
         text += &way(directions);
-        put!(text, "{}\n", clocks(directions));
+        put!(text, "{}\n", worth(directions, &clocks));
     }
     text
 }
@@ -184,21 +194,54 @@ fn seconds_or_less(span: Duration) -> String {
     if span < Duration::from_secs(1) { duration(nanos(span)) } else { seconds(span) }
 }
 
+/// What one way took beyond its fastest packet: all that is known of it between clocks
+/// that nobody has set to each other.
+fn above_smallest(name: &str, above: &Summary, direction: &Direction) -> String {
+    let Some(max) = above.max() else { return String::new() };
+    let unit = Unit::for_largest(max);
+    let percentile = |percent| as_float(above.percentile(percent));
+    let figures =
+        [percentile(50.0), percentile(99.0), as_float(Some(max)), direction.jitter.mean()];
+    format!(
+        "{name} above its smallest p50/p99/max/jitter = {} {}\n",
+        unit.numbers(&figures),
+        unit.name()
+    )
+}
+
+/// By how many nanoseconds TAI, which PTP counts, has been ahead of UTC since 2017.
+const TAI: u64 = 37_000_000_000;
+/// A clock that is so far off is off for that reason, or nearly.
+const NEARLY: u64 = 100_000_000;
+
 /// What one-way delays are worth.
-fn clocks(directions: &Directions) -> String {
+fn worth(directions: &Directions, clocks: &Clocks) -> String {
     let word = |synchronised| if synchronised { "is" } else { "is not" };
-    let reflector = directions.synchronised == directions.received;
     let said = format!(
         "this host's clock {} synchronised, the reflector's {}; together they may be off by {}",
         word(directions.here_synchronised),
-        word(reflector),
+        word(directions.synchronised == directions.received),
         seconds_or_less(directions.error)
     );
-    if directions.valid() {
-        format!("one-way delays hold within the clocks' error: {said}")
-    } else {
-        format!("one-way delays hold the clocks' difference, not only the path: {said}")
+    if directions.valid(clocks) {
+        return format!("one-way delays hold within the clocks' error: {said}");
     }
+    let mut text = format!("one-way delays hold the clocks' difference, not only the path: {said}");
+    if directions.claimed() {
+        text += ", they claim, and their delays contradict them";
+    }
+    if let Some((offset, bound)) = clocks.offset() {
+        let drift = clocks.line.and_then(|line| line.drift_ppm());
+        let told = format::clocks(["the reflector's", "this host's"], offset, bound, drift);
+        put!(text, "\n{told}");
+        if offset.unsigned_abs().abs_diff(TAI) < NEARLY {
+            text += "; 37 s are between UTC and TAI";
+        }
+        if clocks.breaks > 0 {
+            put!(text, "; one of them was set {}", count(clocks.breaks, "time"));
+        }
+    }
+    text
 }
 
 fn direction(direction: &Direction) -> Object {
@@ -222,10 +265,18 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
     // Without a reply nothing is known of the reflector.
     let known = directions.received > 0;
     let synchronised = known.then_some(directions.synchronised == directions.received);
-    let clocks = Object::new()
+    let clocks = directions.clocks();
+    let offset = clocks.offset();
+    let drift = clocks.line.and_then(|line| line.drift_ppm());
+    let object = Object::new()
         .boolean("here_synchronised", directions.here_synchronised)
         .boolean("reflector_synchronised", synchronised);
-    let clocks = micros(clocks, "error_us", known.then(|| nanos(directions.error) as f64));
+    let object = micros(object, "error_us", known.then(|| nanos(directions.error) as f64));
+    let object = micros(object, "offset_us", offset.map(|(offset, _)| offset as f64));
+    let object = micros(object, "offset_bound_us", offset.map(|(_, bound)| bound as f64))
+        .number("drift_ppm", drift.map(|(drift, _)| drift), 2)
+        .number("drift_bound_ppm", drift.map(|(_, error)| error), 2)
+        .whole("set", clocks.breaks);
     let way = Object::new()
         .whole("outbound", hops(&directions.ttl_out))
         .whole("inbound", hops(&directions.ttl_back));
@@ -238,6 +289,8 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
     Object::new()
         .object("outbound_us", direction(&directions.outbound))
         .object("inbound_us", direction(&directions.inbound))
+        .object("outbound_above_smallest_us", percentiles_of(&clocks.above[0]))
+        .object("inbound_above_smallest_us", percentiles_of(&clocks.above[1]))
         .object("reflector_us", percentiles_of(&directions.processing))
         .object("lost", lost)
         .whole("duplicates", tally.duplicates)
@@ -247,6 +300,6 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
         .array("ttl_outbound", ttls(&directions.ttl_out))
         .array("ttl_inbound", ttls(&directions.ttl_back))
         .array("reply_marks", marks)
-        .boolean("one_way_valid", directions.valid())
-        .object("clocks", clocks)
+        .boolean("one_way_valid", directions.valid(&clocks))
+        .object("clocks", object)
 }

@@ -3,6 +3,7 @@
 
 pub mod autocorrelation;
 pub mod change;
+pub mod clocks;
 pub mod exact;
 pub mod few;
 pub mod histogram;

@@ -70,6 +70,28 @@ pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{s}")
 }
 
+/// How the first clock stands to the other: by how many nanoseconds it is ahead, the
+/// bound of that, and by how many millionths it runs faster, with what that may be off.
+pub fn clocks(
+    [one, other]: [&str; 2],
+    offset: i64,
+    bound: i64,
+    drift_ppm: Option<(f64, f64)>,
+) -> String {
+    let mut text = format!(
+        "{one} clock is {} {} {other}, within {} (half of the smallest round trip; no \
+         measurement can tell more)",
+        duration(offset.unsigned_abs()),
+        if offset < 0 { "behind" } else { "ahead of" },
+        duration(bound.unsigned_abs()),
+    );
+    if let Some((drift, error)) = drift_ppm {
+        let word = if drift < 0.0 { "slower" } else { "faster" };
+        put!(text, " and runs {:.1} ppm {word}, within {:.1}", drift.abs(), error.max(0.1));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +108,17 @@ mod tests {
     fn counts_speak_english() {
         assert_eq!(count(1, "drop"), "1 drop");
         assert_eq!(count(0, "drop"), "0 drops");
+    }
+
+    #[test]
+    fn clocks_are_told_with_their_bounds() {
+        let told = clocks(["its", "ours"], -3_000_150_000, 152_000, Some((-50.04, 0.01)));
+        assert_eq!(
+            told,
+            "its clock is 3000.150 ms behind ours, within 152.0 us (half of the smallest round \
+             trip; no measurement can tell more) and runs 50.0 ppm slower, within 0.1"
+        );
+        assert!(!clocks(["its", "ours"], 5, 1, None).contains("ppm"));
     }
 
     #[test]

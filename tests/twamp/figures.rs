@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::{Mutex, PoisonError};
 
 use crate::common::{self, Impaired, Process, Run, Scratch, Server, figure, left, run};
-use crate::server;
+use crate::{foreign, server};
 
 /// One at a time: what they measure is the path, not each other.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -178,4 +178,63 @@ fn the_reflector_logs_the_result_that_it_is_told() {
             && line.contains("loss 0.0% (0 of 4)")
     });
     assert_eq!(results.count(), 2, "{log}");
+}
+
+/// What nearest rank says.
+fn percentile(mut all: Vec<i64>, percent: usize) -> f64 {
+    all.sort_unstable();
+    let rank = (all.len() * percent).div_ceil(100);
+    f64::from(i32::try_from(all[rank - 1]).expect("a queue of less than two seconds"))
+}
+
+/// How far above the smallest.
+fn queueing(all: &[i64]) -> Vec<i64> {
+    let smallest = all.iter().min().expect("packets");
+    all.iter().map(|one| one - smallest).collect()
+}
+
+#[test]
+fn queueing_of_each_way_is_right_beside_a_clock_that_drifts_and_is_3_s_off() {
+    if !common::have("python3") {
+        return;
+    }
+    for (reflector, mode) in [
+        (&["server", "--quirk", "wrong-clock=50"][..], &[][..]),
+        (&["light-reflector", "--wrong-clock", "-50"], &["--light"]),
+    ] {
+        let reflector = foreign(reflector);
+        let scratch = Scratch::new();
+        let mut command = common::echotest();
+        command.args(["twamp", "127.0.0.1", &reflector.port, "-c", "500", "-i", "0.01"]);
+        command.args(["--json", "--log-dir"]).arg(scratch.path()).args(mode);
+        let run = left(Process::start(&mut command).finish(), &scratch);
+        let json = &run.ended.stdout;
+        let (mut out, mut back) = (Vec::new(), Vec::new());
+        for line in reflector.process.stdout().lines().filter(|line| line.contains("\"times\"")) {
+            let time = |key: &str| -> i64 {
+                let rest = line.split_once(&format!("\"{key}\": ")).unwrap().1;
+                rest[..rest.find([',', '}']).unwrap()].parse().unwrap()
+            };
+            let number = u64::try_from(time("sequence")).unwrap() + 1;
+            // On one host both are by one clock: what the way took, whatever it took.
+            let Some(row) = run.rows.iter().find(|row| row.number == number) else { continue };
+            let Some(came) = row.received_ns else { continue };
+            out.push(time("received") - row.sent_ns);
+            back.push(came - time("sent"));
+        }
+        assert!(out.len() > 400, "{json}");
+        for (key, way) in [("outbound", out), ("inbound", back)] {
+            for (name, percent) in [("p50", 50), ("p99", 99)] {
+                let told = value(json, &format!("{key}_above_smallest_us.{name}"));
+                let truth = percentile(queueing(&way), percent) / 1e3;
+                assert!((told - truth).abs() < 50.0, "{key} {name}: {truth} {json}");
+            }
+        }
+        let (offset, bound) = (value(json, "clocks.offset_us"), value(json, "offset_bound_us"));
+        let smallest = value(json, "rtt_us.min");
+        assert!((offset - 3e6).abs() < 10_000.0 && bound >= smallest / 2.0 - 0.1, "{json}");
+        let (drift, error) = (value(json, "drift_ppm"), value(json, "drift_bound_ppm"));
+        let truth = if mode.is_empty() { 50.0 } else { -50.0 };
+        assert!((drift - truth).abs() <= error.max(1.0), "{json}");
+    }
 }
