@@ -115,7 +115,7 @@ fn no_limit_is_an_answer_too() {
     let (host, port) = (server.address.ip().to_string(), server.port());
     let ended = run(["idle", &host, &port, "--from", "0.3", "--to", "1"]);
     assert_eq!(ended.status, 0, "{ended:?}");
-    let answer = "No limit was found: a connection lives through 1 s of silence.\n";
+    let answer = "No limit was found: a connection survives 1 s of silence.\n";
     assert!(ended.stdout.contains(answer), "{ended:?}");
     assert!(ended.took < Duration::from_secs(3), "{ended:?}");
     let json = run(["idle", &host, &port, "--from", "0.3", "--to", "1", "--json"]).stdout;

@@ -167,23 +167,22 @@ pub fn sentence(answer: &Answer<'_>, run: &IdleRun) -> String {
     match (answer.lived, answer.died) {
         (None, None) => "Nothing is known: no gap was tried to its end.".to_owned(),
         (Some(lived), None) if answer.peer_speaks.is_some() => format!(
-            "A connection lives through {}{kept} of silence; longer ones are not known{stopped}.",
+            "A connection survives {}{kept} of silence; longer ones are not known{stopped}.",
             span(lived)
         ),
-        (Some(lived), None) if answer.complete => format!(
-            "No limit was found: a connection{kept} lives through {} of silence.",
-            span(lived)
-        ),
+        (Some(lived), None) if answer.complete => {
+            format!("No limit was found: a connection{kept} survives {} of silence.", span(lived))
+        }
         (Some(lived), None) => format!(
-            "A connection{kept} lives through {} of silence; longer gaps are not known{stopped}.",
+            "A connection{kept} survives {} of silence; longer gaps are not known{stopped}.",
             span(lived)
         ),
         (lived, Some(died)) => {
             let known = match lived {
                 Some(lived) => {
-                    format!("A connection{kept} lives through {} of silence", span(lived))
+                    format!("A connection{kept} survives {} of silence", span(lived))
                 }
-                None => "No gap was lived through".to_owned(),
+                None => "No gap was survived".to_owned(),
             };
             format!("{known}; after {} {}{stopped}.", span(died.silence()), how(died, run.speaker))
         }
@@ -198,12 +197,12 @@ fn without_service(death: &Tried, answer: &Answer<'_>, run: &IdleRun) -> String 
             .to_owned();
     };
     let known = match (answer.lived, answer.died) {
-        (None, None) => "no gap was lived through until then".to_owned(),
+        (None, None) => "no gap was survived until then".to_owned(),
         (Some(lived), None) => {
-            format!("until then a connection lived through {} of silence", span(lived))
+            format!("until then a connection survived {} of silence", span(lived))
         }
         (lived, Some(died)) => format!(
-            "until then connections lived through {} of silence, and after {} {}",
+            "until then connections survived {} of silence, and after {} {}",
             span(lived.unwrap_or_default()),
             span(died.silence()),
             how(died, run.speaker)

@@ -43,7 +43,7 @@ fn the_answer_is_a_plain_sentence_with_the_interval_to_set() {
     let died = tried(352, Outcome::Silent);
     let found = answer(Some(349), Some(&died));
     let text = sentence(&found, &run());
-    assert!(text.starts_with("A connection lives through 349 s of silence; after 352 s some"));
+    assert!(text.starts_with("A connection survives 349 s of silence; after 352 s some"));
     assert!(advice(&found, &run()).contains("tcp_keepalive_time=174 "));
     let remarks = remarks(&found, &run()).join("\n");
     assert!(remarks.contains("AWS's NAT gateway") && remarks.contains("RFC 5382"), "{remarks}");
@@ -99,16 +99,13 @@ fn a_service_that_goes_away_has_no_limit() {
     found.gone = Some(&death);
     let text = sentence(&found, &run());
     assert!(text.starts_with("The service went away: 4 s into this run"), "{text}");
-    assert!(
-        text.contains("no limit was found; until then a connection lived through 2 s"),
-        "{text}"
-    );
+    assert!(text.contains("no limit was found; until then a connection survived 2 s"), "{text}");
     assert!(!advice(&found, &run()).contains("interval to set"));
     // What was found before is not lost.
     let died = tried(3, Outcome::Silent);
     let found = Answer { gone: Some(&death), ..answer(Some(2), Some(&died)) };
     let text = sentence(&found, &run());
-    assert!(text.contains("not all was tried; until then connections lived through 2 s"), "{text}");
+    assert!(text.contains("not all was tried; until then connections survived 2 s"), "{text}");
     assert!(text.contains("after 3 s something on the path"), "{text}");
 }
 

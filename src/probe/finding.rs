@@ -122,7 +122,7 @@ impl fmt::Display for Finding {
             Self::Paused(Pauses { count, total, longest, .. }) => write!(
                 f,
                 "this host stood still {}, {:.3} s in all, {:.3} s at the longest: \
-                 its times then are its own and not the network's",
+                 round trips in that time are not the network's",
                 if *count == 1 { "1 time".to_owned() } else { format!("{count} times") },
                 total.as_secs_f64(),
                 longest.as_secs_f64()

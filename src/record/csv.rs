@@ -1,10 +1,8 @@
 //! One row a probe, in probe order.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-use csv::{QuoteStyle, Writer, WriterBuilder};
 
 use super::held;
 use super::outflow::Outflow;
@@ -86,24 +84,13 @@ const MAX_WAITING: usize = 4 << 20;
 /// A disk that takes nothing for so long at the end of a run is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the rows go.
-struct Rows(Outflow);
-
-impl Write for Rows {
-    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
-        self.0.push(rows);
-        Ok(rows.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Writes a run's CSV. Rows reach the file whole, when they are old enough or
-/// many enough.
+/// many enough. Numbers and times need no quotes, so that a row is what stands in
+/// it and a line feed.
 pub struct CsvSink {
-    writer: Writer<Rows>,
+    file: Outflow,
+    /// Rows that the file is not told of yet.
+    gathered: Vec<u8>,
     /// When the next file begins, if there is to be one.
     turns: Option<Turns>,
     stamper: Stamper,
@@ -111,7 +98,6 @@ pub struct CsvSink {
     /// What stands before the columns of each row, with its comma.
     series: String,
     row: Row,
-    gathered: usize,
     /// The latest time that a sample told.
     latest: Mono,
     flush_at: Mono,
@@ -143,20 +129,14 @@ impl CsvSink {
         let header = header.join(",");
         let turns = file.series().map(|series| Turns::new(series, header.len() + 1));
         let file = file.with_header(format!("{header}\n").as_bytes());
-        let rows = Rows(Outflow::start("csv", MAX_WAITING, file)?);
-        // Numbers and times need no quotes; looking for reasons costs 100 ns a row.
-        let writer = WriterBuilder::new()
-            .quote_style(QuoteStyle::Never)
-            .buffer_capacity(BUFFER)
-            .from_writer(rows);
         let mut sink = Self {
-            writer,
+            file: Outflow::start("csv", MAX_WAITING, file)?,
+            gathered: Vec::with_capacity(BUFFER),
             turns,
             stamper: Stamper::new(),
             extra,
             series: String::new(),
             row: Row::default(),
-            gathered: 0,
             latest: Mono(0),
             flush_at: Mono::NEVER,
         };
@@ -173,19 +153,15 @@ impl CsvSink {
         self.series.truncate(LONGEST_SERIES);
     }
 
-    /// Hands over the row that was put together: field by field the writer would
-    /// take 100 ns more. The file below never fails; it reports its own troubles.
     fn write(&mut self) {
-        let row = self.row.as_bytes();
-        let _ = self.writer.write_field(row);
-        let _ = self.writer.write_record(None::<&[u8]>);
-        self.gathered += row.len() + 1;
+        self.gathered.extend_from_slice(self.row.as_bytes());
+        self.gathered.push(b'\n');
         self.row.clear();
     }
 
     fn flush(&mut self) {
-        let _ = self.writer.flush();
-        self.gathered = 0;
+        self.file.push(&self.gathered);
+        self.gathered.clear();
         self.flush_at = Mono::NEVER;
     }
 }
@@ -269,11 +245,11 @@ impl Sink for CsvSink {
         let length = row.as_bytes().len() + 1;
         if self.turns.as_mut().is_some_and(|turns| turns.is_due(length, sample.sent, sent)) {
             self.flush();
-            self.writer.get_ref().0.force(&[TURN]);
+            self.file.force(&[TURN]);
         }
         self.write();
         self.latest = self.latest.max(sample.last_seen());
-        if self.gathered + row::LONGEST > BUFFER {
+        if self.gathered.len() + row::LONGEST > BUFFER {
             self.flush();
         } else if self.flush_at == Mono::NEVER {
             self.flush_at = self.latest + OLDEST_ROW;
@@ -292,7 +268,7 @@ impl Sink for CsvSink {
 
     fn settle(&mut self) -> u64 {
         self.flush();
-        let account = self.writer.get_ref().0.close(PATIENCE);
+        let account = self.file.close(PATIENCE);
         account.refused + account.lost
     }
 

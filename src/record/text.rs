@@ -90,11 +90,14 @@ pub fn notice(notice: &Notice) -> String {
                 .to_owned()
         }
         Notice::Pause { span, skipped: 0, .. } => {
-            format!("this host stood still for {}; its times then are its own", seconds(*span))
+            let span = seconds(*span);
+            format!(
+                "this host stood still for {span}; round trips in that time are not the network's"
+            )
         }
         Notice::Pause { span, skipped, .. } => format!(
-            "this host stood still for {}; its times then are its own, and {} due meanwhile \
-             {} skipped",
+            "this host stood still for {}; round trips in that time are not the network's, and \
+             {} due then {} skipped",
             seconds(*span),
             count(*skipped, "packet"),
             if *skipped == 1 { "is" } else { "are" }

@@ -221,7 +221,7 @@ fn the_service_goes_away() {
     let ended = process.finish();
     assert_eq!(ended.status, 2, "{ended:?}");
     contains(&ended, "The service went away: ");
-    contains(&ended, "lived through 2 s of silence");
+    contains(&ended, "survived 2 s of silence");
     assert!(!ended.stdout.contains("interval to set"), "{ended:?}");
 }
 
