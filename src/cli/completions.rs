@@ -62,7 +62,8 @@ fn shell_names() -> String {
 }
 
 fn topic_names() -> String {
-    words(COMMANDS.iter().map(|command| command.name).chain(TOPICS))
+    let topics = super::topics::TOPICS.iter().map(|topic| topic.name);
+    words(COMMANDS.iter().map(|command| command.name).chain(TOPICS).chain(topics))
 }
 
 /// What bash does to complete `current`.

@@ -12,13 +12,15 @@ pub(super) struct Topic {
 }
 
 /// All of them, in the manual's order.
-pub(super) const TOPICS: [Topic; 10] = [
+pub(super) const TOPICS: [Topic; 12] = [
     Topic { name: "status", terms: &STATUSES },
     Topic { name: "environment", terms: &ENVIRONMENT },
     Topic { name: "signals", terms: &SIGNALS },
     Topic { name: "files", terms: &FILES },
     Topic { name: "figures", terms: &FIGURES },
     Topic { name: "causes", terms: &CAUSES },
+    Topic { name: "ping", terms: &PING },
+    Topic { name: "twamp", terms: &TWAMP },
     Topic { name: "captures", terms: &CAPTURES },
     Topic { name: "services", terms: &SERVICES },
     Topic { name: "security", terms: &SECURITY },
@@ -80,6 +82,43 @@ const CAUSES: [(&str, &str); 9] = [
         "What became of a connection in an outage: it went on; something on the path had lost it, \
          as a fresh one from the same port is answered; or this port's way alone is dead.",
     ),
+];
+
+/// Why a ping has no answer.
+const PING: [(&str, &str); 8] = [
+    (
+        "timed out",
+        "Nothing came: a firewall drops it, or the host is down, which its last router says after \
+         some 3 s (-W 5).",
+    ),
+    ("connection refused", "A reset: nothing listens there, or a firewall rejects."),
+    ("ICMP 3/0, 3/1", "No route; the last router finds no such host. ICMPv6 1/0, 1/3."),
+    ("ICMP 3/2, 3/3", "Protocol or port unreachable: mostly a firewall. ICMPv6 1/4."),
+    ("ICMP 3/9, 3/10, 3/13", "Prohibited by a firewall. ICMPv6 1/1, 1/5."),
+    ("ICMP 3/4", "A link is too narrow: fragmentation needed. ICMPv6 2/0."),
+    ("ICMP 11/0", "Too many hops, mostly a routing loop. ICMPv6 3/0."),
+    (
+        "who sent it",
+        "Known while connecting; of a connection that stands only with CAP_NET_RAW (setcap \
+         cap_net_raw+ep echotest).",
+    ),
+];
+
+/// What the figures of two-way active measurement mean.
+const TWAMP: [(&str, &str); 4] = [
+    ("rtt", "Without the time for which the reflector says that it held the packet."),
+    (
+        "outbound, inbound",
+        "Differences of two clocks, true as far as both are synchronised. Where they are not: what \
+         packets took above the smallest of their way. How the smallest round trip divides nobody \
+         can know; the clocks' offset is told within half of it.",
+    ),
+    (
+        "lost outbound, inbound",
+        "By the reflector's own numbers; unknown where it copies ours, or where nothing came after \
+         a loss.",
+    ),
+    ("hops", "By the time to live, which begins at 255."),
 ];
 
 const CAPTURES: [(&str, &str); 4] = [

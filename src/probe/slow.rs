@@ -58,6 +58,8 @@ pub struct Slow {
     fixed: Option<u64>,
     /// The running median's, in nanoseconds.
     running: Option<u64>,
+    /// The lowest that was.
+    least: Option<u64>,
     seen: u64,
     /// By place in [`Cause::ALL`]; made when the first is slow.
     groups: Vec<Group>,
@@ -80,13 +82,18 @@ impl Slow {
 
     /// An empty one with the same bound.
     pub(super) fn anew(&self) -> Self {
-        Self { fixed: self.fixed, running: self.running, ..Self::default() }
+        Self { fixed: self.fixed, running: self.running, least: self.running, ..Self::default() }
     }
 
     /// From which round trip on a packet is slow, in nanoseconds, once that can be
     /// said.
     pub fn above(&self) -> Option<u64> {
         self.fixed.or(self.running)
+    }
+
+    /// The lowest bound so far: it follows the median.
+    pub fn least_above(&self) -> Option<u64> {
+        self.fixed.or(self.least)
     }
 
     /// The slow packets of a cause, if there are any.
@@ -129,6 +136,7 @@ impl Slow {
     pub fn add(&mut self, explained: Option<Explained>, sample: &Sample, above: Option<u64>) {
         let (Some(explained), Some(rtt)) = (explained, sample.rtt_nanos()) else { return };
         self.running = self.running.into_iter().chain(above).min();
+        self.least = self.least.into_iter().chain(above).min();
         let evidence = match &sample.detail {
             Detail::Tcp { evidence, .. } => evidence.unwrap_or_default(),
             _ => Evidence::default(),
@@ -150,6 +158,7 @@ impl Slow {
         if self.fixed.is_none() && (young || self.seen.is_multiple_of(RENEW)) {
             let median = rtts.percentile(50.0);
             self.running = median.map(|p50| p50 + LEAST_ABOVE.max(p50 / SHARE_ABOVE));
+            self.least = self.least.into_iter().chain(self.running).min();
         }
     }
 

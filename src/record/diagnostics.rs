@@ -11,12 +11,14 @@ pub struct DiagnosticsSink {
     label: String,
     /// In a fast run one overdue packet has a thousand neighbours.
     each_overdue: bool,
+    /// Nor is each packet named that an outage makes overdue, which has been told.
+    in_outage: bool,
 }
 
 impl DiagnosticsSink {
     /// For probes of `size` bytes; `each_overdue` names every late packet.
     pub fn new(size: usize, each_overdue: bool) -> Self {
-        Self { size, label: String::new(), each_overdue }
+        Self { size, label: String::new(), each_overdue, in_outage: false }
     }
 
     /// The same with the target's name before each line, where there are several.
@@ -33,7 +35,13 @@ impl Sink for DiagnosticsSink {
     }
 
     fn notice(&mut self, notice: &Notice, _anchor: &Anchor) -> Result<(), Gone> {
+        match notice {
+            Notice::Begun(event) => self.in_outage |= event.kind == EventKind::Outage,
+            Notice::Event(event) => self.in_outage &= event.kind != EventKind::Outage,
+            _ => {}
+        }
         let level = match notice {
+            Notice::Overdue { .. } if self.in_outage => log::Level::Debug,
             Notice::Down { .. } => log::Level::Error,
             Notice::Up { .. } | Notice::PathBack { .. } => log::Level::Info,
             Notice::Attempt { .. } => log::Level::Debug,

@@ -63,7 +63,10 @@ pub(super) fn table(slow: &Slow) -> String {
         let place = usize::from(lines.len() > usize::from(unknown > 0));
         lines.insert(place, (slow.held_up, format!("  {} held up behind these", slow.held_up)));
     }
-    let mut text = format!("slow packets: {} above {}\n", slow.packets, short(above));
+    // A median that a long outage has moved has moved the bound.
+    let least = slow.least_above().filter(|least| above - least > least / 4);
+    let range = least.map_or_else(String::new, |least| short(least) + " to ");
+    let mut text = format!("slow packets: {} above {range}{}\n", slow.packets, short(above));
     for (_, line) in lines {
         text += &line;
         text.push('\n');
@@ -109,7 +112,7 @@ pub(super) fn object(tally: &Tally) -> Object {
     let causes = Cause::ALL
         .iter()
         .fold(Object::new(), |object, cause| object.whole(cause.name(), slow.count(*cause)));
-    micros(Object::new(), "above_us", slow.above().map(|above| above as f64))
+    micros(Object::new(), "above_us", slow.least_above().map(|above| above as f64))
         .whole("packets", slow.packets)
         .object("causes", causes)
         .whole("held_up_behind", slow.held_up)
