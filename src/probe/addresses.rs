@@ -41,6 +41,11 @@ impl Addresses {
         Self { now: Some(remote), met: Vec::new() }
     }
 
+    /// Those of the same connection, with nothing measured yet.
+    pub(super) fn anew(&self) -> Self {
+        Self { now: self.now, met: Vec::new() }
+    }
+
     /// Whether a connection to `remote` leads to another address than before.
     pub(super) fn moves(&self, remote: SocketAddr) -> bool {
         self.now.is_some_and(|now| now != remote)

@@ -170,6 +170,7 @@ impl Tally {
             slow: self.slow.anew(),
             flows: self.flows.iter().map(|flow| flow.anew(at)).collect(),
             local: self.local,
+            addresses: self.addresses.anew(),
             start: at,
             end: at,
             ..Self::default()
