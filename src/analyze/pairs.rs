@@ -2,6 +2,7 @@
 
 use super::join::{MAX_PAIRS, Pair};
 use crate::clock::Wall;
+use crate::text::format::Brief;
 use crate::text::timestamp::rfc3339;
 
 /// The columns: the client's five, so that `report` reads it, then what the capture
@@ -32,6 +33,6 @@ pub fn csv(pairs: &[Pair]) -> (String, bool) {
     (text, pairs.len() >= MAX_PAIRS)
 }
 
-fn micros(nanos: u64) -> String {
-    format!("{}.{:03}", nanos / 1000, nanos % 1000)
+fn micros(nanos: u64) -> Brief {
+    brief!("{}.{:03}", nanos / 1000, nanos % 1000)
 }

@@ -10,7 +10,7 @@ use super::text::seconds;
 use crate::clock::Wall;
 use crate::probe::{Tally, findings};
 use crate::stats::Summary;
-use crate::text::format::{Unit, count, duration};
+use crate::text::format::{Unit, count, duration_or_dash};
 use crate::text::timestamp::rfc3339;
 
 /// One connection in full.
@@ -166,7 +166,7 @@ fn handshake(connection: &Connection) -> String {
         };
         return format!("  handshake: {what}\n");
     }
-    let shown = |span: Option<u64>| span.map_or("-".to_owned(), duration);
+    let shown = duration_or_dash;
     format!(
         "  handshake: SYN to SYN-ACK {} (from here to the server and back), SYN-ACK to ACK {} \
          (to the client and back)\n",

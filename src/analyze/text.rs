@@ -14,7 +14,7 @@ use super::table::Capture;
 use super::tell::{closing, figures, in_full};
 use crate::clock::Wall;
 use crate::stats::Summary;
-use crate::text::format::{clocks, count, duration};
+use crate::text::format::{Brief, clocks, count, duration, duration_or_dash};
 use crate::text::timestamp::rfc3339;
 use crate::wire::packet::Skip;
 
@@ -280,15 +280,15 @@ fn further(capture: &Capture, full: usize) -> String {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
-pub(super) fn seconds(nanos: i64) -> String {
-    format!("{:.6} s", nanos as f64 / 1e9)
+pub(super) fn seconds(nanos: i64) -> Brief {
+    brief!("{:.6} s", nanos as f64 / 1e9)
 }
 
 /// One connection in a line.
 fn line(connection: &Connection) -> String {
     let [client, server] = connection.ends;
     let round_trips = connection.requests.round_trips().summary();
-    let p50 = round_trips.percentile(50.0).map_or("-".to_owned(), duration);
+    let p50 = duration_or_dash(round_trips.percentile(50.0));
     format!(
         "connection {}: {client} to {server}, {}, {}, p50 {p50}, {}, {}\n",
         connection.number,
@@ -343,10 +343,10 @@ fn join(joined: &Joined<'_>, capture: &Capture) -> String {
     let rows = join.slowest.sorted().map(|(rtt, pair)| {
         let wire = pair.on_the_wire();
         [
-            rfc3339(Wall(pair.row.sent)),
-            duration(rtt),
-            duration(wire),
-            rtt.checked_sub(wire).map_or("-".to_owned(), duration),
+            rfc3339(Wall(pair.row.sent)).into(),
+            duration(rtt).into(),
+            duration(wire).into(),
+            duration_or_dash(rtt.checked_sub(wire)).into(),
             again(pair.request.sent_again),
         ]
     });
@@ -366,10 +366,10 @@ fn slowest(found: &Found<'_>) -> String {
     let rows = found.slowest.sorted().filter(|(_, (place, _))| echoes(place)).map(
         |(wire, (place, request))| {
             [
-                rfc3339(Wall(request.begun)),
+                rfc3339(Wall(request.begun)).into(),
                 (place + 1).to_string(),
                 request.number.to_string(),
-                duration(wire),
+                duration(wire).into(),
                 again(request.sent_again),
             ]
         },

@@ -8,7 +8,7 @@ use super::next::PERIODS;
 use super::outcome::{Outcome, Proof, Tried};
 use super::search::{Answer, Mixture, Range, keep_alive};
 use crate::clock::{Wall, nanos};
-use crate::text::format::{duration, short_seconds};
+use crate::text::format::{Brief, duration, short_seconds};
 
 /// What Linux waits before its first keep-alive probe, unless told otherwise.
 const LINUX_KEEP_ALIVE: Duration = Duration::from_hours(2);
@@ -92,7 +92,7 @@ pub fn line(tried: &Tried) -> String {
 }
 
 /// Seconds to the millisecond, as short as can be.
-pub(super) fn span(gap: Duration) -> String {
+pub(super) fn span(gap: Duration) -> Brief {
     // A whole second is what was meant where this host woke a moment late.
     let fine = nanos(gap).saturating_add(500_000) / 1_000_000;
     let coarse = if gap >= Duration::from_secs(1) { fine / 10 * 10 } else { fine };

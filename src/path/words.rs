@@ -36,7 +36,7 @@ pub fn header(run: &PathRun, trails: &[Trail]) -> String {
         [first, .., last] if last.port.wrapping_sub(first.port) as usize == trails.len() - 1 => {
             format!("ports {} to {}", first.port, last.port)
         }
-        _ => count(trails.len() as u64, "port"),
+        _ => count(trails.len() as u64, "port").into(),
     };
     format!("path to {} ({}) from {from}\n", run.host, run.address)
 }
@@ -162,8 +162,11 @@ fn reach(trails: &[Trail]) -> String {
     }
     let lengths = reached.iter().map(|trail| trail.hops.len());
     let (least, most) = (lengths.clone().min().unwrap_or(0), lengths.max().unwrap_or(0));
-    let hops =
-        if least == most { count(most as u64, "hop") } else { format!("{least} to {most} hops") };
+    let hops = if least == most {
+        count(most as u64, "hop").into()
+    } else {
+        format!("{least} to {most} hops")
+    };
     match (trails.len(), reached.len()) {
         (1, _) => format!("reached over {hops}\n"),
         (all, some) if all == some => format!("{flows}, all reached over {hops}\n"),

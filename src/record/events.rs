@@ -8,26 +8,26 @@ use crate::clock::{Anchor, nanos};
 use crate::probe::{
     Attempted, Cause, Connection, DropCause, Event, EventKind, Fate, Progress, Tally,
 };
-use crate::text::format::{count, duration, seconds};
+use crate::text::format::{Brief, count, duration, seconds};
 use crate::text::object::Object;
 use crate::text::timestamp::rfc3339;
 
 /// A span as exact as it is known.
-fn span(event: &Event) -> String {
+fn span(event: &Event) -> Brief {
     let exact = event.span();
     if event.resolution >= Duration::from_millis(10) && exact >= Duration::from_secs(1) {
-        format!("{:.2} s", exact.as_secs_f64())
+        brief!("{:.2} s", exact.as_secs_f64())
     } else {
         rough(exact)
     }
 }
 
-fn rough(span: Duration) -> String {
+fn rough(span: Duration) -> Brief {
     if span < Duration::from_secs(1) { duration(nanos(span)) } else { seconds(span) }
 }
 
-fn port(local: Option<SocketAddr>) -> String {
-    local.map_or_else(String::new, |local| format!(" (local port {})", local.port()))
+fn port(local: Option<SocketAddr>) -> Brief {
+    local.map_or("".into(), |local| brief!(" (local port {})", local.port()))
 }
 
 /// That a stall or an outage has begun.

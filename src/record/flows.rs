@@ -4,7 +4,7 @@ use super::Run;
 use super::json::{packets, round_trips};
 use crate::probe::{EventKind, Tally};
 use crate::stats::outliers::{Apart, Series};
-use crate::text::format::{Unit, count};
+use crate::text::format::{Brief, Unit, count};
 use crate::text::object::Object;
 
 /// Rows that the table shows; the others are counted.
@@ -18,14 +18,14 @@ fn judge(flows: &[Tally]) -> Apart {
     Apart::of(&series)
 }
 
-fn port(tally: &Tally) -> String {
-    tally.local.map_or_else(|| "-".to_owned(), |local| local.port().to_string())
+fn port(tally: &Tally) -> Brief {
+    tally.local.map_or("-".into(), |local| brief!("{}", local.port()))
 }
 
 fn ports(flows: &[Tally], places: &[usize]) -> String {
     let mut places = places.to_vec();
     places.sort_unstable();
-    let named: Vec<String> = places.iter().take(NAMED).map(|place| port(&flows[*place])).collect();
+    let named: Vec<Brief> = places.iter().take(NAMED).map(|place| port(&flows[*place])).collect();
     let more = if places.len() > NAMED { ", …" } else { "" };
     let word = if places.len() == 1 { "source port" } else { "source ports" };
     format!("{word} {}{more}", named.join(", "))
@@ -200,5 +200,5 @@ pub(super) fn worst(tally: &Tally) -> Option<String> {
     let worst = tally.flows.iter().max_by_key(|flow| {
         (flow.lost, flow.troubles(), flow.rtt.percentile(99.0).unwrap_or(u64::MAX))
     })?;
-    Some(port(worst))
+    Some(port(worst).into())
 }

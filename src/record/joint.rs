@@ -10,7 +10,7 @@ use super::{Run, flows, held, screen, terminal, text};
 use crate::clock::{Anchor, Mono};
 use crate::probe::{Gone, Notice, Sample, Sink, Tally};
 use crate::stats::paired::{Bounded, Compared, Paired};
-use crate::text::format::{Unit, count, duration};
+use crate::text::format::{Brief, Unit, count, duration, duration_or_dash};
 use crate::text::object::Object;
 
 /// Packets that wait for those of other targets in the same round, about 64 bytes
@@ -215,7 +215,7 @@ impl Joint {
 
 /// A target's line in the table of all.
 fn row(run: &Run, tally: &Tally) -> String {
-    let figure = |percent| tally.rtt.percentile(percent).map_or_else(|| "-".to_owned(), duration);
+    let figure = |percent| duration_or_dash(tally.rtt.percentile(percent));
     format!(
         "{:<28} {:>9} {:>8} {:>6.1}% {:>11} {:>11}  {}\n",
         name(run),
@@ -292,7 +292,7 @@ fn sentence(base: &Run, other: &Run, compared: &Compared) -> String {
     format!("{head}{p99}; it was the faster one in {faster:.0}% of {rounds}\n")
 }
 
-fn size(nanos: f64) -> String {
+fn size(nanos: f64) -> Brief {
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -41,7 +41,7 @@ impl Series {
         let (numbers, unit) = match self.setup.kind {
             Kind::RoundTrip => {
                 let unit = Unit::for_largest(self.tally.rtt.max().unwrap_or(0));
-                (figures(&self.tally.rtt, |nanos| unit.number(nanos)), unit.name())
+                (figures(&self.tally.rtt, |nanos| unit.number(nanos).into()), unit.name())
             }
             Kind::Throughput => {
                 (figures(&self.throughput, |bits| format!("{:.3}", bits / 1e6)), "Mbit/s")

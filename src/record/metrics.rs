@@ -205,7 +205,7 @@ fn labels(run: &Run, more: &[String]) -> String {
         ("port", run.port.to_string()),
         // What two runs to one target at one time differ in.
         ("size", run.size.to_string()),
-        ("interval", exact_seconds(run.frequency)),
+        ("interval", exact_seconds(run.frequency).into()),
         ("dscp", run.dscp.unwrap_or(0).to_string()),
     ];
     let own = own.iter().map(|(name, value)| (*name, value.as_str()));

@@ -7,6 +7,7 @@ use super::json::{micros, percentiles_of};
 use super::{screen, terminal, text};
 use crate::clock::{Anchor, nanos};
 use crate::probe::{Detail, Failure, Gone, Outcome, PingDetail, Sample, Sink, Tally};
+use crate::text::format::Brief;
 use crate::text::object::Object;
 use crate::text::row::Row;
 use crate::text::timestamp::rfc3339;
@@ -65,8 +66,8 @@ pub fn lines(sample: &Sample) -> String {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
-fn milliseconds(nanos: u64) -> String {
-    format!("{:.6}", nanos as f64 / 1e6)
+fn milliseconds(nanos: u64) -> Brief {
+    brief!("{:.6}", nanos as f64 / 1e6)
 }
 
 /// The figures at the end, as the exercise prints them.
@@ -77,7 +78,7 @@ fn milliseconds(nanos: u64) -> String {
 )]
 pub fn closing(tally: &Tally) -> String {
     let rtt = &tally.rtt;
-    let figure = |value: Option<u64>| value.map_or("-".to_owned(), milliseconds);
+    let figure = |value: Option<u64>| value.map_or("-".into(), milliseconds);
     format!(
         "Maximum RTT (in milliseconds) = {}\n\
          Minimum RTT (in milliseconds) = {}\n\

@@ -2,7 +2,7 @@
 
 use super::json::micros;
 use crate::probe::{Cause, Explained, Slow, Tally, Window};
-use crate::text::format::Unit;
+use crate::text::format::duration;
 use crate::text::object::Object;
 
 /// What happened to packets of this cause.
@@ -65,8 +65,8 @@ pub(super) fn table(slow: &Slow) -> String {
     }
     // A median that a long outage has moved has moved the bound.
     let least = slow.least_above().filter(|least| above - least > least / 4);
-    let range = least.map_or_else(String::new, |least| short(least) + " to ");
-    let mut text = format!("slow packets: {} above {range}{}\n", slow.packets, short(above));
+    let range = least.map_or_else(String::new, |least| format!("{} to ", duration(least)));
+    let mut text = format!("slow packets: {} above {range}{}\n", slow.packets, duration(above));
     for (_, line) in lines {
         text += &line;
         text.push('\n');
@@ -74,18 +74,11 @@ pub(super) fn table(slow: &Slow) -> String {
     text
 }
 
-/// To three digits: a bound is no measurement.
-#[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
-fn short(nanos: u64) -> String {
-    let unit = Unit::for_largest(nanos);
-    format!("{} {}", unit.number(nanos as f64), unit.name())
-}
-
 fn line(number: u64, cause: Cause, slow: &Slow) -> String {
     let Some(group) = slow.group(cause) else { return String::new() };
-    let median = group.rtt.percentile(50.0).map_or_else(String::new, short);
-    let worst = group.rtt.max().map_or_else(String::new, short);
-    let times = if number == 1 { worst } else { format!("{median} p50, {worst} at the worst") };
+    let median = group.rtt.percentile(50.0).map_or("".into(), duration);
+    let worst = group.rtt.max().map_or("".into(), duration);
+    let times = if number == 1 { worst } else { brief!("{median} p50, {worst} at the worst") };
     let what = match cause {
         Cause::Window if group.peers_window == number => "waited for the peer's window",
         Cause::Window if group.peers_window == 0 => "waited for the congestion window",
@@ -95,7 +88,11 @@ fn line(number: u64, cause: Cause, slow: &Slow) -> String {
     match (cause, group.acked.percentile(50.0)) {
         (Cause::Unknown, _) => head,
         (Cause::Peer, Some(acked)) => {
-            format!("{head:<40}  {times}; its kernel had {} after {}", them(number), short(acked))
+            format!(
+                "{head:<40}  {times}; its kernel had {} after {}",
+                them(number),
+                duration(acked)
+            )
         }
         _ => format!("{head:<40}  {times}"),
     }

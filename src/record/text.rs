@@ -4,7 +4,7 @@ use super::{Run, addresses, events, flows, slow};
 use crate::clock::nanos;
 use crate::probe::{Detail, Notice, Outcome, Sample, Tally, findings};
 use crate::stats::Summary;
-use crate::text::format::{Unit, count, duration, seconds, short_seconds};
+use crate::text::format::{Brief, Unit, count, duration, seconds, short_seconds};
 
 /// What is about to be done.
 pub fn header(run: &Run) -> String {
@@ -15,7 +15,7 @@ pub fn header(run: &Run) -> String {
     };
     let what = if run.size == 0 { String::new() } else { format!(" of {} bytes", run.size) };
     let look_up = run.look_up.map(|span| format!(", name looked up in {}", duration(nanos(span))));
-    let packets = if run.count == 0 { "packets".to_owned() } else { count(run.count, "packet") };
+    let packets = if run.count == 0 { "packets".into() } else { count(run.count, "packet") };
     let flows = match run.flows {
         0 | 1 => String::new(),
         flows => format!(" on each of {flows} flows"),
@@ -115,8 +115,8 @@ pub fn notice(notice: &Notice) -> String {
     }
 }
 
-fn packets_were(packets: u64) -> String {
-    format!("{} {}", count(packets, "packet"), if packets == 1 { "was" } else { "were" })
+fn packets_were(packets: u64) -> Brief {
+    brief!("{} {}", count(packets, "packet"), if packets == 1 { "was" } else { "were" })
 }
 
 /// A run's figures. `outstanding` packets are sent and not in the tally yet.
@@ -224,8 +224,8 @@ fn kernel(tally: &Tally) -> String {
     )
 }
 
-fn replies(number: u64) -> String {
-    if number == 1 { "1 reply".to_owned() } else { format!("{number} replies") }
+fn replies(number: u64) -> Brief {
+    if number == 1 { "1 reply".into() } else { brief!("{number} replies") }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]

@@ -9,7 +9,7 @@ use crate::clock::nanos;
 use crate::probe::{Detail, Direction, Directions, Losses, Sample, Tally, TwampDetail};
 use crate::stats::clocks::Clocks;
 use crate::stats::{Few, Summary};
-use crate::text::format::{self, Unit, count, duration, seconds};
+use crate::text::format::{self, Brief, Unit, count, duration, seconds};
 use crate::text::object::Object;
 use crate::text::row::Row;
 
@@ -190,7 +190,7 @@ fn line(name: &str, direction: &Direction) -> String {
 }
 
 /// A span as people read it, in seconds from one on.
-fn seconds_or_less(span: Duration) -> String {
+fn seconds_or_less(span: Duration) -> Brief {
     if span < Duration::from_secs(1) { duration(nanos(span)) } else { seconds(span) }
 }
 

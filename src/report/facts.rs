@@ -35,7 +35,7 @@ pub fn table(runs: &[Run]) -> Vec<Fact> {
     let plain = |name: &str, value: &dyn Fn(&Run) -> String| line(name.to_owned(), value);
     let time = |name: &str, value: &dyn Fn(&Run) -> Option<f64>| {
         line(format!("{name}, {}", unit.name()), &|run: &Run| {
-            value(run).map_or_else(|| "-".to_owned(), |nanos| unit.number(nanos))
+            value(run).map_or("-".to_owned(), |nanos| unit.number(nanos).into())
         })
     };
     let mut facts = vec![
@@ -79,12 +79,16 @@ pub fn table(runs: &[Run]) -> Vec<Fact> {
     }
     facts.push(plain("began", &|run| {
         let figures = &run.figures;
-        if figures.sent() == 0 { "-".to_owned() } else { words::time_to_the_second(figures.first) }
+        if figures.sent() == 0 {
+            "-".to_owned()
+        } else {
+            words::time_to_the_second(figures.first).into()
+        }
     }));
     facts.push(plain("lasted", &|run| span_or_none(run.figures.nanos())));
     facts
 }
 
 fn span_or_none(nanos: u64) -> String {
-    if nanos == 0 { "-".to_owned() } else { words::span(nanos) }
+    if nanos == 0 { "-".to_owned() } else { words::span(nanos).into() }
 }

@@ -3,7 +3,7 @@
 use super::error::Problem;
 use crate::stats::Summary;
 use crate::stats::outliers::{Apart, Series};
-use crate::text::format::{count, duration};
+use crate::text::format::{count, duration_or_dash};
 
 /// Flows of one run at most: what `client --flows` takes.
 const MOST: usize = 256;
@@ -89,7 +89,7 @@ impl Flows {
         });
         let row = |place: &usize| {
             let flow = &self.0[*place];
-            let time = |percent| flow.rtts.percentile(percent).map_or("-".to_owned(), duration);
+            let time = |percent| duration_or_dash(flow.rtts.percentile(percent)).into();
             let mark = if apart.why(*place).is_some() { " *" } else { "" };
             vec![
                 flow.number.to_string(),

@@ -6,7 +6,7 @@ use super::outages::Together;
 use super::run::Run;
 use super::stretches::{BEFORE, Before, Episodes, Shift, threshold};
 use crate::clock::Wall;
-use crate::text::format::{Unit, count};
+use crate::text::format::{Brief, Unit, count};
 use crate::text::timestamp::rfc3339;
 
 /// `B is 312.0 us (0.3 %) slower at the median (95 %: 305.0 to 320.0)`, and the same
@@ -68,11 +68,11 @@ fn sentence(
 }
 
 /// Two digits or three.
-fn significant(value: f64) -> String {
+fn significant(value: f64) -> Brief {
     match value {
-        0.0..1.0 => format!("{value:.2}"),
-        1.0..10.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
+        0.0..1.0 => brief!("{value:.2}"),
+        1.0..10.0 => brief!("{value:.1}"),
+        _ => brief!("{value:.0}"),
     }
 }
 
@@ -162,7 +162,7 @@ fn scale(nanos: u64) -> (&'static str, f64, usize) {
 
 /// A span of time as short as three or four digits tell it.
 #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
-pub fn span(nanos: u64) -> String {
+pub fn span(nanos: u64) -> Brief {
     const MINUTE: u64 = 60_000_000_000;
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;
@@ -170,24 +170,24 @@ pub fn span(nanos: u64) -> String {
     match nanos {
         0..10_000_000 => {
             let (unit, divisor, decimals) = scale(nanos);
-            format!("{:.decimals$} {unit}", nanos as f64 / divisor)
+            brief!("{:.decimals$} {unit}", nanos as f64 / divisor)
         }
-        10_000_000..1_000_000_000 => format!("{:.0} ms", seconds * 1e3),
-        1_000_000_000..MINUTE => format!("{seconds:.2} s"),
-        MINUTE..HOUR => format!("{:.1} min", seconds / 60.0),
-        HOUR..DAY => format!("{:.1} h", seconds / 3600.0),
-        DAY.. => format!("{:.1} days", seconds / 86_400.0),
+        10_000_000..1_000_000_000 => brief!("{:.0} ms", seconds * 1e3),
+        1_000_000_000..MINUTE => brief!("{seconds:.2} s"),
+        MINUTE..HOUR => brief!("{:.1} min", seconds / 60.0),
+        HOUR..DAY => brief!("{:.1} h", seconds / 3600.0),
+        DAY.. => brief!("{:.1} days", seconds / 86_400.0),
     }
 }
 
 /// A time of day, from nanoseconds since 1970.
-pub fn time(nanos: u64) -> String {
+pub fn time(nanos: u64) -> Brief {
     rfc3339(Wall(i64::try_from(nanos).unwrap_or(i64::MAX)))
 }
 
 /// The same to the second.
-pub fn time_to_the_second(nanos: u64) -> String {
-    format!("{}Z", &time(nanos)[..19])
+pub fn time_to_the_second(nanos: u64) -> Brief {
+    brief!("{}Z", &time(nanos)[..19])
 }
 
 #[cfg(test)]

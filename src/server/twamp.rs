@@ -103,7 +103,7 @@ pub fn serve(connection: &mut dyn Connection, context: &Context<'_>) -> Account 
         refusals: Throttle::default(),
     };
     let ending = control.converse().unwrap_or_else(|error| Ending::of_read(&error));
-    Account { served: count(control.opened, "test session"), ending }
+    Account { served: count(control.opened, "test session").into(), ending }
 }
 
 struct Control<'connection> {

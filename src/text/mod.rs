@@ -9,6 +9,13 @@ macro_rules! put {
     };
 }
 
+/// As `format!`, for a few words that need no `String`.
+macro_rules! brief {
+    ($($arguments:tt)*) => {
+        $crate::text::format::Brief::of(format_args!($($arguments)*))
+    };
+}
+
 /// See [`put!`].
 pub(crate) trait Put {
     fn put(&mut self, arguments: fmt::Arguments<'_>);

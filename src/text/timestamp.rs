@@ -2,6 +2,7 @@
 
 use time::OffsetDateTime;
 
+use super::format::Brief;
 use super::row::eight_digits;
 use crate::clock::Wall;
 
@@ -93,8 +94,8 @@ fn digits(text: &mut [u8], mut value: i64) {
 }
 
 /// One time of day, for where speed does not matter.
-pub fn rfc3339(wall: Wall) -> String {
-    Stamper::new().stamp(wall).to_owned()
+pub fn rfc3339(wall: Wall) -> Brief {
+    Stamper::new().stamp(wall).into()
 }
 
 /// `20261120_192001`, as the files' names hold it.

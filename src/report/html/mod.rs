@@ -66,7 +66,7 @@ fn headline(report: &Report) -> String {
         let figures = &run.figures;
         #[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
         let shown = |percent| {
-            figures.percentile(percent).map_or("-".to_owned(), |nanos| unit.number(nanos as f64))
+            figures.percentile(percent).map_or("-".into(), |nanos| unit.number(nanos as f64))
         };
         let several = report.runs.len() > 1;
         let label = if several { format!("{}: ", escaped(&run.label)) } else { String::new() };
@@ -202,8 +202,8 @@ fn outages(report: &Report) -> String {
         longest.map(|outage| {
             vec![
                 run.label.clone(),
-                words::time(outage.start),
-                words::span(outage.nanos()),
+                words::time(outage.start).into(),
+                words::span(outage.nanos()).into(),
                 outage.packets.to_string(),
             ]
         })

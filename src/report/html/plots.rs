@@ -90,7 +90,7 @@ fn draw_medians(plot: &mut Plot, medians: &mut Vec<(f64, f64)>) {
 }
 
 fn says(span: &Span, start: u64, unit: Unit) -> String {
-    let number = |nanos: Option<u64>| nanos.map_or("-".to_owned(), |n| unit.number(n as f64));
+    let number = |nanos: Option<u64>| nanos.map_or("-".into(), |n| unit.number(n as f64));
     format!(
         "{}: {} received, {} lost; p50 {}, p99 {}, max {} {}",
         words::time(start),

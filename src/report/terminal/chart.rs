@@ -87,7 +87,7 @@ impl Drawing {
             let value = if line + 1 == height || line == 0 || line == height / 2 {
                 let place =
                     if line == 0 { 0.0 } else { middle.max((line + 1) as f64 / height as f64) };
-                unit.number(axis.value(place))
+                unit.number(axis.value(place)).into()
             } else {
                 String::new()
             };
