@@ -1,5 +1,6 @@
 //! A [`crate::probe::Sink`] for each destination, and what they share.
 
+pub mod compress;
 pub mod csv;
 pub mod daily;
 pub mod diagnostics;

@@ -37,10 +37,17 @@ pub fn named(arguments: &[String]) -> Result<Vec<String>, Error> {
             continue;
         }
         let unreadable = |error| Error::new(argument, Problem::Unreadable(error));
-        let mut found = Vec::new();
+        let (mut found, mut packed) = (Vec::new(), 0);
         for entry in Path::new(argument).read_dir().map_err(unreadable)? {
             let path: PathBuf = entry.map_err(unreadable)?.path();
-            found.extend(path.to_str().filter(|path| path.ends_with(SUFFIX)).map(str::to_owned));
+            match path.to_str().and_then(|path| path.split_once(SUFFIX)) {
+                Some((_, "")) => found.extend(path.to_str().map(str::to_owned)),
+                Some((_, ending)) if ending.starts_with('.') => packed += 1,
+                _ => {}
+            }
+        }
+        if packed > 0 {
+            log::warn!("{argument}: {packed} *{SUFFIX}.* are left out; unpack them first");
         }
         if found.is_empty() {
             return Err(Error::new(argument, Problem::NothingThere));
@@ -49,6 +56,19 @@ pub fn named(arguments: &[String]) -> Result<Vec<String>, Error> {
         paths.extend(found);
     }
     Ok(paths)
+}
+
+/// The files that arguments name as those of one run, in their order.
+///
+/// # Errors
+///
+/// As [`named`], and where they are of several runs.
+pub fn one_run(arguments: &[String]) -> Result<Vec<String>, Error> {
+    let mut groups = groups(named(arguments)?);
+    match groups.len() {
+        0 | 1 => Ok(groups.pop().unwrap_or_default()),
+        count => Err(Error::new(&arguments.join(" "), Problem::Runs(count))),
+    }
 }
 
 /// The paths in groups, each one run: in the order of the first of each.
