@@ -18,6 +18,12 @@ fn judge(flows: &[Tally]) -> Apart {
     Apart::of(&series)
 }
 
+/// How many are unlike the others.
+pub(super) fn unlike(tally: &Tally) -> usize {
+    let judged = judge(&tally.flows);
+    (0..tally.flows.len()).filter(|place| judged.why(*place).is_some()).count()
+}
+
 fn port(tally: &Tally) -> String {
     tally.local.map_or_else(|| "-".to_owned(), |local| local.port().to_string())
 }

@@ -8,12 +8,13 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Run;
 use super::files::FilesError;
 use super::outflow::{Drain, Outflow};
+use super::{Run, flows};
 use crate::clock::{Anchor, Mono};
 use crate::os::file::open_in_place;
 use crate::probe::{Cause, EventKind, Gone, Sample, Sink, Tally};
+use crate::stats::Histogram;
 use crate::text::format::exact_seconds;
 
 /// The labels that we write: no other may have one of these names.
@@ -36,6 +37,8 @@ pub const LABELS: [&str; 13] = [
 /// Time from one version of the file to the next; collectors read it every 15 s
 /// or more seldom.
 const RENEW: Duration = Duration::from_secs(5);
+/// Versions in a minute.
+const MINUTE: u32 = 12;
 
 /// Upper edges of the round-trip times' buckets in nanoseconds, and as they
 /// stand in the file, in seconds: from a host of its own to another continent
@@ -69,6 +72,9 @@ pub struct MetricsSink {
     file: Outflow,
     labels: String,
     renew_at: Mono,
+    /// Round trips of the last whole minute, and of the present one.
+    recent: [Histogram; 2],
+    renewals: u32,
 }
 
 /// How a new version gets to its place, in a thread of its own.
@@ -168,19 +174,22 @@ impl MetricsSink {
         let labels = labels.join(",");
         let place = Place::new(path);
         let started = place
-            .put(text(&labels, &Tally::default()).as_bytes())
+            .put(text(&labels, &Tally::default(), &Histogram::default()).as_bytes())
             .and_then(|()| Outflow::start("metrics", usize::MAX, place));
         let file = started.map_err(|source| FilesError::of_option(path.to_owned(), source))?;
-        Ok(Self { file, labels, renew_at: start + RENEW })
+        let recent = Default::default();
+        Ok(Self { file, labels, renew_at: start + RENEW, recent, renewals: 0 })
     }
 
     fn renew(&mut self, tally: &Tally) {
-        self.file.replace(text(&self.labels, tally).as_bytes());
+        let recent = Histogram::sum(&self.recent);
+        self.file.replace(text(&self.labels, tally, &recent).as_bytes());
     }
 }
 
 impl Sink for MetricsSink {
-    fn sample(&mut self, _sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
+    fn sample(&mut self, sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
+        sample.rtt_nanos().into_iter().for_each(|rtt| self.recent[1].record(rtt));
         Ok(())
     }
 
@@ -191,6 +200,11 @@ impl Sink for MetricsSink {
     fn tick(&mut self, now: Mono, tally: &Tally) -> Result<(), Gone> {
         self.renew_at = now + RENEW;
         self.renew(tally);
+        self.renewals += 1;
+        if self.renewals.is_multiple_of(MINUTE) {
+            self.recent.swap(0, 1);
+            self.recent[1] = Histogram::default();
+        }
         Ok(())
     }
 
@@ -210,7 +224,7 @@ fn escaped(value: &str) -> String {
 }
 
 /// The whole file.
-fn text(labels: &str, tally: &Tally) -> String {
+fn text(labels: &str, tally: &Tally, recent: &Histogram) -> String {
     let counters = [
         ("packets_sent", "Packets sent, or due during an outage.", tally.sent),
         ("packets_received", "Packets whose reply came.", tally.received),
@@ -229,21 +243,30 @@ fn text(labels: &str, tally: &Tally) -> String {
     let outage = exact_seconds(tally.outage);
     put!(text, "echotest_outage_seconds_total{{{labels}}} {outage}\n");
     round_trips(&mut text, labels, tally);
-    percentiles(&mut text, labels, tally);
+    let all = |percent| tally.rtt.percentile(percent);
+    percentiles(&mut text, labels, "rtt_percentile", "Round-trip times since the run began.", &all);
+    let help = "Round-trip times of the last minute, up to two.";
+    percentiles(&mut text, labels, "rtt_recent", help, &|percent| recent.percentile(percent));
     reasons(&mut text, labels, tally);
     text
 }
 
 /// Finer than the buckets: a path that is constant has one value.
 #[allow(clippy::cast_precision_loss, reason = "nanoseconds of a round trip")]
-fn percentiles(text: &mut String, labels: &str, tally: &Tally) {
-    head(text, "rtt_percentile_seconds", "gauge", "Round-trip times since the run began.");
-    for (name, percent) in [("50", 50.0), ("90", 90.0), ("99", 99.0), ("99.9", 99.9)] {
-        if let Some(nanos) = tally.rtt.percentile(percent) {
+fn percentiles(
+    text: &mut String,
+    labels: &str,
+    name: &str,
+    help: &str,
+    of: &dyn Fn(f64) -> Option<u64>,
+) {
+    head(text, &format!("{name}_seconds"), "gauge", help);
+    for (label, percent) in [("50", 50.0), ("90", 90.0), ("99", 99.0), ("99.9", 99.9)] {
+        if let Some(nanos) = of(percent) {
             let seconds = nanos as f64 / 1e9;
             put!(
                 *text,
-                "echotest_rtt_percentile_seconds{{{labels},percentile=\"{name}\"}} {seconds:.9}\n"
+                "echotest_{name}_seconds{{{labels},percentile=\"{label}\"}} {seconds:.9}\n"
             );
         }
     }
@@ -266,6 +289,8 @@ fn reasons(text: &mut String, labels: &str, tally: &Tally) {
             put!(*text, "echotest_{name}_total{{{labels},{label}=\"{value}\"}} {count}\n");
         }
     }
+    head(text, "flows_unlike", "gauge", "Flows whose losses or level set them apart.");
+    put!(*text, "echotest_flows_unlike{{{labels}}} {}\n", flows::unlike(tally));
 }
 
 /// Writing to a String cannot fail.
@@ -302,7 +327,7 @@ mod tests {
         for rtt in [9_000, 40_000, 90_000, 3_000_000, 9_000_000_000] {
             tally.rtt.record(rtt);
         }
-        let text = text("host=\"h\"", &tally);
+        let text = text("host=\"h\"", &tally, &Histogram::default());
         let bucket = |le: &str| {
             let line = format!("echotest_rtt_seconds_bucket{{host=\"h\",le=\"{le}\"}} ");
             text.lines().find_map(|text| text.strip_prefix(&line)).unwrap().to_owned()
@@ -312,6 +337,27 @@ mod tests {
             ["1", "3", "4", "4", "5"]
         );
         assert!(text.contains("echotest_rtt_seconds_sum{host=\"h\"} 9.003139000\n"), "{text}");
+    }
+
+    #[test]
+    fn the_last_minute_is_of_the_last_minute() {
+        let mut sink = MetricsSink {
+            file: Outflow::start("test", 1 << 20, |_: &[u8]| Ok(())).unwrap(),
+            labels: String::new(),
+            renew_at: Mono(0),
+            recent: Default::default(),
+            renewals: 0,
+        };
+        let median = |sink: &MetricsSink| Histogram::sum(&sink.recent).percentile(50.0);
+        let mut now = Mono(0);
+        for rtt in [1_000_u64, 2_000] {
+            for _ in 0..2 * MINUTE {
+                sink.recent[1].record(rtt);
+                now = now + RENEW;
+                sink.tick(now, &Tally::default()).unwrap();
+            }
+            assert_eq!(median(&sink), Some(rtt));
+        }
     }
 
     #[test]
