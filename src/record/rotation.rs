@@ -127,9 +127,11 @@ impl Series {
         let closed = state.pairs.back().cloned();
         state.pairs.push_back((log.1.clone(), csv.1.clone()));
         state.log = Some(log);
-        let surplus = self.rule.keep.map_or(0, |keep| state.pairs.len().saturating_sub(keep));
-        let old: Vec<(PathBuf, PathBuf)> = state.pairs.drain(..surplus).collect();
-        state.gone += u64::try_from(surplus).unwrap_or(0);
+        let mut old = Vec::new();
+        while self.rule.keep.is_some_and(|keep| state.pairs.len() > keep) {
+            old.extend(state.pairs.pop_front());
+            state.gone += 1;
+        }
         drop(state);
         let closed = closed.filter(|pair| !old.contains(pair));
         if let Some(compressor) = &self.rule.compressor {

@@ -119,7 +119,7 @@ fn predecessors(paths: &[String], ends: &[Option<Ends>]) -> Vec<Option<usize>> {
 
 /// How far a packet may be sent from when it was due, in nanoseconds, where numbers
 /// are missing between two files.
-const LATENESS: u128 = 100_000_000;
+const LATENESS: u64 = 100_000_000;
 
 /// Whether the numbers and times of `next` go on from those of `one`. With several
 /// flows a round may be cut in two; what fell due in a pause of the host has no row,
@@ -131,10 +131,12 @@ fn continues(one: &Ends, next: &Ends) -> bool {
         return false;
     };
     let in_pace = || {
-        let own = u128::from(next.last.0.saturating_sub(next.first.0));
-        let own_span = u128::from(next.last.1.saturating_sub(next.first.1));
-        let Some(due) = (u128::from(numbers) * own_span).checked_div(own) else { return false };
-        due.abs_diff(u128::from(span)) <= LATENESS + due / 4
+        let own = next.last.0.saturating_sub(next.first.0);
+        let Some(interval) = next.last.1.saturating_sub(next.first.1).checked_div(own) else {
+            return false;
+        };
+        let due = numbers.saturating_mul(interval);
+        due.abs_diff(span) <= LATENESS + due / 4
     };
     next.header == one.header && next.first.0 > 1 && (numbers <= 1 || in_pace())
 }
