@@ -29,7 +29,7 @@ impl Compressor {
             for line in lines.split(|&byte| byte == b'\n') {
                 match str::from_utf8(line).unwrap_or_default().split_at_checked(1) {
                     Some(("+", path)) => pack(&command, path),
-                    Some((_, path)) => remove(Path::new(path)),
+                    Some((_, path)) => remove(path),
                     None => {}
                 }
             }
@@ -67,20 +67,13 @@ fn pack(command: &str, path: &str) {
     log::error!("--compress: {command} {path}: {problem}; the file stays as it is");
 }
 
-/// Removes a file under its own name and under what a command made of that by an
-/// ending of its own.
-fn remove(path: &Path) {
-    let (Some(directory), Some(name)) =
-        (path.parent(), path.file_name().and_then(|it| it.to_str()))
-    else {
-        return;
-    };
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let found = entry.file_name();
-        let end = found.to_str().and_then(|found| found.strip_prefix(name));
-        if end.is_some_and(|end| end.is_empty() || end.starts_with('.')) {
-            // Whoever moved it away keeps it.
-            let _ = fs::remove_file(entry.path());
-        }
+/// What commands that pack put behind the name of what they have packed.
+const ENDINGS: [&str; 7] = ["", ".gz", ".zst", ".xz", ".bz2", ".lz4", ".br"];
+
+/// Removes a file under its own name and under what a command made of that.
+fn remove(path: &str) {
+    for ending in ENDINGS {
+        // Whoever moved it away keeps it.
+        let _ = fs::remove_file(format!("{path}{ending}"));
     }
 }

@@ -124,7 +124,6 @@ impl Series {
         let _ = log.0.write_all(&header);
         let mut state = self.state();
         state.last = (stem, number);
-        let closed = state.pairs.back().cloned();
         state.pairs.push_back((log.1.clone(), csv.1.clone()));
         state.log = Some(log);
         let mut old = Vec::new();
@@ -132,8 +131,9 @@ impl Series {
             old.extend(state.pairs.pop_front());
             state.gone += 1;
         }
+        // The one that was closed just now, unless it goes as well.
+        let closed = state.pairs.iter().rev().nth(1).cloned();
         drop(state);
-        let closed = closed.filter(|pair| !old.contains(pair));
         if let Some(compressor) = &self.rule.compressor {
             each(closed).for_each(|path| compressor.pack(&path));
             each(old).for_each(|path| compressor.remove(&path));
