@@ -209,8 +209,6 @@ LogsDirectory=echotest/%i
 # It connects and writes its files; no more.
 $(sandbox)
 RestrictAddressFamilies=AF_INET AF_INET6
-# Threads that write, and --compress, step back for the one that measures.
-SystemCallFilter=setpriority
 # One host at a time: no multicast, and nothing of what is reserved.
 IPAddressDeny=any
 IPAddressAllow=0.0.0.0/1 128.0.0.0/2 192.0.0.0/3
