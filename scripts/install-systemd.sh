@@ -223,10 +223,14 @@ EOF
 }
 
 install_client() {
-  local instance=echotest-client@$name
+  local instance=echotest-client@$name settings=/etc/echotest/client-$name.conf
+  # Files of two targets in one directory would pass for one run's.
+  if [[ -f $settings ]] && ! grep -qxF -- "TARGET=$host $target_port" "$settings"; then
+    die 2 "$instance measures another target ($(sed -n 's/^TARGET=//p' "$settings")); choose another --name, or remove $settings"
+  fi
   install_binary
   client_unit | write_file /etc/systemd/system/echotest-client@.service
-  client_settings | write_file "/etc/echotest/client-$name.conf"
+  client_settings | write_file "$settings"
   act systemctl daemon-reload
   act systemctl --quiet enable "$instance"
   act systemctl restart "$instance"

@@ -5,7 +5,8 @@
 #
 # Nothing stays on the hosts. A server, its files and the clients beside it end
 # with the SSH session that started them, whose standard input this script holds
-# open: also when it is killed outright.
+# open: also when it is killed outright. With --install it is for ever instead, as
+# services; --collect gathers what those say of each day.
 set -euo pipefail
 
 program=${0##*/}
@@ -35,6 +36,15 @@ The others measure it at ADDRESS; it is reached as SSH-TARGET (default ADDRESS).
   --ssh COMMAND       what reaches a host: COMMAND SSH-TARGET REMOTE-COMMAND
                       (default ssh -o BatchMode=yes -o ConnectTimeout=10
                       -o ServerAliveInterval=15)
+  --install           for ever: an echo server on each host and a client for each
+                      other one, as services under systemd (scripts/
+                      install-systemd.sh; needs root or sudo there). Again with
+                      another list it changes what differs
+  --collect           bring the lines a day of such services together in DIR
+                      (default mesh-daily), and print the matrices of a day
+  --day YYYY-MM-DD    which day, in UTC (default: yesterday)
+  --keep N            with --install: days whose packets stay (default 30)
+  --open-firewall     with --install: as install-systemd.sh does
   -h, --help          print this
 
 Prints a matrix of p50, p99 and loss. DIR holds it as matrix.txt and index.html,
@@ -57,12 +67,18 @@ check() {
   [[ $2 =~ ^($3)$ ]] || die 2 "$1 \"$2\" is not accepted; try $program --help"
 }
 
-hosts='' seconds=60 frequency=0.1 size=64 flows=1 skip_unreachable=no parallel=0 port=0 out='' binary='' remote_dir=/tmp
+hosts='' mode=once day='' keep=30 firewall=''
+seconds=60 frequency=0.1 size=64 flows=1 skip_unreachable=no parallel=0 port=0 out='' binary='' remote_dir=/tmp
 ssh_command='ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15'
 while (($#)); do
   case $1 in
     --skip-unreachable) skip_unreachable=yes && shift ;;
-    --seconds | --frequency | --size | --flows | --parallel | --port | --out | --binary | --remote-dir)
+    --install | --collect)
+      [[ $mode == once || --$mode == "$1" ]] || die 2 '--install and --collect exclude each other'
+      mode=${1#--} && shift
+      ;;
+    --open-firewall) firewall=' --open-firewall' && shift ;;
+    --day | --keep | --seconds | --frequency | --size | --flows | --parallel | --port | --out | --binary | --remote-dir)
       [[ -n ${2-} ]] || die 2 "$1 needs a value; try $program --help"
       name=${1#--}
       declare "${name//-/_}=$2"
@@ -93,6 +109,9 @@ check --size "$size" '[1-9][0-9]{0,8}[KM]?'
 check --flows "$flows" '[1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-6]'
 check --parallel "$parallel" '[0-9]{1,4}'
 check --port "$port" '[0-9]{1,5}'
+check --keep "$keep" '[1-9][0-9]{0,5}'
+check --day "$day" '|[0-9]{4}-[0-9]{2}-[0-9]{2}'
+[[ -z $day || $mode == collect ]] || die 2 '--day: it goes with --collect'
 check --remote-dir "$remote_dir" '/[A-Za-z0-9._/-]*'
 read -ra ssh <<<"$ssh_command"
 top=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -495,6 +514,21 @@ pair_pages() {
     "$local_binary" report "$csv" --html "${csv%.csv}.html" >/dev/null 2>&1 || return 1
   done
 }
+
+# shellcheck source-path=SCRIPTDIR
+. "$top/scripts/mesh-service.sh"
+if [[ $mode == install ]]; then
+  ((port > 0)) || port=7
+  install_all
+  exit
+fi
+if [[ $mode == collect ]]; then
+  out=${out:-mesh-daily}
+  day=${day:-$(date -u -d yesterday +%Y-%m-%d)}
+  mkdir -p -- "$out" || die 2 "cannot create $out; choose another with --out"
+  collect_all
+  exit
+fi
 
 begun=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 out=${out:-mesh-$(date -u +%Y%m%d_%H%M%S)}

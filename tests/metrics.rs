@@ -200,6 +200,56 @@ fn rules_and_dashboard_are_valid_and_ask_for_what_there_is() {
     }
 }
 
+/// A day and more of calm, then an outage, five stalls, a bad flow and another level.
+const TROUBLE: &str = r#"
+rule_files: [RULES]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - series: 'echotest_events_total{instance="i",host="h",port="7",kind="outage"}'
+        values: '0x1500 1x100'
+      - series: 'echotest_events_total{instance="i",host="h",port="7",kind="stall"}'
+        values: '2x1500 7x100'
+      - series: 'echotest_events_total{instance="i",host="h",port="7",kind="pause"}'
+        values: '0x1500 9x100'
+      - series: 'echotest_flows_unlike{instance="i",host="h",port="7"}'
+        values: '0x1500 1x100'
+      - series: 'echotest_rtt_recent_seconds{instance="i",host="h",port="7",percentile="50"}'
+        values: '0.001x1500 0.0013x100'
+      - series: 'echotest_rtt_recent_seconds{instance="i",host="g",port="7",percentile="50"}'
+        values: '0.001x1500 0.0011x100'
+    promql_expr_test:
+      - expr: ALERTS
+        eval_time: 1499m
+        exp_samples: []
+      - expr: count by (alertname, kind) (ALERTS{alertstate="firing"})
+        eval_time: 1505m
+        exp_samples:
+          - {labels: '{alertname="EchotestOutage",kind="outage"}', value: 1}
+          - {labels: '{alertname="EchotestStall",kind="stall"}', value: 1}
+      - expr: count by (alertname, host) (ALERTS{alertstate="firing"})
+        eval_time: 1540m
+        exp_samples:
+          - {labels: '{alertname="EchotestStall",host="h"}', value: 1}
+          - {labels: '{alertname="EchotestBadFlow",host="h"}', value: 1}
+          - {labels: '{alertname="EchotestLevel",host="h"}', value: 1}
+"#;
+
+#[test]
+fn alerts_are_raised_by_trouble_and_by_nothing_else() {
+    if !have("promtool") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/monitoring/alerts.yml");
+    let tests = scratch.path().join("tests.yml");
+    fs::write(&tests, TROUBLE.replace("RULES", &rules.to_string_lossy())).expect("a file");
+    let output = Command::new("promtool").args(["test", "rules"]).arg(&tests).output();
+    let output = output.expect("promtool");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// What a terminal of 60 columns shows of a command.
 fn on_a_terminal(arguments: &str, locale: &str) -> Option<String> {
     if !have("script") {

@@ -362,6 +362,46 @@ fn a_line_tells_each_piece(scratch: &Scratch, pieces: Option<usize>) {
 }
 
 #[test]
+fn closed_files_are_packed_and_go_with_the_others() {
+    let pieces = |arguments: &[&str]| {
+        let scratch = Scratch::new();
+        let directory = scratch.path().to_str().expect("a path");
+        let mut all = vec!["loopback", "-i", "0.001", "-c", "400", "-q", "--log-dir", directory];
+        all.extend(["--rotate", "8K", "--compress"].iter().chain(arguments));
+        (run(all), scratch)
+    };
+    let (ended, scratch) = pieces(&["gzip -1"]);
+    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""), "{ended:?}");
+    let count = |end| scratch.entries().iter().filter(|name| name.ends_with(end)).count();
+    // The last pair stays as it is.
+    assert_eq!((count("_timings.csv"), count(".log")), (1, 1), "{:?}", scratch.entries());
+    assert!(count("_timings.csv.gz") >= 2 && count("_timings.csv.gz") == count(".log.gz"));
+    let directory = scratch.path().to_str().expect("a path");
+    let report = run(["report", directory]);
+    assert!(report.status == 0 && report.stderr.contains(" are left out; unpack"), "{report:?}");
+    let packed = scratch.entries().into_iter().find(|name| name.ends_with("csv.gz")).expect("one");
+    let packed = scratch.path().join(packed).to_string_lossy().into_owned();
+    let report = run(["report", &packed]);
+    assert_eq!(report.status, 2, "{report:?}");
+    assert!(report.stderr.contains(&format!("unpack it first: gzip -d {packed}")), "{report:?}");
+    let unpacked = Command::new("gzip").args(["-rd", directory]).status().expect("gzip");
+    assert!(unpacked.success());
+    let report = run(["report", directory]);
+    assert!(report.stdout.contains("one run in ") && report.stderr.is_empty(), "{report:?}");
+
+    let (ended, scratch) = pieces(&["gzip", "--keep", "3"]);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let left = scratch.entries();
+    assert_eq!(left.iter().filter(|name| name.contains("_timings.csv")).count(), 3, "{left:?}");
+
+    // One that fails is told, and costs nothing.
+    let (ended, scratch) = pieces(&["false"]);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let told = ended.stderr.matches(": exit status 1; the file stays as it is").count();
+    assert!(told >= 4 && scratch.entries().len() == told + 3, "{told}: {:?}", scratch.entries());
+}
+
+#[test]
 fn a_run_that_stays_in_its_files_has_no_third_one() {
     let scratch = Scratch::new();
     let directory = scratch.path().to_str().expect("a path");
@@ -422,6 +462,9 @@ fn a_run_in_pieces_has_every_number_once_and_is_one_run_to_report() {
     assert!(ended.stderr.contains("--keep: it goes with --rotate"), "{ended:?}");
     let ended = run(["loopback", "--rotate", "10K", "--keep", "0"]);
     assert_eq!(ended.status, 2, "{ended:?}");
+    let ended = run(["loopback", "--rotate", "10K", "--compress", "gzipp -9"]);
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.stderr.contains("--compress \"gzipp -9\": there is no such"), "{ended:?}");
     let ended = run(["loopback", "--rotate", "20x"]);
     assert!(ended.stderr.contains("a size of 1024 bytes or more such as 100M"), "{ended:?}");
 }

@@ -18,6 +18,7 @@ use crate::analyze::table::Wish;
 use crate::analyze::text::{BothEnds, Found, Joined};
 use crate::analyze::{Candidates, Capture, Input, InputError, Timed, json, text};
 use crate::os::signals::{self, Signal};
+use crate::report::pieces::{self, SUFFIX};
 use crate::report::reader::Reader;
 
 /// The most of a client's file that is taken from standard input, in bytes.
@@ -78,14 +79,24 @@ fn open(name: &str) -> Result<Box<dyn Read>, Failure> {
 #[derive(Debug)]
 pub(super) struct Options {
     files: Vec<String>,
+    /// The client's own, in pieces where it was rotated.
+    timings: Vec<String>,
     captured: Captured,
     verbose: bool,
 }
 
 impl super::command::Options for Options {
     fn of(matches: &Matches) -> Result<Self, UsageError> {
-        let files = matches.positionals().to_vec();
         let captured = Captured::of(matches);
+        // A shell writes out `--csv logs/*_timings.csv`; all but the first come here.
+        let named = captured.csv.iter().map(|path| path.to_string_lossy().into_owned());
+        let files = matches.positionals().iter().cloned();
+        let (mut timings, files): (Vec<String>, Vec<String>) =
+            files.partition(|file| captured.csv.is_some() && file.ends_with(SUFFIX));
+        timings.splice(0..0, named);
+        if files.is_empty() {
+            return Err(matches.usage("a CAPTURE is needed beside --csv".to_owned()));
+        }
         let piped = files.iter().filter(|file| *file == "-").count();
         if piped > 0 && files.len() > 1 {
             return Err(matches.usage("- cannot be one of several pieces".to_owned()));
@@ -98,25 +109,24 @@ impl super::command::Options for Options {
             return Err(matches.usage("--csv-out: it goes with --csv".to_owned()));
         }
         let verbose = General::of(matches).verbose.0 > 0;
-        Ok(Self { files, captured, verbose })
+        Ok(Self { files, timings, captured, verbose })
     }
 
     /// Reads the capture. What could be read is told also where it does not end
     /// well.
     fn run(self) -> Result<Status, Failure> {
-        let Self { files, captured, verbose } = self;
-        let Captured { port, csv, csv_out, peer, slowest, json: as_json } = captured;
+        let Self { files, timings, captured, verbose } = self;
+        let Captured { port, csv: _, csv_out, peer, slowest, json: as_json } = captured;
         let joined_file =
             csv_out.as_deref().map(|path| OutputFile::open(PAIRS, path)).transpose()?;
         let files = in_order(files)?;
-        let timings = csv.map(|path| path.to_string_lossy().into_owned());
+        let timings = pieces::one_run(&timings)?;
         let trouble = Rc::default();
-        let mut candidates = match &timings {
-            Some(name) => {
-                Some(Candidates::new(rows(name, &trouble)?, slowest, joined_file.is_some()))
-            }
-            None => None,
-        };
+        let mut candidates = None;
+        if !timings.is_empty() {
+            let rows = rows(timings.clone(), &trouble)?;
+            candidates = Some(Candidates::new(rows, slowest, joined_file.is_some()));
+        }
         let mut capture = Capture::new(Wish { port, all_steps: verbose, packets: peer.is_some() });
         let mut on_the_wire = Slowest::new(slowest);
         let mut format = None;
@@ -145,7 +155,7 @@ impl super::command::Options for Options {
         let joined = candidates.map(Candidates::end).transpose()?;
         let joined = joined
             .as_ref()
-            .zip(timings.as_deref())
+            .zip(timings.first())
             .map(|((join, connections), file)| Joined { file, join, connections });
         let found =
             Found { files: &files, format, capture: &capture, joined, both, slowest: &on_the_wire };
@@ -207,11 +217,12 @@ type Trouble = Rc<std::cell::Cell<Option<Failure>>>;
 /// Opens the client's file from its beginning, as often as asked. What can be read
 /// only once is kept in memory.
 fn rows(
-    name: &str,
+    pieces: Vec<String>,
     trouble: &Trouble,
 ) -> Result<impl FnMut() -> Result<Rows, Failure> + use<>, Failure> {
     let mut piped: Rc<[u8]> = Rc::default();
-    if name == "-" {
+    let is_piped = pieces == ["-"];
+    if is_piped {
         let mut bytes = Vec::new();
         io::stdin().take(MAX_PIPED + 1).read_to_end(&mut bytes)?;
         if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_PIPED {
@@ -220,13 +231,14 @@ fn rows(
         }
         piped = bytes.into();
     }
-    let (name, trouble) = (name.to_owned(), Rc::clone(trouble));
+    let trouble = Rc::clone(trouble);
     Ok(move || {
-        let from: Box<dyn Read> = match name.as_str() {
-            "-" => Box::new(io::Cursor::new(Rc::clone(&piped))),
-            name => open(name)?,
+        let from: Box<dyn Read> = if is_piped {
+            Box::new(io::Cursor::new(Rc::clone(&piped)))
+        } else {
+            Box::new(pieces::Joined::open(&pieces)?)
         };
-        let mut reader = Reader::new(&name, from)?;
+        let mut reader = Reader::new(pieces.first().map_or("", String::as_str), from)?;
         let trouble = Rc::clone(&trouble);
         Ok(Box::new(move || {
             loop {

@@ -3,6 +3,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Status;
@@ -19,6 +21,7 @@ use crate::net::{Dialer, Waiting};
 use crate::os::clock;
 use crate::os::signals::{self, Signal};
 use crate::probe::{Control, Order, Plan, Sink, Tally};
+use crate::record::compress::Compressor;
 use crate::record::csv::{CsvSink, Extra, FlowColumn, StreamColumns};
 use crate::record::daily::DailySink;
 use crate::record::diagnostics::DiagnosticsSink;
@@ -86,7 +89,7 @@ impl Accuracy {
 #[derive(Debug)]
 pub(super) struct Output {
     files: Files,
-    rotation: Option<Rotation>,
+    rotating: Rotating,
     pub(super) results: Results,
     pub(super) json: bool,
     pub(super) verbose: bool,
@@ -97,25 +100,28 @@ pub(super) struct Output {
 impl Output {
     /// The run's two files, unless `--no-files`.
     pub(super) fn create_files(&self, program: &str) -> Result<Option<RunFiles>, Failure> {
-        self.files.create(program, self.rotation)
+        let Rotating { rotate, keep, compress } = &self.rotating;
+        let compressor = compress.clone().map(Compressor::start).transpose()?.map(Arc::new);
+        let rotation = rotate.map(|limit| Rotation { limit, keep: *keep, compressor });
+        self.files.create(program, rotation)
     }
 
     /// # Errors
     ///
-    /// `--keep` without `--rotate`.
+    /// `--keep` or `--compress` without `--rotate`, or a command that is not there.
     pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
         let General { verbose, quiet, .. } = General::of(matches);
         let results = Results::of(matches);
         if let Some(problem) = bad_label(&results.metrics_label) {
             return Err(matches.usage(problem));
         }
-        let Rotating { rotate, keep } = Rotating::of(matches);
-        if keep.is_some() && rotate.is_none() {
-            return Err(matches.usage("--keep: it goes with --rotate".to_owned()));
+        let rotating = Rotating::of(matches);
+        if let Some(problem) = bad_rotating(&rotating) {
+            return Err(matches.usage(problem));
         }
         Ok(Self {
             files: Files::of(matches),
-            rotation: rotate.map(|limit| Rotation { limit, keep }),
+            rotating,
             results,
             json: Format::of(matches).json,
             verbose: verbose.0 > 0,
@@ -186,6 +192,22 @@ impl Files {
         }
         Ok(Some(RunFiles::create(&self.log_dir, program, clock::wall(), rotation)?))
     }
+}
+
+/// What is wrong with how files are rotated. A day is too late to find that a command
+/// is not there.
+fn bad_rotating(Rotating { rotate, keep, compress }: &Rotating) -> Option<String> {
+    if rotate.is_none() {
+        let option = keep.map(|_| "--keep").or(compress.as_ref().map(|_| "--compress"))?;
+        return Some(format!("{option}: it goes with --rotate"));
+    }
+    let command = compress.as_deref()?;
+    let name = command.split_whitespace().next().unwrap_or_default();
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&paths).map(|folder| folder.join(name));
+    let there =
+        if name.contains('/') { Path::new(name).is_file() } else { found.any(|it| it.is_file()) };
+    (!there).then(|| format!("--compress {command:?}: there is no such command"))
 }
 
 /// What is wrong with the labels: each is a name that Prometheus takes, which no

@@ -155,6 +155,11 @@ options! {
         );
         keep: Option<usize> =
             number("keep", 1, 1 << 20, "with --rotate: keep the last N pairs of files");
+        compress: Option<String> = text(
+            "compress",
+            "CMD",
+            "with --rotate: run CMD FILE on each file that is closed, such as gzip or \"zstd --rm\"",
+        );
     }
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 pub mod clock;
+pub mod command;
 pub mod datagram;
 pub mod detach;
 pub(crate) mod epoll;

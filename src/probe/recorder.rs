@@ -253,3 +253,7 @@ impl<'sinks> Recorder<'sinks> {
         self.tracks.into_iter().map(|track| track.tally).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;

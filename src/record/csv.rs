@@ -273,6 +273,11 @@ impl Sink for CsvSink {
     }
 
     fn finish(&mut self, _tally: &Tally, _anchor: &Anchor) {}
+
+    fn close(&mut self) -> u64 {
+        self.turns.iter().for_each(Turns::close);
+        0
+    }
 }
 
 /// A time of day as nanoseconds since 1970; before that nothing can be said.

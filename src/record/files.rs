@@ -84,7 +84,7 @@ impl RunFiles {
         let stem = format!("{program}_{}", file_stamp(start));
         match create_pair(directory, &stem) {
             Ok(pair) => {
-                let (log, csv) = in_turn(pair, rotation, program, String::new());
+                let (log, csv) = in_turn(pair, rotation.clone(), program, String::new());
                 Ok(Self { log, csv, directories, program: program.to_owned(), rotation })
             }
             Err(error) => {
@@ -106,8 +106,8 @@ impl RunFiles {
         let directory = path.parent().unwrap_or(Path::new("."));
         let end = format!("_target{number}");
         let pair = create_pair(directory, &format!("{stem}{end}"))?;
-        let (program, rotation) = (self.program.clone(), self.rotation);
-        let (log, csv) = in_turn(pair, rotation, &program, end);
+        let (program, rotation) = (self.program.clone(), self.rotation.clone());
+        let (log, csv) = in_turn(pair, rotation.clone(), &program, end);
         Ok(Self { log, csv, directories: Vec::new(), program, rotation })
     }
 

@@ -18,6 +18,12 @@ fn judge(flows: &[Tally]) -> Apart {
     Apart::of(&series)
 }
 
+/// How many are unlike the others.
+pub(super) fn unlike(tally: &Tally) -> u64 {
+    let judged = judge(&tally.flows);
+    (0..tally.flows.len()).map(|place| u64::from(judged.why(place).is_some())).sum()
+}
+
 fn port(tally: &Tally) -> Brief {
     tally.local.map_or("-".into(), |local| brief!("{}", local.port()))
 }

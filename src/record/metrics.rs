@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use super::files::FilesError;
 use super::outflow::{Drain, Outflow};
-use super::{Run, held};
+use super::{Run, flows, held};
 use crate::clock::{Anchor, Mono};
 use crate::os::file::open_in_place;
 use crate::probe::{Cause, EventKind, Gone, Sample, Sink, Tally};
+use crate::stats::Histogram;
 use crate::text::format::exact_seconds;
 
 /// The labels that we write: no other may have one of these names.
@@ -39,6 +40,8 @@ pub const LABELS: [&str; 16] = [
 /// Time from one version of the file to the next; collectors read it every 15 s
 /// or more seldom.
 const RENEW: Duration = Duration::from_secs(5);
+/// Versions in a minute.
+const MINUTE: u32 = 12;
 
 /// Upper edges of the round-trip times' buckets in nanoseconds, and as they
 /// stand in the file, in seconds: from a host of its own to another continent
@@ -72,6 +75,9 @@ pub struct MetricsSink {
     all: Arc<Mutex<All>>,
     labels: String,
     renew_at: Mono,
+    /// Round trips of the last whole minute, and of the present one.
+    recent: [Histogram; 2],
+    renewals: u32,
 }
 
 /// The file, and its next version until each target has put its figures in.
@@ -171,7 +177,7 @@ impl MetricsSink {
         let labels: Vec<String> = runs.iter().map(|run| labels(run, more)).collect();
         let mut families = Families::default();
         for labels in &labels {
-            families.take(labels, &Tally::default());
+            families.take(labels, &Tally::default(), &Histogram::default());
         }
         let place = Place::new(path);
         let started = place
@@ -180,14 +186,20 @@ impl MetricsSink {
         let file = started.map_err(|source| FilesError::of_option(path.to_owned(), source))?;
         let all = All { file, families: Families::default(), targets: runs.len(), told: 0 };
         let all = Arc::new(Mutex::new(all));
-        let sink = |labels| Self { all: Arc::clone(&all), labels, renew_at: start + RENEW };
+        let sink = |labels| Self {
+            all: Arc::clone(&all),
+            labels,
+            renew_at: start + RENEW,
+            recent: Default::default(),
+            renewals: 0,
+        };
         Ok(labels.into_iter().map(sink).collect())
     }
 
     /// All targets are asked at the same moments: the last one has the file written.
     fn renew(&mut self, tally: &Tally) {
         let mut all = held(&self.all);
-        all.families.take(&self.labels, tally);
+        all.families.take(&self.labels, tally, &Histogram::sum(&self.recent));
         all.told += 1;
         if all.told == all.targets {
             all.told = 0;
@@ -217,7 +229,8 @@ fn labels(run: &Run, more: &[String]) -> String {
 }
 
 impl Sink for MetricsSink {
-    fn sample(&mut self, _sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
+    fn sample(&mut self, sample: &Sample, _anchor: &Anchor) -> Result<(), Gone> {
+        sample.rtt_nanos().into_iter().for_each(|rtt| self.recent[1].record(rtt));
         Ok(())
     }
 
@@ -228,6 +241,11 @@ impl Sink for MetricsSink {
     fn tick(&mut self, now: Mono, tally: &Tally) -> Result<(), Gone> {
         self.renew_at = now + RENEW;
         self.renew(tally);
+        self.renewals += 1;
+        if self.renewals.is_multiple_of(MINUTE) {
+            self.recent.swap(0, 1);
+            self.recent[1] = Histogram::default();
+        }
         Ok(())
     }
 
@@ -268,7 +286,7 @@ impl Families {
     }
 
     /// Takes in a target's figures.
-    fn take(&mut self, labels: &str, tally: &Tally) {
+    fn take(&mut self, labels: &str, tally: &Tally, recent: &Histogram) {
         let counters = [
             ("packets_sent", "Packets sent, or due during an outage.", tally.sent),
             ("packets_received", "Packets whose reply came.", tally.received),
@@ -285,7 +303,11 @@ impl Families {
         let text = self.of(outage, "counter", "Time without a working connection.");
         put!(*text, "echotest_{outage}{{{labels}}} {}\n", exact_seconds(tally.outage));
         self.round_trips(labels, tally);
-        self.percentiles("rtt", "Round-trip times since the run began.", labels, tally);
+        let all = |percent| tally.rtt.percentile(percent);
+        self.percentiles("rtt_percentile", "Round-trip times since the run began.", labels, &all);
+        let last = |percent| recent.percentile(percent);
+        let help = "Round-trip times of the last minute, up to two.";
+        self.percentiles("rtt_recent", help, labels, &last);
         self.reasons(labels, tally);
         for (place, flow) in tally.flows.iter().enumerate() {
             self.flow(labels, place + 1, flow);
@@ -304,7 +326,9 @@ impl Families {
         ] {
             self.count(name, help, &labels, value);
         }
-        self.percentiles("flow_rtt", "Round-trip times of a flow.", &labels, flow);
+        let help = "Round-trip times of a flow.";
+        let all = |percent| flow.rtt.percentile(percent);
+        self.percentiles("flow_rtt_percentile", help, &labels, &all);
     }
 
     fn count(&mut self, name: &str, help: &str, labels: &str, value: u64) {
@@ -314,11 +338,17 @@ impl Families {
 
     /// Finer than the buckets: a path that is constant has one value.
     #[allow(clippy::cast_precision_loss, reason = "nanoseconds of a round trip")]
-    fn percentiles(&mut self, name: &str, help: &str, labels: &str, tally: &Tally) {
-        let name = format!("{name}_percentile_seconds");
+    fn percentiles(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &str,
+        of: &dyn Fn(f64) -> Option<u64>,
+    ) {
+        let name = format!("{name}_seconds");
         let text = self.of(&name, "gauge", help);
         for (label, percent) in [("50", 50.0), ("90", 90.0), ("99", 99.0), ("99.9", 99.9)] {
-            if let Some(nanos) = tally.rtt.percentile(percent) {
+            if let Some(nanos) = of(percent) {
                 let seconds = nanos as f64 / 1e9;
                 put!(*text, "echotest_{name}{{{labels},percentile=\"{label}\"}} {seconds:.9}\n");
             }
@@ -345,6 +375,9 @@ impl Families {
                 self.count(name, help, &format!("{labels},{label}=\"{value}\""), *count);
             }
         }
+        let help = "Flows whose losses or level set them apart.";
+        let text = self.of("flows_unlike", "gauge", help);
+        put!(*text, "echotest_flows_unlike{{{labels}}} {}\n", flows::unlike(tally));
     }
 
     #[allow(clippy::cast_precision_loss, reason = "a sum of times, exact to 15 digits")]
@@ -379,7 +412,7 @@ mod tests {
             tally.rtt.record(rtt);
         }
         let mut families = Families::default();
-        families.take("host=\"h\"", &tally);
+        families.take("host=\"h\"", &tally, &Histogram::default());
         let text = families.text();
         let bucket = |le: &str| {
             let line = format!("echotest_rtt_seconds_bucket{{host=\"h\",le=\"{le}\"}} ");
@@ -398,7 +431,7 @@ mod tests {
         let tally = Tally { lost: 3, flows: vec![flow(1), flow(2)], ..Tally::default() };
         let mut families = Families::default();
         for target in 1..=2 {
-            families.take(&format!("target=\"{target}\""), &tally);
+            families.take(&format!("target=\"{target}\""), &tally, &Histogram::default());
         }
         let text = families.text();
         let lost = "# TYPE echotest_packets_lost_total counter\n\
@@ -410,6 +443,29 @@ mod tests {
         let heads: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
         let distinct: std::collections::BTreeSet<&&str> = heads.iter().collect();
         assert_eq!(heads.len(), distinct.len(), "{heads:?}");
+    }
+
+    #[test]
+    fn the_last_minute_is_of_the_last_minute() {
+        let file = Outflow::start("test", 1 << 20, |_: &[u8]| Ok(())).unwrap();
+        let all = All { file, families: Families::default(), targets: 1, told: 0 };
+        let mut sink = MetricsSink {
+            all: Arc::new(Mutex::new(all)),
+            labels: String::new(),
+            renew_at: Mono(0),
+            recent: Default::default(),
+            renewals: 0,
+        };
+        let median = |sink: &MetricsSink| Histogram::sum(&sink.recent).percentile(50.0);
+        let mut now = Mono(0);
+        for rtt in [1_000_u64, 2_000] {
+            for _ in 0..2 * MINUTE {
+                sink.recent[1].record(rtt);
+                now = now + RENEW;
+                sink.tick(now, &Tally::default()).unwrap();
+            }
+            assert_eq!(median(&sink), Some(rtt));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A [`crate::probe::Sink`] for each destination, and what they share.
 
 mod addresses;
+pub mod compress;
 pub mod csv;
 pub mod daily;
 pub mod diagnostics;

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::compress::Compressor;
 use super::files::{FilesError, create_pair_from};
 use crate::clock::{Mono, Wall, nanos};
 use crate::os::clock;
@@ -27,13 +28,15 @@ pub enum Limit {
     Age(Duration),
 }
 
-/// When new files are begun, and how many stay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// When new files are begun, and what becomes of the old ones.
+#[derive(Debug, Clone)]
 pub struct Rotation {
     /// When.
     pub limit: Limit,
     /// Pairs that stay, the present one included; all if not given.
     pub keep: Option<usize>,
+    /// What packs the others.
+    pub compressor: Option<Arc<Compressor>>,
 }
 
 /// A file and its path.
@@ -123,13 +126,22 @@ impl Series {
         state.last = (stem, number);
         state.pairs.push_back((log.1.clone(), csv.1.clone()));
         state.log = Some(log);
-        let surplus = self.rule.keep.map_or(0, |keep| state.pairs.len().saturating_sub(keep));
-        let old: Vec<(PathBuf, PathBuf)> = state.pairs.drain(..surplus).collect();
-        state.gone += u64::try_from(surplus).unwrap_or(0);
+        let mut old = Vec::new();
+        while self.rule.keep.is_some_and(|keep| state.pairs.len() > keep) {
+            old.extend(state.pairs.pop_front());
+            state.gone += 1;
+        }
+        // The one that was closed just now, unless it goes as well.
+        let closed = state.pairs.iter().rev().nth(1).cloned();
         drop(state);
-        for path in old.into_iter().flat_map(<[PathBuf; 2]>::from) {
-            // Whoever moved it away keeps it.
-            let _ = fs::remove_file(path);
+        if let Some(compressor) = &self.rule.compressor {
+            each(closed).for_each(|path| compressor.pack(&path));
+            each(old).for_each(|path| compressor.remove(&path));
+        } else {
+            each(old).for_each(|path| {
+                // Whoever moved it away keeps it.
+                let _ = fs::remove_file(path);
+            });
         }
         Ok(csv)
     }
@@ -143,6 +155,10 @@ impl Series {
     pub(super) fn log(&self) -> Option<Opened> {
         self.state().log.take()
     }
+}
+
+fn each(pairs: impl IntoIterator<Item = (PathBuf, PathBuf)>) -> impl Iterator<Item = PathBuf> {
+    pairs.into_iter().flat_map(<[PathBuf; 2]>::from)
 }
 
 /// Says, row by row, when the next pair of a series begins.
@@ -160,6 +176,11 @@ impl Turns {
     pub(super) fn new(series: Arc<Series>, header: usize) -> Self {
         let header = u64::try_from(header).unwrap_or(0);
         Self { series, header, length: header, until: None }
+    }
+
+    /// No further pair comes: waits a while for those that are being packed.
+    pub(super) fn close(&self) {
+        self.series.rule.compressor.iter().for_each(|compressor| compressor.close());
     }
 
     /// Whether a row of `length` bytes, for a packet sent at `at`, goes to a new file;

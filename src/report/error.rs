@@ -18,6 +18,10 @@ pub enum Problem {
     Unreadable(io::Error),
     /// It holds nothing, not even a header.
     Empty,
+    /// It is packed, by this program.
+    Packed(&'static str),
+    /// Of so many runs where one is meant.
+    Runs(usize),
     /// A directory without a file of this tool's.
     NothingThere,
     /// The header lacks a column.
@@ -62,6 +66,13 @@ impl fmt::Display for Error {
         write!(f, "{}: ", self.file.escape_debug())?;
         match &self.problem {
             Problem::Unreadable(_) => f.write_str("cannot be read"),
+            Problem::Packed(by) => {
+                let file = self.file.escape_debug();
+                write!(f, "it is compressed; unpack it first: {by} -d {file}")
+            }
+            Problem::Runs(count) => {
+                write!(f, "{count} runs that do not go on from one another; name the files of one")
+            }
             Problem::NothingThere => f.write_str("no *_timings.csv is in this directory"),
             Problem::Empty => write!(f, "line 1: nothing there; {HEADER}"),
             Problem::MissingColumn { column } => {

@@ -37,10 +37,17 @@ pub fn named(arguments: &[String]) -> Result<Vec<String>, Error> {
             continue;
         }
         let unreadable = |error| Error::new(argument, Problem::Unreadable(error));
-        let mut found = Vec::new();
+        let (mut found, mut packed) = (Vec::new(), 0);
         for entry in Path::new(argument).read_dir().map_err(unreadable)? {
             let path: PathBuf = entry.map_err(unreadable)?.path();
-            found.extend(path.to_str().filter(|path| path.ends_with(SUFFIX)).map(str::to_owned));
+            match path.to_str().and_then(|path| path.split_once(SUFFIX)) {
+                Some((_, "")) => found.extend(path.to_str().map(str::to_owned)),
+                Some((_, ending)) if ending.starts_with('.') => packed += 1,
+                _ => {}
+            }
+        }
+        if packed > 0 {
+            log::warn!("{argument}: {packed} *{SUFFIX}.* are left out; unpack them first");
         }
         if found.is_empty() {
             return Err(Error::new(argument, Problem::NothingThere));
@@ -49,6 +56,19 @@ pub fn named(arguments: &[String]) -> Result<Vec<String>, Error> {
         paths.extend(found);
     }
     Ok(paths)
+}
+
+/// The files that arguments name as those of one run, in their order.
+///
+/// # Errors
+///
+/// As [`named`], and where they are of several runs.
+pub fn one_run(arguments: &[String]) -> Result<Vec<String>, Error> {
+    let mut groups = groups(named(arguments)?);
+    match groups.len() {
+        0 | 1 => Ok(groups.pop().unwrap_or_default()),
+        count => Err(Error::new(&arguments.join(" "), Problem::Runs(count))),
+    }
 }
 
 /// The paths in groups, each one run: in the order of the first of each.
@@ -99,7 +119,7 @@ fn predecessors(paths: &[String], ends: &[Option<Ends>]) -> Vec<Option<usize>> {
 
 /// How far a packet may be sent from when it was due, in nanoseconds, where numbers
 /// are missing between two files.
-const LATENESS: u128 = 100_000_000;
+const LATENESS: u64 = 100_000_000;
 
 /// Whether the numbers and times of `next` go on from those of `one`. With several
 /// flows a round may be cut in two; what fell due in a pause of the host has no row,
@@ -111,10 +131,12 @@ fn continues(one: &Ends, next: &Ends) -> bool {
         return false;
     };
     let in_pace = || {
-        let own = u128::from(next.last.0.saturating_sub(next.first.0));
-        let own_span = u128::from(next.last.1.saturating_sub(next.first.1));
-        let Some(due) = (u128::from(numbers) * own_span).checked_div(own) else { return false };
-        due.abs_diff(u128::from(span)) <= LATENESS + due / 4
+        let own = next.last.0.saturating_sub(next.first.0);
+        let Some(interval) = next.last.1.saturating_sub(next.first.1).checked_div(own) else {
+            return false;
+        };
+        let due = numbers.saturating_mul(interval);
+        due.abs_diff(span) <= LATENESS + due / 4
     };
     next.header == one.header && next.first.0 > 1 && (numbers <= 1 || in_pace())
 }

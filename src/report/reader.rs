@@ -10,6 +10,10 @@ use csv::{ByteRecord, ReaderBuilder};
 use super::error::{Error, Problem};
 use super::{bytes, number};
 
+/// How packed files begin, and what unpacks them.
+const PACKED: [(&[u8], &str); 4] =
+    [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ", "xz"), (b"BZh", "bzip2")];
+
 /// What is read at once, and so the longest line.
 const BUFFER: usize = 256 * 1024;
 
@@ -109,7 +113,11 @@ impl<'input> Reader<'input> {
             places: Vec::new(),
             cut: false,
         };
-        let Some(line) = reader.line()? else {
+        let line = reader.line();
+        if let Some((_, by)) = PACKED.iter().find(|(magic, _)| reader.buffer.starts_with(magic)) {
+            return Err(reader.error(Problem::Packed(by)));
+        }
+        let Some(line) = line? else {
             return Err(reader.error(Problem::Empty));
         };
         let text = &reader.buffer[line.start..line.end];

@@ -198,6 +198,37 @@ fn the_clients_file_is_that_of_one_connection() {
 }
 
 #[test]
+fn a_clients_file_in_pieces_is_one() {
+    let scratch = Scratch::new();
+    let file = written(scratch.path(), "capture.pcap", &talk(30, 10_000));
+    let sent: Vec<(i64, u32)> =
+        (0..30).map(|number| (999_950 + number * 100_000, 10_100)).collect();
+    let text = fs::read_to_string(rows(scratch.path(), &sent)).expect("a file");
+    let (header, rows) = text.split_once('\n').expect("a header");
+    let rows: Vec<&str> = rows.split_inclusive('\n').collect();
+    let logs = scratch.path().join("logs");
+    fs::create_dir(&logs).expect("a directory");
+    // As a shell sorts them.
+    let names = ["a_timings.csv", "a_10_timings.csv", "a_2_timings.csv"];
+    let names = names.map(|name| logs.join(name).to_string_lossy().into_owned());
+    for (name, part) in names.iter().zip([&rows[..10], &rows[20..], &rows[10..20]]) {
+        fs::write(name, format!("{header}\n{}", part.concat())).expect("a piece");
+    }
+    let whole = r#""matched":30,"rows_alone":0,"requests_alone":0"#;
+    let written_out = ["--csv", names[0].as_str(), &names[1], &names[2]];
+    for arguments in [&written_out[..], &["--csv", &logs.to_string_lossy()]] {
+        let json = analyzed(&file, arguments).stdout;
+        assert!(json.contains(whole), "{arguments:?}: {json}");
+    }
+    // What is left of another run beside them.
+    fs::write(logs.join("b_timings.csv"), text).expect("a file");
+    let ended = run(["analyze", &file.to_string_lossy(), "--csv", &logs.to_string_lossy()]);
+    assert!(ended.status == 2 && ended.stderr.contains(": 2 runs that do not go on"), "{ended:?}");
+    let alone = run(["analyze", "--csv", &names[0], &names[1]]);
+    assert!(alone.status == 2 && alone.stderr.contains("a CAPTURE is needed"), "{alone:?}");
+}
+
+#[test]
 fn a_request_that_the_kernel_kept_back_is_found_by_its_order() {
     // All 40 are sent within 40 ms, and reach the wire only 300 ms later.
     let scratch = Scratch::new();
