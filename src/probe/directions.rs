@@ -9,6 +9,7 @@ use super::sample::Sample;
 use crate::clock::{Mono, Wall, nanos};
 use crate::stats::clocks::{Clocks, RoundTrip};
 use crate::stats::{Few, Jitter, Summary, nearest_rank};
+use crate::wire::stamp::Answer;
 
 /// The figures of one direction. Delays hold the difference of the two hosts'
 /// clocks, so they may be negative, and of any size: they are kept by how far they
@@ -148,6 +149,8 @@ pub struct Directions {
     pub here_error: Duration,
     /// The reflector's sequence numbers, and the losses that they tell.
     pub count: ReflectorCount,
+    /// What came back of the extensions that packets asked for.
+    pub answers: Vec<Answer>,
 }
 
 impl Directions {

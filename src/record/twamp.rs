@@ -12,6 +12,7 @@ use crate::stats::{Few, Summary};
 use crate::text::format::{self, Unit, count, duration, seconds};
 use crate::text::object::Object;
 use crate::text::row::Row;
+use crate::wire::stamp::Answer;
 
 /// TWAMP's columns of the CSV. The reflector's times are by its own clock.
 pub struct TwampColumns;
@@ -103,11 +104,50 @@ pub fn summary(directions: &Directions, tally: &Tally) -> String {
         tally.duplicates,
         tally.reordered
     );
+    for answer in &directions.answers {
+        text += &answered(answer, directions.received);
+    }
     if directions.received > 0 {
         text += &way(directions);
         put!(text, "{}\n", worth(directions, &clocks));
     }
     text
+}
+
+/// What the flags of an extension mean that comes back.
+const FLAGS: [&str; 3] = ["unrecognized", "malformed", "integrity_failed"];
+
+/// What came back of an extension.
+fn answered(answer: &Answer, received: u64) -> String {
+    let mut text =
+        format!("STAMP {}: in {} of {received} replies", answer.extension.name, answer.came);
+    for (name, count) in FLAGS.iter().zip(answer.flagged).filter(|(_, count)| *count > 0) {
+        put!(text, ", {} in {count}", name.replace('_', " "));
+    }
+    for (name, number) in answer.fields() {
+        put!(text, ", {} {number}", name.replace('_', " "));
+    }
+    for (name, address) in answer.addresses() {
+        put!(text, ", {name} {address}");
+    }
+    text + "\n"
+}
+
+fn answer(answer: &Answer) -> Object {
+    let object = Object::new().text("type", answer.extension.name).whole("replies", answer.came);
+    let object = FLAGS
+        .iter()
+        .zip(answer.flagged)
+        .fold(object, |object, (name, count)| object.whole(name, count));
+    let value = answer
+        .fields()
+        .into_iter()
+        .fold(Object::new(), |object, (name, number)| object.whole(name, number));
+    let value = answer
+        .addresses()
+        .iter()
+        .fold(value, |object, (name, address)| object.text(name, address.to_string().as_str()));
+    object.object("value", value)
 }
 
 /// The bits of a traffic class that are ECN's.
@@ -300,6 +340,7 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
         .array("ttl_outbound", ttls(&directions.ttl_out))
         .array("ttl_inbound", ttls(&directions.ttl_back))
         .array("reply_marks", marks)
+        .array("extensions", directions.answers.iter().map(answer))
         .boolean("one_way_valid", directions.valid(&clocks))
         .object("clocks", object)
 }
