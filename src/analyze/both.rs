@@ -2,13 +2,13 @@
 //! each way took.
 //!
 //! A packet is known by its ports, numbers and IP identification. How the two clocks
-//! stand to each other is told by [`crate::stats::clocks`].
+//! stand to each other is told by [`crate::stats::line`].
 
 use std::collections::HashMap;
 
 use super::side::Role;
 use crate::stats::Summary;
-use crate::stats::clocks::{Line, Point, corners};
+use crate::stats::line::{Line, Point, corners};
 use crate::wire::packet::TcpPacket;
 
 /// Packets of one capture that are remembered, 24 bytes each; further ones are not

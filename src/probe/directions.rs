@@ -199,10 +199,10 @@ impl Directions {
         let [left, came] = [left, at].map(|at| at.0.cast_signed());
         let base = *self.base.get_or_insert(detail.arrived.0.saturating_sub(came));
         let there = |at: Wall| at.0.saturating_sub(base);
-        self.clocks.record(RoundTrip {
-            out: (left, there(detail.received).saturating_sub(left)),
-            back: (came, came.saturating_sub(there(detail.sent))),
-        });
+        let there = [detail.received, detail.sent].map(there);
+        if let Some(packet) = RoundTrip::new(left, came, there) {
+            self.clocks.record(packet);
+        }
     }
 
     /// How the two clocks stand to each other, and how much longer than the fastest

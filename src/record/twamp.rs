@@ -82,7 +82,7 @@ pub fn summary(directions: &Directions, tally: &Tally) -> String {
         text += &if directions.valid(&clocks) {
             line(name, direction)
         } else {
-            above_smallest(name, above, direction)
+            above_smallest(name, above, direction.jitter.mean())
         };
     }
     if let Some(max) = directions.processing.max() {
@@ -236,12 +236,11 @@ fn seconds_or_less(span: Duration) -> String {
 
 /// What one way took beyond its fastest packet: all that is known of it between clocks
 /// that nobody has set to each other.
-fn above_smallest(name: &str, above: &Summary, direction: &Direction) -> String {
+fn above_smallest(name: &str, above: &Summary, jitter: Option<f64>) -> String {
     let Some(max) = above.max() else { return String::new() };
     let unit = Unit::for_largest(max);
     let percentile = |percent| as_float(above.percentile(percent));
-    let figures =
-        [percentile(50.0), percentile(99.0), as_float(Some(max)), direction.jitter.mean()];
+    let figures = [percentile(50.0), percentile(99.0), as_float(Some(max)), jitter];
     format!(
         "{name} above its smallest p50/p99/max/jitter = {} {}\n",
         unit.numbers(&figures),
@@ -270,18 +269,48 @@ fn worth(directions: &Directions, clocks: &Clocks) -> String {
     if directions.claimed() {
         text += ", they claim, and their delays contradict them";
     }
-    if let Some((offset, bound)) = clocks.offset() {
-        let drift = clocks.line.and_then(|line| line.drift_ppm());
-        let told = format::clocks(["the reflector's", "this host's"], offset, bound, drift);
+    if let Some(told) = estimate(clocks) {
         put!(text, "\n{told}");
-        if offset.unsigned_abs().abs_diff(TAI) < NEARLY {
-            text += "; 37 s are between UTC and TAI";
-        }
-        if clocks.breaks > 0 {
-            put!(text, "; one of them was set {}", count(clocks.breaks, "time"));
-        }
     }
     text
+}
+
+/// How the clocks stand to each other, by the packets alone.
+fn estimate(clocks: &Clocks) -> Option<String> {
+    let (offset, bound) = clocks.offset()?;
+    let drift = clocks.line.and_then(|line| line.drift_ppm());
+    let mut text = format::clocks(["the reflector's", "this host's"], offset, bound, drift);
+    if offset.unsigned_abs().abs_diff(TAI) < NEARLY {
+        text += "; 37 s are between UTC and TAI";
+    }
+    if clocks.breaks > 0 {
+        put!(text, "; one of them was set {}", count(clocks.breaks, "time"));
+    }
+    Some(text)
+}
+
+/// Lines on both ways of packets whose clocks nobody knows more of.
+pub fn ways(clocks: &Clocks) -> Vec<String> {
+    let Some(told) = estimate(clocks) else { return Vec::new() };
+    let [out, back] = &clocks.above;
+    let lines = [above_smallest("outbound", out, None), above_smallest("inbound", back, None)];
+    lines.iter().map(|line| line.trim_end().to_owned()).chain([told]).collect()
+}
+
+/// The same as JSON.
+#[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
+pub fn ways_object(object: Object, clocks: &Clocks) -> Object {
+    let [out, back] = &clocks.above;
+    let offset = clocks.offset();
+    let drift = clocks.line.and_then(|line| line.drift_ppm());
+    let object = object
+        .object("outbound_above_smallest_us", percentiles_of(out))
+        .object("inbound_above_smallest_us", percentiles_of(back));
+    let object = micros(object, "offset_us", offset.map(|(offset, _)| offset as f64));
+    micros(object, "offset_bound_us", offset.map(|(_, bound)| bound as f64))
+        .number("drift_ppm", drift.map(|(drift, _)| drift), 2)
+        .number("drift_bound_ppm", drift.map(|(_, error)| error), 2)
+        .whole("clock_set", clocks.breaks)
 }
 
 fn direction(direction: &Direction) -> Object {
@@ -305,18 +334,11 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
     // Without a reply nothing is known of the reflector.
     let known = directions.received > 0;
     let synchronised = known.then_some(directions.synchronised == directions.received);
-    let clocks = directions.clocks();
-    let offset = clocks.offset();
-    let drift = clocks.line.and_then(|line| line.drift_ppm());
     let object = Object::new()
         .boolean("here_synchronised", directions.here_synchronised)
         .boolean("reflector_synchronised", synchronised);
     let object = micros(object, "error_us", known.then(|| nanos(directions.error) as f64));
-    let object = micros(object, "offset_us", offset.map(|(offset, _)| offset as f64));
-    let object = micros(object, "offset_bound_us", offset.map(|(_, bound)| bound as f64))
-        .number("drift_ppm", drift.map(|(drift, _)| drift), 2)
-        .number("drift_bound_ppm", drift.map(|(_, error)| error), 2)
-        .whole("set", clocks.breaks);
+    let clocks = directions.clocks();
     let way = Object::new()
         .whole("outbound", hops(&directions.ttl_out))
         .whole("inbound", hops(&directions.ttl_back));
@@ -326,11 +348,9 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
             .whole("ecn", u64::from(class & ECN))
             .whole("packets", *count)
     });
-    Object::new()
+    let object = Object::new()
         .object("outbound_us", direction(&directions.outbound))
         .object("inbound_us", direction(&directions.inbound))
-        .object("outbound_above_smallest_us", percentiles_of(&clocks.above[0]))
-        .object("inbound_above_smallest_us", percentiles_of(&clocks.above[1]))
         .object("reflector_us", percentiles_of(&directions.processing))
         .object("lost", lost)
         .whole("duplicates", tally.duplicates)
@@ -342,5 +362,6 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
         .array("reply_marks", marks)
         .array("extensions", directions.answers.iter().map(answer))
         .boolean("one_way_valid", directions.valid(&clocks))
-        .object("clocks", object)
+        .object("clocks", object);
+    ways_object(object, &clocks)
 }
