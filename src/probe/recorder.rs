@@ -163,6 +163,7 @@ impl<'sinks> Recorder<'sinks> {
             let Some(Track { tally, .. }) = self.tracks.get_mut(track) else { continue };
             let end = tally.end;
             if let Some(directions) = &mut tally.directions {
+                directions.settle();
                 directions.answers.clone_from(&standing.answers);
             }
             let Some(own) = tally.flows.get_mut(flow) else {

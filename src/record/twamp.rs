@@ -73,13 +73,13 @@ pub fn packet(sample: &Sample, detail: &TwampDetail) -> String {
 /// The summary's lines on both directions.
 pub fn summary(directions: &Directions, tally: &Tally) -> String {
     let Losses { outbound, inbound, unknown } = directions.lost();
-    let clocks = directions.clocks();
+    let clocks = &directions.clocks;
     let mut text = String::new();
     for (name, direction, above) in [
         ("outbound", &directions.outbound, &clocks.above[0]),
         ("inbound", &directions.inbound, &clocks.above[1]),
     ] {
-        text += &if directions.valid(&clocks) {
+        text += &if directions.valid() {
             line(name, direction)
         } else {
             above_smallest(name, above, direction.jitter.mean())
@@ -109,7 +109,7 @@ pub fn summary(directions: &Directions, tally: &Tally) -> String {
     }
     if directions.received > 0 {
         text += &way(directions);
-        put!(text, "{}\n", worth(directions, &clocks));
+        put!(text, "{}\n", worth(directions, clocks));
     }
     text
 }
@@ -262,7 +262,7 @@ fn worth(directions: &Directions, clocks: &Clocks) -> String {
         word(directions.synchronised == directions.received),
         seconds_or_less(directions.error)
     );
-    if directions.valid(clocks) {
+    if directions.valid() {
         return format!("one-way delays hold within the clocks' error: {said}");
     }
     let mut text = format!("one-way delays hold the clocks' difference, not only the path: {said}");
@@ -338,7 +338,7 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
         .boolean("here_synchronised", directions.here_synchronised)
         .boolean("reflector_synchronised", synchronised);
     let object = micros(object, "error_us", known.then(|| nanos(directions.error) as f64));
-    let clocks = directions.clocks();
+    let clocks = &directions.clocks;
     let way = Object::new()
         .whole("outbound", hops(&directions.ttl_out))
         .whole("inbound", hops(&directions.ttl_back));
@@ -361,7 +361,7 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
         .array("ttl_inbound", ttls(&directions.ttl_back))
         .array("reply_marks", marks)
         .array("extensions", directions.answers.iter().map(answer))
-        .boolean("one_way_valid", directions.valid(&clocks))
+        .boolean("one_way_valid", directions.valid())
         .object("clocks", object);
-    ways_object(object, &clocks)
+    ways_object(object, clocks)
 }

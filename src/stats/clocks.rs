@@ -3,55 +3,12 @@
 //! above the smallest of its way.
 
 use super::Summary;
-use super::line::{Line, Point, lower_hull, pieces};
+use super::line::{Line, Point, corners};
 
-/// A packet there and back.
+/// A packet there and back: the difference out, at the time when it left, and the
+/// difference back, at the time when it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RoundTrip {
-    /// The difference out, at the time when it left.
-    pub out: Point,
-    /// The difference back, at the time when it came.
-    pub back: Point,
-}
-
-/// Packets that wait for the line that they help to find: 128 KiB.
-const MOST_WAITING: usize = 4096;
-/// Or for so long, in nanoseconds; nor are parts that are remembered longer.
-const LONGEST: i64 = 60_000_000_000;
-/// Parts that are remembered, an hour at most: over more clocks do not keep to a line,
-/// and congestion pauses.
-const REMEMBERED: usize = 64;
-
-/// What is remembered of some time.
-#[derive(Debug, Clone)]
-struct Part {
-    begin: i64,
-    out: Vec<Point>,
-    back: Vec<Point>,
-    shortest: i64,
-}
-
-impl Part {
-    fn of(packets: &[RoundTrip]) -> Self {
-        Self {
-            begin: packets.first().map_or(0, |packet| packet.out.0),
-            out: lower_hull(packets.iter().map(|packet| packet.out).collect()),
-            back: lower_hull(packets.iter().map(|packet| packet.back).collect()),
-            shortest: packets.iter().map(RoundTrip::span).min().unwrap_or(i64::MAX),
-        }
-    }
-
-    /// Takes in the next part, unless the two are long together.
-    fn absorb(&mut self, next: &Self) -> bool {
-        let short = next.begin - self.begin < LONGEST;
-        if short {
-            self.out = lower_hull([&self.out[..], &next.out].concat());
-            self.back = lower_hull([&self.back[..], &next.back].concat());
-            self.shortest = self.shortest.min(next.shortest);
-        }
-        short
-    }
-}
+pub struct RoundTrip(pub [Point; 2]);
 
 impl RoundTrip {
     /// Of a packet that left at one time and came back at another, and was there, by
@@ -59,23 +16,29 @@ impl RoundTrip {
     pub fn new(left: i64, came: i64, there: [i64; 2]) -> Option<Self> {
         let held = there[1].checked_sub(there[0])?;
         let gross = came.checked_sub(left).filter(|_| left >= 0)?;
-        (0..=gross).contains(&held).then(|| Self {
-            out: (left, there[0].saturating_sub(left)),
-            back: (came, came.saturating_sub(there[1])),
-        })
+        let ways = [(left, there[0].saturating_sub(left)), (came, came.saturating_sub(there[1]))];
+        (0..=gross).contains(&held).then_some(Self(ways))
     }
 
     /// How long both ways took together: the clocks' distance falls out.
     fn span(&self) -> i64 {
-        self.out.1.saturating_add(self.back.1)
+        self.0[0].1.saturating_add(self.0[1].1)
     }
 }
+
+/// Packets that wait for the line that they help to find: 128 KiB.
+const MOST_WAITING: usize = 4096;
+/// Or for so long, in nanoseconds.
+const LONGEST: i64 = 60_000_000_000;
 
 /// What the packets of a run tell of two clocks and of both ways, as it goes on.
 #[derive(Debug, Clone, Default)]
 pub struct Clocks {
     waiting: Vec<RoundTrip>,
-    parts: Vec<Part>,
+    /// What is remembered of those before.
+    known: [Vec<Point>; 2],
+    /// The shortest round trip of these, in nanoseconds.
+    shortest: Option<i64>,
     /// By how much packets took longer than the fastest of the last hour, out and back,
     /// in nanoseconds.
     pub above: [Summary; 2],
@@ -91,10 +54,10 @@ impl Clocks {
     /// Takes in a packet.
     pub fn record(&mut self, packet: RoundTrip) {
         let first = *self.waiting.first().unwrap_or(&packet);
-        if self.waiting.len() == MOST_WAITING || packet.out.0 - first.out.0 >= LONGEST {
+        if self.waiting.len() == MOST_WAITING || packet.0[0].0 - first.0[0].0 >= LONGEST {
             self.settle();
         }
-        self.last = packet.back.0;
+        self.last = packet.0[1].0;
         self.waiting.push(packet);
     }
 
@@ -108,59 +71,46 @@ impl Clocks {
     /// half of the shortest round trip, and what the drift adds to it.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a bound")]
     pub fn offset(&self) -> Option<(i64, i64)> {
-        let line = self.line?;
-        let shortest = self.parts.iter().map(|part| part.shortest).min()?;
+        let (line, shortest) = (self.line?, self.shortest?);
         let drifted = (self.last - line.middle()) as f64 * line.drift_error;
         Some((line.offset(self.last), (shortest / 2).saturating_add(drifted as i64)))
     }
 
     fn take(&mut self, packets: &[RoundTrip]) {
-        if packets.is_empty() {
-            return;
-        }
-        let parts: Vec<Part> = pieces(packets).map(Part::of).collect();
-        let line = |before: &[Part]| {
-            let out = before.iter().chain(&parts).flat_map(|part| &part.out);
-            let back = before.iter().chain(&parts).flat_map(|part| &part.back);
-            Line::between(out, back).filter(|line| line.room() >= 0)
+        let mut known = std::mem::take(&mut self.known);
+        let add = |known: &mut [Vec<Point>; 2]| {
+            for RoundTrip(ways) in packets {
+                known.iter_mut().zip(ways).for_each(|(known, way)| known.push(*way));
+            }
+            Line::between(known).filter(|line| line.room() >= 0)
         };
-        let mut found = line(&self.parts);
-        if found.is_none() && packets.len() > 1 {
+        let before = known.each_ref().map(Vec::len);
+        let mut line = add(&mut known);
+        if line.is_none() && packets.len() > 1 {
+            known.iter_mut().zip(before).for_each(|(known, count)| known.truncate(count));
+            self.known = known;
             let (earlier, later) = packets.split_at(packets.len() / 2);
             self.take(earlier);
             return self.take(later);
         }
         // A single packet does not contradict itself.
-        if found.is_none() {
-            found = line(&[]);
-            self.parts.clear();
+        if line.is_none() && !packets.is_empty() {
+            known = [Vec::new(), Vec::new()];
+            line = add(&mut known);
             self.breaks += 1;
+            self.shortest = None;
         }
-        if let Some(line) = found {
+        let shortest = packets.iter().map(RoundTrip::span);
+        self.shortest = shortest.chain(self.shortest).min();
+        if let Some(line) = line {
             for packet in packets {
-                self.above[0].record(line.above_out(packet.out));
-                self.above[1].record(line.above_back(packet.back));
+                let [out, back] = line.above(packet.0);
+                self.above[0].record(out);
+                self.above[1].record(back);
             }
+            self.line = Some(line);
         }
-        self.line = found;
-        self.parts.extend(parts);
-        self.forget();
-    }
-
-    /// Puts neighbours together where there are too many, and forgets the oldest.
-    fn forget(&mut self) {
-        if self.parts.len() <= REMEMBERED {
-            return;
-        }
-        let mut joined: Vec<Part> = Vec::new();
-        for (place, part) in std::mem::take(&mut self.parts).into_iter().enumerate() {
-            let last = joined.last_mut().filter(|_| place % 2 == 1);
-            if !last.is_some_and(|last| last.absorb(&part)) {
-                joined.push(part);
-            }
-        }
-        let more = joined.len().saturating_sub(REMEMBERED);
-        self.parts = joined.split_off(more);
+        self.known = known.map(corners);
     }
 }
 
@@ -194,10 +144,7 @@ mod tests {
                 reason = "exact"
             )]
             let clock = |at: i64| at + 3 * SECOND + (at as f64 * ppm / 1e6) as i64;
-            clocks.record(RoundTrip {
-                out: (left, clock(there) - left),
-                back: (came, came - clock(there)),
-            });
+            clocks.record(RoundTrip([(left, clock(there) - left), (came, came - clock(there))]));
             queued[0].push(out);
             queued[1].push(back);
         }
@@ -247,7 +194,7 @@ mod tests {
                 _ => -3_596 * SECOND,
             };
             let (out, back) = ((left, 10 * MS + queue + clock), (left + 16 * MS, 6 * MS - clock));
-            clocks.record(RoundTrip { out, back });
+            clocks.record(RoundTrip([out, back]));
         }
         clocks.settle();
         assert_eq!(clocks.breaks, 2);
@@ -260,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_a_few_packets_cannot_tell_is_not_told() {
-        let one = RoundTrip { out: (0, 7 * MS), back: (10 * MS, 3 * MS) };
+        let one = RoundTrip([(0, 7 * MS), (10 * MS, 3 * MS)]);
         let mut clocks = Clocks::default();
         assert_eq!((clocks.offset(), clocks.line), (None, None));
         clocks.record(one);
@@ -280,11 +227,11 @@ mod tests {
             let wild = [i64::MIN, i64::MAX, number * number, 0];
             let there = wild[usize::try_from(random.below(4)).unwrap()];
             let out = (left, there.saturating_sub(left));
-            clocks.record(RoundTrip { out, back: (left + 1, left.saturating_sub(there)) });
+            clocks.record(RoundTrip([out, (left + 1, left.saturating_sub(there))]));
         }
         clocks.settle();
-        assert!(clocks.parts.len() <= REMEMBERED);
-        let corners = |part: &Part| part.out.len().max(part.back.len());
-        assert!(clocks.parts.iter().all(|part| corners(part) <= crate::stats::line::MOST_CORNERS));
+        // 33 pieces of an hour, the last of them cut.
+        let most = 33 * crate::stats::line::MOST_CORNERS;
+        assert!(clocks.known.iter().all(|known| known.len() <= most));
     }
 }

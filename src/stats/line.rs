@@ -24,43 +24,36 @@ const RESOLUTION: f64 = 1_000.0;
 const PARTS: u8 = 6;
 /// Halvings of the range of drifts: a millionth of a millionth is left.
 const HALVINGS: u32 = 34;
-/// Pieces of what comes at once: each has a hull of its own, so that noise shows.
-const PIECES: usize = 8;
+/// Pieces of the time that have hulls of their own, so that noise shows.
+const PIECES: i64 = 32;
 /// Corners of a hull that are kept: of honest delays it has about twenty.
-pub(super) const MOST_CORNERS: usize = 128;
+pub(super) const MOST_CORNERS: usize = 64;
+/// Over more than an hour clocks keep to no line; what is older is left out.
+const HOUR: i64 = 3_600_000_000_000;
 
-/// The points that no line below all of them passes without touching one of these:
-/// the lower convex hull.
-pub(super) fn lower_hull(mut points: Vec<Point>) -> Vec<Point> {
+/// Of the last hour's points those that no line below all passes without touching one:
+/// the lower convex hulls of pieces of the time.
+pub fn corners(mut points: Vec<Point>) -> Vec<Point> {
     points.sort_unstable();
-    let mut kept = 0;
-    for place in 0..points.len() {
-        let point = points[place];
-        while kept > 1 && !turns_up(points[kept - 2], points[kept - 1], point) {
-            kept -= 1;
+    let ends = points.first().zip(points.last());
+    let (begin, end) = ends.map_or((0, 0), |(first, last)| (first.0, last.0));
+    let begin = begin.max(end - HOUR);
+    let width = (end - begin) / PIECES + 1;
+    let (mut hulls, mut first, mut piece) = (Vec::new(), 0, 0);
+    for point in points.into_iter().filter(|point| point.0 >= begin) {
+        if (point.0 - begin) / width != piece {
+            (first, piece) = (hulls.len(), (point.0 - begin) / width);
         }
-        points[kept] = point;
-        kept += 1;
+        while let [.., before, last] = hulls[first..]
+            && !turns_up(before, last, point)
+        {
+            hulls.pop();
+        }
+        if hulls.len() < first + MOST_CORNERS {
+            hulls.push(point);
+        }
     }
-    points.truncate(kept);
-    while points.len() > MOST_CORNERS {
-        let mut place = 0;
-        points.retain(|_| {
-            place += 1;
-            place % 2 == 1
-        });
-    }
-    points
-}
-
-/// The lower hulls of parts of the time, which say no less than all points.
-pub fn corners(points: &[Point]) -> Vec<Point> {
-    let hulls = pieces(points).map(|points| lower_hull(points.to_vec()));
-    hulls.collect::<Vec<_>>().concat()
-}
-
-pub(super) fn pieces<T>(all: &[T]) -> std::slice::Chunks<'_, T> {
-    all.chunks(all.len().div_ceil(PIECES).max(1))
+    hulls
 }
 
 #[allow(clippy::cast_precision_loss, reason = "small differences are exact")]
@@ -89,10 +82,10 @@ struct Way(Vec<(f64, f64)>);
 
 impl Way {
     #[allow(clippy::cast_precision_loss, reason = "small differences are exact")]
-    fn new<'a>(points: impl Iterator<Item = &'a Point>, (time, difference): Point) -> Self {
+    fn new(points: &[Point], (time, difference): Point) -> Self {
         let around =
             |point: &Point| ((point.0 - time) as f64, point.1.saturating_sub(difference) as f64);
-        Self(points.map(around).collect())
+        Self(points.iter().map(around).collect())
     }
 
     /// How far above a line of this slope through the middle points lie at least,
@@ -119,22 +112,18 @@ fn edge(mut bad: f64, mut good: f64, is_good: &dyn Fn(f64) -> bool) -> f64 {
 }
 
 impl Line {
-    /// The line between the differences out and back. Of both the lower hulls are
-    /// enough, or several of parts of the time; `None` where a way has none.
+    /// The line between the differences out and back; `None` where a way has none.
     #[allow(clippy::cast_precision_loss, reason = "half of a time")]
-    pub fn between<'a>(
-        out: impl Iterator<Item = &'a Point> + Clone,
-        back: impl Iterator<Item = &'a Point> + Clone,
-    ) -> Option<Self> {
-        let times = || out.clone().chain(back.clone()).map(|point| point.0);
-        let (begin, end) = (times().min()?, times().max()?);
-        let middle = (begin + (end - begin) / 2, out.clone().next()?.1);
+    pub fn between([out, back]: &[Vec<Point>; 2]) -> Option<Self> {
+        let reference = out.first()?.1;
+        let (mut begin, mut end) = (back.first()?.0, back.first()?.0);
+        for (time, _) in [out, back].into_iter().flatten() {
+            (begin, end) = (begin.min(*time), end.max(*time));
+        }
+        let middle = (begin + (end - begin) / 2, reference);
         let half = (end - begin) as f64 / 2.0;
         let out = Way::new(out, middle);
-        let back = Way::new(back, (middle.0, middle.1.saturating_neg()));
-        if back.0.is_empty() {
-            return None;
-        }
+        let back = Way::new(back, (middle.0, reference.saturating_neg()));
         let least = |slope: f64| [out.least(slope, -half, half), back.least(-slope, -half, half)];
         let room = |slope: f64| least(slope).iter().map(|(least, _)| least).sum::<f64>();
         // The room is a concave function of the slope, and grows with it while the way
@@ -149,27 +138,28 @@ impl Line {
         // room may be the right one.
         let [touch_out, touch_back] = least(best).map(|(least, _)| least);
         let length = 2.0 * half / f64::from(PARTS);
-        let missed = |place: u8| {
-            let (from, to) = (f64::from(place), f64::from(place + 1));
-            let [from, to] = [from, to].map(|edge| edge * length - half);
-            out.least(best, from, to).0 - touch_out + back.least(-best, from, to).0 - touch_back
-        };
-        let mut missed: Vec<f64> = (0..PARTS).map(missed).filter(|far| far.is_finite()).collect();
-        missed.sort_unstable_by(f64::total_cmp);
-        let noise = match missed.len() {
-            0..3 => None,
-            few @ 3..5 => Some(missed[few - 1]),
-            many => Some(missed[many - 2]),
-        };
-        let enough = touch_out + touch_back - noise.unwrap_or(0.0).max(RESOLUTION);
+        let (mut most, mut second, mut parts) = (0.0_f64, 0.0_f64, 0);
+        for place in 0..PARTS {
+            let (from, to) =
+                (f64::from(place) * length - half, f64::from(place + 1) * length - half);
+            let missed = out.least(best, from, to).0 - touch_out + back.least(-best, from, to).0
+                - touch_back;
+            if missed.is_finite() {
+                parts += 1;
+                second = second.max(missed.min(most));
+                most = most.max(missed);
+            }
+        }
+        let noise = if parts < 5 { most } else { second };
+        let enough = touch_out + touch_back - noise.max(RESOLUTION);
         let fits = |slope: f64| room(slope) >= enough;
         let [low, high] = [-MOST_DRIFT, MOST_DRIFT].map(|most| edge(most, best, &fits));
         let error = (high - low) / 2.0;
         // Of drifts that may all be, the smallest is the likeliest.
-        let (drift, drift_error) = match noise {
-            Some(_) if error < TELLING => (f64::midpoint(low, high), error),
-            Some(_) => (low.max(0.0).min(high), error),
-            None => (0.0, MOST_DRIFT),
+        let (drift, drift_error) = match parts {
+            0..3 => (0.0, MOST_DRIFT),
+            _ if error < TELLING => (f64::midpoint(low, high), error),
+            _ => (low.max(0.0).min(high), error),
         };
         let least = least(drift).map(|(least, _)| least);
         Some(Self { drift, drift_error, middle, least })
@@ -205,14 +195,12 @@ impl Line {
         self.middle.1.saturating_add(((out - back) / 2.0 + self.grown(at)) as i64)
     }
 
-    /// How far a difference out lies above the smallest, in nanoseconds.
-    pub fn above_out(&self, (at, difference): Point) -> u64 {
-        above(difference.saturating_sub(self.middle.1), self.least[0] + self.grown(at))
-    }
-
-    /// The same of one back.
-    pub fn above_back(&self, (at, difference): Point) -> u64 {
-        above(difference.saturating_add(self.middle.1), self.least[1] - self.grown(at))
+    /// How far differences out and back lie above the smallest, in nanoseconds.
+    pub fn above(&self, [out, back]: [Point; 2]) -> [u64; 2] {
+        [
+            above(out.1.saturating_sub(self.middle.1), self.least[0] + self.grown(out.0)),
+            above(back.1.saturating_add(self.middle.1), self.least[1] - self.grown(back.0)),
+        ]
     }
 }
 
