@@ -6,7 +6,7 @@ opinion on what goes over the wire. Knows nothing of echotest.
     twamp_reference.py server [--bind ADDRESS] [--port 0] [--quirk NAME[=N]]...
     twamp_reference.py client HOST PORT [--count N] [--sessions K] ...
     twamp_reference.py light-reflector [--bind ADDRESS] [--port 0] [--stateless]
-        [--wrong-clock PPM]
+        [--wrong-clock PPM] [--answer-tlvs]
     twamp_reference.py light-sender HOST PORT [--stamp] [--tlv TYPE:HEX] ...
     twamp_reference.py tinytwamp-client HOST PORT
 
@@ -720,10 +720,44 @@ def reflected_tlvs(text):
     return bytes(back)
 
 
+def address_tlv(kind, address):
+    return TLV.pack(0, kind, 16) + sixteen(address)[:16]
+
+
+def answered_tlvs(text, packet, source, local, came, last):
+    """The TLVs as a reflector sends them back that knows all of RFC 8972 but one: it
+    flags access reports as malformed and of failed integrity."""
+    back = b""
+    for _, _, kind, value in tlvs_of(text):
+        flags = MALFORMED | 0x20 if kind == 6 else 0
+        if kind == 2:
+            expect(value == bytes(4) + b"".join(TLV.pack(UNRECOGNISED, k, 16) + bytes(16) for k in (7, 4)), "location")
+            value = struct.pack("!HH", local[1], source[1]) + address_tlv(8, source[0]) + address_tlv(5, local[0])
+        elif kind == 3:
+            expect(value == bytes(4), "timestamp information")
+            value = bytes([5, 2, 5, 2])  # a free-running clock, stamps by software
+        elif kind == 4:
+            expect(len(value) == 4 and not any(value[1:]), "class of service")
+            value = struct.pack("!I", value[0] >> 2 << 26 | 10 << 20 | 1 << 18 | 1 << 16)
+        elif kind == 5:
+            expect(len(value) == 12 and not any(value[4:]), "direct measurement")
+            value = value[:4] + struct.pack("!II", came, came - 1)
+        elif kind == 6:
+            expect(value == bytes([0x20, 1, 0, 0]), "access report")
+        elif kind == 7:
+            expect(value == bytes(16), "follow-up telemetry")
+            value = struct.pack("!IQB3s", *last, 2, ZERO[:3])
+        else:
+            expect(kind == EXTRA_PADDING and not any(value), f"TLV {kind}")
+        back += TLV.pack(flags, kind, len(value)) + value
+    return back
+
+
 def light_reflector(arguments):
     endpoint = test_socket(arguments.bind, arguments.port)
     print(f"listening {endpoint.getsockname()[1]}", flush=True)
     sequences = {}
+    came, last = 0, (0, 0)
     while True:
         packet, received, ttl, source = receive_packet(endpoint)
         if len(packet) < SENDER.size:
@@ -741,11 +775,16 @@ def light_reflector(arguments):
         has_tlvs = stamp and rest[:1] and rest[0] & UNRECOGNISED
         found = [f"{kind}:{(value or b'').hex()}" for _, _, kind, value in tlvs_of(rest)] if has_tlvs else []
         say(event="packet", sequence=sender[0], length=len(packet), ttl=ttl, ssid=ssid, port=source[1], tlvs=found)
-        rest = reflected_tlvs(rest) if has_tlvs else rest
+        came += 1
+        if has_tlvs and arguments.answer_tlvs:
+            rest = answered_tlvs(rest, packet, source, endpoint.getsockname(), came, last)
+        elif has_tlvs:
+            rest = reflected_tlvs(rest)
         ppm, sent = arguments.wrong_clock, time.time_ns()
         if ppm is not None:
             say(event="times", sequence=sequence, received=received, sent=sent)
         before, after = ntp(clock(received, ppm)), ntp(clock(sent, ppm))
+        last = (sequence, after)
         reply = REFLECTOR.pack(sequence, after, ERROR_ESTIMATE, ssid, before, *sender, 0, ttl)
         reply = reply.ljust(min(max(len(packet), 41), 44), b"\0") + rest
         endpoint.sendto(reply.ljust(len(packet), b"\0"), source)
@@ -880,6 +919,7 @@ def parse():
     command.set_defaults(run=light_reflector)
     command.add_argument("--stateless", action="store_true")
     command.add_argument("--wrong-clock", type=int, metavar="PPM")
+    command.add_argument("--answer-tlvs", action="store_true")
     for name in ("server", "light-reflector"):
         commands.choices[name].add_argument("--bind", default="127.0.0.1", metavar="ADDRESS")
         commands.choices[name].add_argument("--port", type=int, default=0)

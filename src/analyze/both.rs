@@ -2,13 +2,13 @@
 //! each way took.
 //!
 //! A packet is known by its ports, numbers and IP identification. How the two clocks
-//! stand to each other is told by [`crate::stats::clocks`].
+//! stand to each other is told by [`crate::stats::line`].
 
 use std::collections::HashMap;
 
 use super::side::Role;
 use crate::stats::Summary;
-use crate::stats::clocks::{Line, Point, corners};
+use crate::stats::line::{Line, Point, corners};
 use crate::wire::packet::TcpPacket;
 
 /// Packets of one capture that are remembered, 24 bytes each; further ones are not
@@ -125,19 +125,16 @@ impl Both {
             back: Way::new(server, client, Role::Server),
             ..Self::default()
         };
-        let [out, back] = [&mut both.out, &mut both.back].map(|way| {
-            way.raw.sort_unstable();
-            corners(&way.raw)
-        });
-        let Some(line) = Line::between(out.iter(), back.iter()) else { return both };
+        let [out, back] = [&both.out, &both.back].map(|way| corners(way.raw.clone()));
+        let Some(line) = Line::between(&[out, back]) else { return both };
         let half = line.room().unsigned_abs() / 2;
         both.offset = Some((line.offset(line.middle()), half.cast_signed()));
         both.drift_ppm = line.drift_ppm();
-        for point in std::mem::take(&mut both.out.raw) {
-            both.out.delays.record(half + line.above_out(point));
+        for out in std::mem::take(&mut both.out.raw) {
+            both.out.delays.record(half + line.above([out, out])[0]);
         }
-        for point in std::mem::take(&mut both.back.raw) {
-            both.back.delays.record(half + line.above_back(point));
+        for back in std::mem::take(&mut both.back.raw) {
+            both.back.delays.record(half + line.above([back, back])[1]);
         }
         both
     }

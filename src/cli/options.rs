@@ -337,6 +337,19 @@ options! {
         )
         .defined(|| format!("{}-{}", TEST_PORTS.start(), TEST_PORTS.end()));
         send_result: bool = flag("send-result", "tell the reflector the result, for its log");
+        start_delay: Duration = seconds_or_zero(
+            "start-delay",
+            "wait before the first packet, for a reflector that opens its port late",
+        )
+        .default("0");
+        stamp_tlv: Vec<String> = choice(
+            "stamp-tlv",
+            "NAME",
+            &["all", "padding", "location", "timestamp", "cos", "direct", "access", "telemetry"],
+            "with --light: ask for this extension of RFC 8972, repeatable: all, padding, \
+             location, timestamp, cos, direct, access, telemetry",
+        )
+        .repeatable();
     }
 }
 

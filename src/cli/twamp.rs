@@ -12,7 +12,7 @@ use super::measuring::{self, Orders, Output};
 use super::options::{Pace, TestPackets};
 use super::target::{Target, Way, dialer};
 use crate::client::Extras;
-use crate::client::twamp::{Keeper, MAX_UNDER_WAY, TwampLink, answers};
+use crate::client::twamp::{Keeper, MAX_UNDER_WAY, Rest, TwampLink, answers};
 use crate::client::twamp_control::ControlClient;
 use crate::net::{DatagramSocket, Dialer};
 use crate::os::clock;
@@ -21,10 +21,12 @@ use crate::record::Run;
 use crate::record::files::RunFiles;
 use crate::record::recording::record;
 use crate::wire::ntp::{ErrorEstimate, Timestamp};
-use crate::wire::stamp::{self, TestResult};
+use crate::wire::stamp::{self, Extension, TestResult};
 use crate::wire::twamp_control::{Request, TEST_PORTS};
 use crate::wire::twamp_test::SENDER;
 
+/// What STAMP's packets have after TWAMP's own fields.
+const STAMP_PADDING: usize = stamp::BASE - SENDER;
 /// How long one address of several has to answer before the next is tried.
 const LONGEST_TRIAL: Duration = Duration::from_secs(1);
 
@@ -36,7 +38,7 @@ struct Ready {
     address: SocketAddr,
     /// How long the control connection's handshake took.
     connect: Option<Duration>,
-    padding: usize,
+    rest: Rest,
 }
 
 /// `echotest twamp` with its arguments.
@@ -53,7 +55,9 @@ impl super::command::Options for Options {
     fn of(matches: &Matches) -> Result<Self, UsageError> {
         let mut packets = TestPackets::of(matches);
         if packets.light {
-            packets.padding = packets.padding.max(stamp::BASE - SENDER);
+            packets.padding = packets.padding.max(STAMP_PADDING);
+        } else if !packets.stamp_tlv.is_empty() {
+            return Err(matches.usage("--stamp-tlv needs --light".to_owned()));
         }
         Ok(Self {
             target: Target::of(matches)?,
@@ -105,17 +109,16 @@ fn bind(packets: &TestPackets, mut local: SocketAddr) -> Result<DatagramSocket, 
 /// The first address that answers; where none does, or there is but one, the first
 /// to which there is a way.
 fn ready_light(packets: &TestPackets, dialer: &Dialer) -> Result<Ready, Failure> {
-    let padding = packets.padding;
+    let rest = light_rest(packets, dialer.options.dscp);
     let ready = |address| {
         let socket = light_socket(packets, dialer, address)?;
-        Ok(Ready { socket, keeper: None, address, connect: None, padding })
+        Ok(Ready { socket, keeper: None, address, connect: None, rest: rest.clone() })
     };
     if dialer.addresses.len() > 1 {
         for &address in &dialer.addresses {
             // Closed again: a late answer to the trial is nothing of the run's.
             let trial = light_socket(packets, dialer, address);
-            if trial
-                .is_ok_and(|socket| answers(&socket, padding, dialer.timeout.min(LONGEST_TRIAL)))
+            if trial.is_ok_and(|socket| answers(&socket, &rest, dialer.timeout.min(LONGEST_TRIAL)))
             {
                 return ready(address);
             }
@@ -125,6 +128,23 @@ fn ready_light(packets: &TestPackets, dialer: &Dialer) -> Result<Ready, Failure>
     let none = || Err(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable).into());
     let first = tries.next().unwrap_or_else(none);
     first.or_else(|error| tries.find(Result::is_ok).unwrap_or(Err(error)))
+}
+
+/// What packets of light mode hold: zeros, and extensions where any is asked for; then
+/// padding travels in one of its own.
+fn light_rest(packets: &TestPackets, dscp: Option<u8>) -> Rest {
+    let TestPackets { padding, stamp_tlv, .. } = packets;
+    let more = padding - STAMP_PADDING;
+    let wanted = |one: &&Extension| {
+        let named = stamp_tlv.iter().any(|name| name == one.name || name == "all");
+        named || one.name == "padding" && more > 0
+    };
+    if stamp_tlv.is_empty() {
+        return Rest { bytes: vec![0; *padding], ..Rest::default() };
+    }
+    let asked: Vec<&Extension> = stamp::EXTENSIONS.iter().filter(wanted).collect();
+    let (bytes, counter) = stamp::ask(asked.iter().copied(), dscp.unwrap_or(0), more);
+    Rest { bytes, counter, asked }
 }
 
 /// A socket for the light reflector at `address`.
@@ -171,7 +191,7 @@ fn negotiate(packets: &TestPackets, target: &Target, dialer: Dialer) -> Result<R
         keeper: Some(Keeper::new(opened.control, Arc::new(again))),
         address: opened.address,
         connect: Some(opened.took),
-        padding: packets.padding,
+        rest: Rest { bytes: vec![0; packets.padding], ..Rest::default() },
     })
 }
 
@@ -236,15 +256,15 @@ fn measure(options: &Options, ready: Ready, files: Option<RunFiles>) -> Result<S
     let (address, start) = (ready.address, anchor.wall);
     let run = Run {
         local: ready.socket.local_address().ok(),
-        size: SENDER + ready.padding,
+        size: SENDER + ready.rest.bytes.len(),
         ..measuring::describe(target, "twamp", address, &plan, start, files.as_ref())
     };
     let metrics = measuring::metrics(&output.results, from_ref(&run), from_ref(&files))?;
     let mut sinks = measuring::sinks(output, Extras::default(), &run, files, metrics)?;
-    let mut link = TwampLink::new(ready.socket, ready.padding, anchor, ready.keeper);
-    let start = clock::now();
-    let mut machine = Independent::new(plan, start, MAX_UNDER_WAY, true).reflected();
-    let tally = empty_tally(start, ready.connect);
+    let mut link = TwampLink::new(ready.socket, ready.rest, anchor, ready.keeper);
+    let (now, wait) = (clock::now(), packets.start_delay);
+    let mut machine = Independent::new(plan, now, MAX_UNDER_WAY, true).reflected().delayed(wait);
+    let tally = empty_tally(now + wait, ready.connect);
     let mut measure =
         |outlet: &mut _| run_loop(&mut link, &mut machine, outlet, &mut Orders::default());
     let tally = record(Some(&run), tally, anchor, &mut sinks, &mut measure)?;

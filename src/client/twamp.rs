@@ -14,7 +14,7 @@ use crate::os::thread;
 use crate::probe::link::TcpTotals;
 use crate::probe::{Arrival, Detail, Ended, Link, Single, TwampDetail, What};
 use crate::wire::ntp::{ErrorEstimate, Timestamp};
-use crate::wire::stamp::{self, TestResult};
+use crate::wire::stamp::{self, Answer, Extension, TestResult};
 use crate::wire::twamp_test::{LARGEST, ReflectorPacket, SENDER, SenderPacket};
 
 /// Packets under way at once. The kernel's queue for replies is shorter.
@@ -23,12 +23,27 @@ pub const MAX_UNDER_WAY: usize = 1 << 16;
 /// asked: one-way delays follow a wall clock that is being slewed.
 const COMPARE: Duration = Duration::from_secs(1);
 
+/// What follows the 14 bytes of a packet's own fields.
+#[derive(Debug, Clone, Default)]
+pub struct Rest {
+    /// Zeros, and extensions.
+    pub bytes: Vec<u8>,
+    /// Where in them the number of packets sent is written.
+    pub counter: Option<usize>,
+    /// The extensions.
+    pub asked: Vec<&'static Extension>,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct TwampLink {
     socket: DatagramSocket,
-    /// The packet to send; its padding stays as it is.
+    /// The packet to send; what follows its own fields stays as it is,
     packet: Vec<u8>,
+    /// but for the count of packets, where the reflector is to count too.
+    counter: Option<usize>,
+    /// What came back of extensions.
+    answers: Vec<Answer>,
     buffer: Vec<u8>,
     anchor: Anchor,
     compare_at: Mono,
@@ -45,18 +60,14 @@ pub struct TwampLink {
 }
 
 impl TwampLink {
-    /// A link over a socket that is connected to the reflector. Packets have
-    /// `padding` bytes of zeros after their header.
-    pub fn new(
-        socket: DatagramSocket,
-        padding: usize,
-        anchor: Anchor,
-        keeper: Option<Keeper>,
-    ) -> Self {
+    /// A link over a socket that is connected to the reflector.
+    pub fn new(socket: DatagramSocket, rest: Rest, anchor: Anchor, keeper: Option<Keeper>) -> Self {
         let at = clock::now();
         Self {
             socket,
-            packet: vec![0; SENDER + padding],
+            packet: [&[0; SENDER][..], &rest.bytes].concat(),
+            counter: rest.counter.map(|place| SENDER + place),
+            answers: rest.asked.into_iter().map(Answer::new).collect(),
             buffer: vec![0; LARGEST],
             anchor,
             compare_at: at + COMPARE,
@@ -96,6 +107,10 @@ impl TwampLink {
         };
         if let Some(head) = self.packet.first_chunk_mut::<SENDER>() {
             *head = fields.emit();
+        }
+        if let Some(place) = self.counter {
+            let count = sequence(number).wrapping_add(1).to_be_bytes();
+            self.packet[place..].iter_mut().zip(count).for_each(|(byte, count)| *byte = count);
         }
     }
 
@@ -243,11 +258,11 @@ impl Keeper {
 
 /// Whether a reflector answers on `socket`, which is connected to it, within
 /// `patience`: one packet is sent.
-pub fn answers(socket: &DatagramSocket, padding: usize, patience: Duration) -> bool {
+pub fn answers(socket: &DatagramSocket, rest: &Rest, patience: Duration) -> bool {
     let began = clock::now();
     let sent = Timestamp::from_unix_nanos(clock::wall().0);
     let fields = SenderPacket { sequence: 0, sent, error: estimate(clock::trust()) };
-    let packet = [&fields.emit()[..], &vec![0; padding]].concat();
+    let packet = [&fields.emit()[..], &rest.bytes].concat();
     if socket.send(&packet).is_err() {
         return false;
     }
@@ -305,6 +320,10 @@ impl Link for TwampLink {
             Ok(Some(datagram)) => {
                 self.at = datagram.at;
                 let reply = self.reply(&datagram);
+                if reply.is_some() && !self.answers.is_empty() {
+                    let bytes = self.buffer.get(..datagram.length).unwrap_or_default();
+                    Answer::take(&mut self.answers, bytes);
+                }
                 if reply.is_none() {
                     log::debug!("a datagram of {} bytes is no reply", datagram.length);
                 }
@@ -331,6 +350,10 @@ impl Link for TwampLink {
 
     fn tcp(&self) -> Option<TcpTotals> {
         None
+    }
+
+    fn answers(&self) -> Vec<Answer> {
+        self.answers.clone()
     }
 }
 

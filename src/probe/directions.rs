@@ -9,6 +9,7 @@ use super::sample::Sample;
 use crate::clock::{Mono, Wall, nanos};
 use crate::stats::clocks::{Clocks, RoundTrip};
 use crate::stats::{Few, Jitter, Summary, nearest_rank};
+use crate::wire::stamp::Answer;
 
 /// The figures of one direction. Delays hold the difference of the two hosts'
 /// clocks, so they may be negative, and of any size: they are kept by how far they
@@ -138,7 +139,9 @@ pub struct Directions {
     /// DSCP and ECN of replies as they came.
     pub classes: Few<u8, u64>,
     fractions: Fractions,
-    clocks: Clocks,
+    /// How the two clocks stand to each other, and how much longer than the fastest
+    /// packets took on each way.
+    pub clocks: Clocks,
     /// This host's time of day less its monotonic time, once and for all: its clock
     /// may be set.
     base: Option<i64>,
@@ -148,6 +151,8 @@ pub struct Directions {
     pub here_error: Duration,
     /// The reflector's sequence numbers, and the losses that they tell.
     pub count: ReflectorCount,
+    /// What came back of the extensions that packets asked for.
+    pub answers: Vec<Answer>,
 }
 
 impl Directions {
@@ -196,21 +201,19 @@ impl Directions {
         let [left, came] = [left, at].map(|at| at.0.cast_signed());
         let base = *self.base.get_or_insert(detail.arrived.0.saturating_sub(came));
         let there = |at: Wall| at.0.saturating_sub(base);
-        self.clocks.record(RoundTrip {
-            out: (left, there(detail.received).saturating_sub(left)),
-            back: (came, came.saturating_sub(there(detail.sent))),
-        });
+        let there = [detail.received, detail.sent].map(there);
+        if let Some(packet) = RoundTrip::new(left, came, there) {
+            self.clocks.record(packet);
+        }
     }
 
-    /// How the two clocks stand to each other, and how much longer than the fastest
-    /// packets took on each way. Nothing of a reflector whose times are no times.
-    pub fn clocks(&self) -> Clocks {
+    /// No packet waits for its figures any more. A reflector whose times are no times
+    /// has none.
+    pub fn settle(&mut self) {
+        self.clocks.settle();
         if self.counts_nanoseconds() {
-            return Clocks::default();
+            self.clocks = Clocks::default();
         }
-        let mut clocks = self.clocks.clone();
-        clocks.settle();
-        clocks
     }
 
     /// Losses by direction.
@@ -230,13 +233,13 @@ impl Directions {
         self.here_synchronised && self.received > 0 && self.synchronised == self.received
     }
 
-    /// Whether one-way delays mean what they say: both claim it, and what `clocks`
-    /// tells does not contradict them.
-    pub fn valid(&self, clocks: &Clocks) -> bool {
+    /// Whether one-way delays mean what they say: both claim it, and what packets
+    /// tell does not contradict them.
+    pub fn valid(&self) -> bool {
         let apart = |(offset, bound): (i64, i64)| {
             offset.unsigned_abs().saturating_sub(bound.unsigned_abs())
         };
-        self.claimed() && clocks.offset().is_none_or(|found| apart(found) <= nanos(self.error))
+        self.claimed() && self.clocks.offset().is_none_or(|found| apart(found) <= nanos(self.error))
     }
 }
 
@@ -309,13 +312,14 @@ mod tests {
             }
             directions.sample(&sample);
         }
-        let clocks = directions.clocks();
+        directions.settle();
+        let clocks = &directions.clocks;
         assert_eq!((clocks.above[0].count(), clocks.breaks), (600, 0));
         assert!(clocks.above.iter().all(|way| way.max().unwrap() < 50_000), "{clocks:?}");
         let (offset, bound) = clocks.offset().unwrap();
         assert!(offset.abs_diff(3_000_300_000) < 600_000, "{offset}");
         assert!(bound.abs_diff(2_500_000) < 50_000, "{bound}");
-        assert!(directions.claimed() && !directions.valid(&clocks));
+        assert!(directions.claimed() && !directions.valid());
     }
 
     #[test]

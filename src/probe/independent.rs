@@ -117,6 +117,13 @@ impl Independent {
         Self { reflected: true, ..self }
     }
 
+    /// The first probe is due so much later.
+    #[must_use]
+    pub fn delayed(self, by: Duration) -> Self {
+        let start = self.start + by;
+        Self { start, free_since: start, ..self }
+    }
+
     /// The oldest probe without a row.
     fn oldest(&self) -> u64 {
         self.next - self.window.len() as u64

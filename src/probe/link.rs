@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::detail::Detail;
 use super::sample::DropCause;
 use crate::clock::{Anchor, Mono};
+use crate::wire::stamp::Answer;
 
 /// How a probe ended that stands alone: its fate is not its neighbours'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,4 +203,9 @@ pub trait Link {
 
     /// What the kernel has counted so far, where there is a kernel connection.
     fn tcp(&self) -> Option<TcpTotals>;
+
+    /// What came back so far of extensions that probes ask for.
+    fn answers(&self) -> Vec<Answer> {
+        Vec::new()
+    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::link::TcpTotals;
 use super::sample::{Notice, Sample};
 use crate::clock::{Anchor, Mono};
+use crate::wire::stamp::Answer;
 
 /// Something that the measuring thread has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Standing {
     pub outstanding: usize,
     /// What the kernel has counted.
     pub tcp: Option<TcpTotals>,
+    /// What came back of extensions.
+    pub answers: Vec<Answer>,
 }
 
 /// Outputs on their way together.
@@ -271,7 +274,7 @@ mod tests {
         }
         let heard = received(&inlet);
         assert_eq!(heard.len(), BATCH * (BATCHES - 1));
-        let standing = Standing { at: Mono(room), outstanding: 0, tcp: None };
+        let standing = Standing { at: Mono(room), outstanding: 0, tcp: None, answers: Vec::new() };
         outlet.end(vec![standing.clone()]);
         let heard = received(&inlet);
         let missed = Notice::NotRecorded { at: Mono(room), count: 412 };

@@ -186,6 +186,10 @@ impl<'sinks> Recorder<'sinks> {
             let (track, flow) = self.place(lane);
             let Some(Track { tally, .. }) = self.tracks.get_mut(track) else { continue };
             let end = tally.end;
+            if let Some(directions) = &mut tally.directions {
+                directions.settle();
+                directions.answers.clone_from(&standing.answers);
+            }
             let Some(own) = tally.flows.get_mut(flow) else {
                 tally.tcp.clone_from(&standing.tcp);
                 continue;

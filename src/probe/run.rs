@@ -119,5 +119,10 @@ fn before_wait(machine: &impl Machine, outlet: &mut Outlet, until: Mono) -> (Mon
 
 /// How a link and its machine stand.
 pub(super) fn standing(link: &impl Link, machine: &impl Machine) -> Standing {
-    Standing { at: machine.now(), outstanding: machine.outstanding(), tcp: link.tcp() }
+    Standing {
+        at: machine.now(),
+        outstanding: machine.outstanding(),
+        tcp: link.tcp(),
+        answers: link.answers(),
+    }
 }

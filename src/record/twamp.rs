@@ -12,6 +12,7 @@ use crate::stats::{Few, Summary};
 use crate::text::format::{self, Brief, Unit, count, duration, seconds};
 use crate::text::object::Object;
 use crate::text::row::Row;
+use crate::wire::stamp::Answer;
 
 /// TWAMP's columns of the CSV. The reflector's times are by its own clock.
 pub struct TwampColumns;
@@ -72,16 +73,16 @@ pub fn packet(sample: &Sample, detail: &TwampDetail) -> String {
 /// The summary's lines on both directions.
 pub fn summary(directions: &Directions, tally: &Tally) -> String {
     let Losses { outbound, inbound, unknown } = directions.lost();
-    let clocks = directions.clocks();
+    let clocks = &directions.clocks;
     let mut text = String::new();
     for (name, direction, above) in [
         ("outbound", &directions.outbound, &clocks.above[0]),
         ("inbound", &directions.inbound, &clocks.above[1]),
     ] {
-        text += &if directions.valid(&clocks) {
+        text += &if directions.valid() {
             line(name, direction)
         } else {
-            above_smallest(name, above, direction)
+            above_smallest(name, above, direction.jitter.mean())
         };
     }
     if let Some(max) = directions.processing.max() {
@@ -103,11 +104,50 @@ pub fn summary(directions: &Directions, tally: &Tally) -> String {
         tally.duplicates,
         tally.reordered
     );
+    for answer in &directions.answers {
+        text += &answered(answer, directions.received);
+    }
     if directions.received > 0 {
         text += &way(directions);
-        put!(text, "{}\n", worth(directions, &clocks));
+        put!(text, "{}\n", worth(directions, clocks));
     }
     text
+}
+
+/// What the flags of an extension mean that comes back.
+const FLAGS: [&str; 3] = ["unrecognized", "malformed", "integrity_failed"];
+
+/// What came back of an extension.
+fn answered(answer: &Answer, received: u64) -> String {
+    let mut text =
+        format!("STAMP {}: in {} of {received} replies", answer.extension.name, answer.came);
+    for (name, count) in FLAGS.iter().zip(answer.flagged).filter(|(_, count)| *count > 0) {
+        put!(text, ", {} in {count}", name.replace('_', " "));
+    }
+    for (name, number) in answer.fields() {
+        put!(text, ", {} {number}", name.replace('_', " "));
+    }
+    for (name, address) in answer.addresses() {
+        put!(text, ", {name} {address}");
+    }
+    text + "\n"
+}
+
+fn answer(answer: &Answer) -> Object {
+    let object = Object::new().text("type", answer.extension.name).whole("replies", answer.came);
+    let object = FLAGS
+        .iter()
+        .zip(answer.flagged)
+        .fold(object, |object, (name, count)| object.whole(name, count));
+    let value = answer
+        .fields()
+        .into_iter()
+        .fold(Object::new(), |object, (name, number)| object.whole(name, number));
+    let value = answer
+        .addresses()
+        .iter()
+        .fold(value, |object, (name, address)| object.text(name, address.to_string().as_str()));
+    object.object("value", value)
 }
 
 /// The bits of a traffic class that are ECN's.
@@ -196,12 +236,11 @@ fn seconds_or_less(span: Duration) -> Brief {
 
 /// What one way took beyond its fastest packet: all that is known of it between clocks
 /// that nobody has set to each other.
-fn above_smallest(name: &str, above: &Summary, direction: &Direction) -> String {
+fn above_smallest(name: &str, above: &Summary, jitter: Option<f64>) -> String {
     let Some(max) = above.max() else { return String::new() };
     let unit = Unit::for_largest(max);
     let percentile = |percent| as_float(above.percentile(percent));
-    let figures =
-        [percentile(50.0), percentile(99.0), as_float(Some(max)), direction.jitter.mean()];
+    let figures = [percentile(50.0), percentile(99.0), as_float(Some(max)), jitter];
     format!(
         "{name} above its smallest p50/p99/max/jitter = {} {}\n",
         unit.numbers(&figures),
@@ -223,25 +262,55 @@ fn worth(directions: &Directions, clocks: &Clocks) -> String {
         word(directions.synchronised == directions.received),
         seconds_or_less(directions.error)
     );
-    if directions.valid(clocks) {
+    if directions.valid() {
         return format!("one-way delays hold within the clocks' error: {said}");
     }
     let mut text = format!("one-way delays hold the clocks' difference, not only the path: {said}");
     if directions.claimed() {
         text += ", they claim, and their delays contradict them";
     }
-    if let Some((offset, bound)) = clocks.offset() {
-        let drift = clocks.line.and_then(|line| line.drift_ppm());
-        let told = format::clocks(["the reflector's", "this host's"], offset, bound, drift);
+    if let Some(told) = estimate(clocks) {
         put!(text, "\n{told}");
-        if offset.unsigned_abs().abs_diff(TAI) < NEARLY {
-            text += "; 37 s are between UTC and TAI";
-        }
-        if clocks.breaks > 0 {
-            put!(text, "; one of them was set {}", count(clocks.breaks, "time"));
-        }
     }
     text
+}
+
+/// How the clocks stand to each other, by the packets alone.
+fn estimate(clocks: &Clocks) -> Option<String> {
+    let (offset, bound) = clocks.offset()?;
+    let drift = clocks.line.and_then(|line| line.drift_ppm());
+    let mut text = format::clocks(["the reflector's", "this host's"], offset, bound, drift);
+    if offset.unsigned_abs().abs_diff(TAI) < NEARLY {
+        text += "; 37 s are between UTC and TAI";
+    }
+    if clocks.breaks > 0 {
+        put!(text, "; one of them was set {}", count(clocks.breaks, "time"));
+    }
+    Some(text)
+}
+
+/// Lines on both ways of packets whose clocks nobody knows more of.
+pub fn ways(clocks: &Clocks) -> Vec<String> {
+    let Some(told) = estimate(clocks) else { return Vec::new() };
+    let [out, back] = &clocks.above;
+    let lines = [above_smallest("outbound", out, None), above_smallest("inbound", back, None)];
+    lines.iter().map(|line| line.trim_end().to_owned()).chain([told]).collect()
+}
+
+/// The same as JSON.
+#[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
+pub fn ways_object(object: Object, clocks: &Clocks) -> Object {
+    let [out, back] = &clocks.above;
+    let offset = clocks.offset();
+    let drift = clocks.line.and_then(|line| line.drift_ppm());
+    let object = object
+        .object("outbound_above_smallest_us", percentiles_of(out))
+        .object("inbound_above_smallest_us", percentiles_of(back));
+    let object = micros(object, "offset_us", offset.map(|(offset, _)| offset as f64));
+    micros(object, "offset_bound_us", offset.map(|(_, bound)| bound as f64))
+        .number("drift_ppm", drift.map(|(drift, _)| drift), 2)
+        .number("drift_bound_ppm", drift.map(|(_, error)| error), 2)
+        .whole("clock_set", clocks.breaks)
 }
 
 fn direction(direction: &Direction) -> Object {
@@ -265,18 +334,11 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
     // Without a reply nothing is known of the reflector.
     let known = directions.received > 0;
     let synchronised = known.then_some(directions.synchronised == directions.received);
-    let clocks = directions.clocks();
-    let offset = clocks.offset();
-    let drift = clocks.line.and_then(|line| line.drift_ppm());
     let object = Object::new()
         .boolean("here_synchronised", directions.here_synchronised)
         .boolean("reflector_synchronised", synchronised);
     let object = micros(object, "error_us", known.then(|| nanos(directions.error) as f64));
-    let object = micros(object, "offset_us", offset.map(|(offset, _)| offset as f64));
-    let object = micros(object, "offset_bound_us", offset.map(|(_, bound)| bound as f64))
-        .number("drift_ppm", drift.map(|(drift, _)| drift), 2)
-        .number("drift_bound_ppm", drift.map(|(_, error)| error), 2)
-        .whole("set", clocks.breaks);
+    let clocks = &directions.clocks;
     let way = Object::new()
         .whole("outbound", hops(&directions.ttl_out))
         .whole("inbound", hops(&directions.ttl_back));
@@ -286,11 +348,9 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
             .whole("ecn", u64::from(class & ECN))
             .whole("packets", *count)
     });
-    Object::new()
+    let object = Object::new()
         .object("outbound_us", direction(&directions.outbound))
         .object("inbound_us", direction(&directions.inbound))
-        .object("outbound_above_smallest_us", percentiles_of(&clocks.above[0]))
-        .object("inbound_above_smallest_us", percentiles_of(&clocks.above[1]))
         .object("reflector_us", percentiles_of(&directions.processing))
         .object("lost", lost)
         .whole("duplicates", tally.duplicates)
@@ -300,6 +360,8 @@ pub(super) fn object(directions: &Directions, tally: &Tally) -> Object {
         .array("ttl_outbound", ttls(&directions.ttl_out))
         .array("ttl_inbound", ttls(&directions.ttl_back))
         .array("reply_marks", marks)
-        .boolean("one_way_valid", directions.valid(&clocks))
-        .object("clocks", object)
+        .array("extensions", directions.answers.iter().map(answer))
+        .boolean("one_way_valid", directions.valid())
+        .object("clocks", object);
+    ways_object(object, clocks)
 }

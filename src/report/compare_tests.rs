@@ -25,6 +25,7 @@ fn run(file: usize, start: u64, values: impl Iterator<Item = f64>) -> Run {
             rtt,
             retransmitted: None,
             flow: None,
+            reflected: None,
             series: [b"", b""],
         });
     }

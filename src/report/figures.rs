@@ -7,6 +7,7 @@ use super::outages::Outages;
 use super::reader::Row;
 use super::stretches::{BeforeOutages, Episodes, Shift, shifts, threshold};
 use super::timeline::Timeline;
+use crate::stats::clocks::Clocks;
 use crate::stats::{Jitter, Summary, nearest_rank};
 
 /// Bits that a value of a long series keeps after its first: 0.006 %.
@@ -55,6 +56,8 @@ pub struct Figures {
     pub flows: Flows,
     /// Payload bits over round-trip time in bit/s, where throughput was measured.
     pub throughput: Option<Throughput>,
+    /// What a reflector's clock tells of both ways.
+    pub clocks: Clocks,
     /// When the first packet was sent, in nanoseconds since 1970.
     pub first: u64,
     /// When the last was.
@@ -78,6 +81,7 @@ impl Figures {
             before: BeforeOutages::default(),
             flows: Flows::default(),
             throughput: None,
+            clocks: Clocks::default(),
             first,
             last: first,
         }
@@ -112,6 +116,9 @@ impl Figures {
                 self.before.outage(&outage);
             }
             self.before.record(rtt);
+            if let Some(packet) = row.reflected {
+                self.clocks.record(packet);
+            }
         } else {
             self.lost += 1;
             self.jitter.gap();
@@ -125,6 +132,7 @@ impl Figures {
             self.timeline.mark(&outage);
             self.before.outage(&outage);
         }
+        self.clocks.settle();
         self.sorted = self.series.sorted();
         self.shifts = shifts(&self.series);
         if let (Some(median), (kept, 1)) = (self.percentile(50.0), self.series.kept()) {

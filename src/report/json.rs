@@ -9,6 +9,7 @@ use super::run::{Run, Source};
 use super::stretches::{Before, Episodes, Shift};
 use super::timeline::{SHOWN, Span, Spans};
 use super::words;
+use crate::record::twamp::ways_object;
 use crate::text::object::Object;
 
 /// Decimals of microseconds.
@@ -141,6 +142,8 @@ fn run(run: &Run, sources: &[Source]) -> Object {
         .object("rtt_us", times(figures))
         .object("throughput_mbit_s", figures.throughput.as_ref().map(throughput))
         .object("outages", outages);
+    let clocks = Some(&figures.clocks).filter(|clocks| clocks.offset().is_some());
+    let object = object.object("ways", clocks.map(|clocks| ways_object(Object::new(), clocks)));
     found(object, figures).object("timeline", timeline(&figures.timeline.at_most(SHOWN)))
 }
 

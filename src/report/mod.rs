@@ -28,6 +28,8 @@ pub use outages::Together;
 pub use reader::Reader;
 pub use run::{Run, Source};
 
+use crate::record::twamp;
+
 /// All that is shown.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -70,6 +72,7 @@ impl Report {
         told.extend(words::before_outages(run, unit));
         told.extend(words::episodes(run));
         told.extend(run.figures.flows.told());
+        told.extend(twamp::ways(&run.figures.clocks));
         told
     }
 

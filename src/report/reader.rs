@@ -9,6 +9,7 @@ use csv::{ByteRecord, ReaderBuilder};
 
 use super::error::{Error, Problem};
 use super::{bytes, number};
+use crate::stats::clocks::RoundTrip;
 
 /// How packed files begin, and what unpacks them.
 const PACKED: [(&[u8], &str); 4] =
@@ -18,7 +19,7 @@ const PACKED: [(&[u8], &str); 4] =
 const BUFFER: usize = 256 * 1024;
 
 /// Columns that are used, by the place of their value in [`Fields`].
-const USED: [&str; 9] = [
+const USED: [&str; 11] = [
     "packet_num",
     "timestamp",
     "send_time_ns",
@@ -28,6 +29,8 @@ const USED: [&str; 9] = [
     "type",
     "size",
     "flow",
+    "reflector_receive_ns",
+    "reflector_send_ns",
 ];
 const NUMBER: usize = 0;
 const SENT: usize = 2;
@@ -36,6 +39,7 @@ const RTT: usize = 4;
 const RETRANSMITTED: usize = 5;
 const SERIES: [usize; 2] = [6, 7];
 const FLOW: usize = 8;
+const REFLECTOR: [usize; 2] = [9, 10];
 /// Of [`USED`], those that every file must have.
 const NEEDED: usize = 5;
 /// Where values go that are not used.
@@ -58,6 +62,8 @@ pub struct Row<'line> {
     pub retransmitted: Option<bool>,
     /// Its flow, where the file tells.
     pub flow: Option<u64>,
+    /// Its times here and at a reflector, where the file tells.
+    pub reflected: Option<RoundTrip>,
     /// The type and size of its series, where the file tells.
     pub series: [&'line [u8]; 2],
 }
@@ -339,7 +345,16 @@ fn understand<'line>(fields: &Fields<'line>) -> Result<Row<'line>, Wrong> {
     };
     let flow = if fields[FLOW].is_empty() { None } else { number::whole(fields[FLOW]) };
     let series = SERIES.map(|place| fields[place]);
-    Ok(Row { number, sent, rtt, retransmitted, flow, series })
+    let there = REFLECTOR.map(|column| number::whole(fields[column]).filter(|time| *time > 0));
+    let reflected = match (received, there) {
+        (Some(came), [Some(received), Some(sent_back)]) => RoundTrip::new(
+            sent.cast_signed(),
+            came.cast_signed(),
+            [received, sent_back].map(u64::cast_signed),
+        ),
+        _ => None,
+    };
+    Ok(Row { number, sent, rtt, retransmitted, flow, reflected, series })
 }
 
 /// Whether a row without a line end is whole all the same: its times agree.

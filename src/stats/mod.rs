@@ -8,6 +8,7 @@ pub mod exact;
 pub mod few;
 pub mod histogram;
 pub mod jitter;
+pub mod line;
 pub mod outliers;
 pub mod paired;
 pub mod random;

@@ -1,5 +1,9 @@
 //! Both ways round with an implementation that knows nothing of ours.
 
+use std::net::UdpSocket;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use crate::common::{Ended, Process, figure, have, run};
 use crate::{Foreign, foreign, reference, server};
 
@@ -32,6 +36,87 @@ fn our_client_copes_with_servers_as_they_are_in_the_field() {
     }
     let (ended, _) = against_quirk("close-early");
     assert_eq!(figure(&ended.stdout, "packets.received"), Some(20.0), "{ended:?}");
+}
+
+#[test]
+fn extensions_that_are_asked_for_come_back_and_are_told() {
+    if !have("python3") {
+        return;
+    }
+    for (answers, bytes) in [(true, 0), (false, 200)] {
+        let reflector: &[&str] = if answers { &["--answer-tlvs"] } else { &[] };
+        let reflector = foreign(&[&["light-reflector"], reflector].concat());
+        let padding = (30 + bytes).to_string();
+        let all = ["--light", "--dscp", "EF", "--stamp-tlv", "all", "--padding", &padding];
+        let ended = ours(&reflector.port, &all);
+        assert_eq!(ended.status, 0, "{ended:?}");
+        assert_eq!(reflector.deviations(), Vec::<String>::new());
+        let json = &ended.stdout;
+        // 44, and what RFC 8972 gives each; padding is as long as it was asked to be.
+        let size = 44.0 + f64::from(4 + bytes + 48 + 8 + 8 + 16 + 8 + 20);
+        assert_eq!(figure(json, "config.size"), Some(size), "{json}");
+        let told = |place: usize, key: &str| figure(json, &format!("extensions.{place}.{key}"));
+        for place in 0..7 {
+            assert_eq!(told(place, "replies"), Some(20.0), "{place}: {json}");
+            let unknown = if answers || place == 0 { 0.0 } else { 20.0 };
+            assert_eq!(told(place, "unrecognized"), Some(unknown), "{place}: {json}");
+        }
+        let seen = json.contains("\"destination\":\"127.0.0.1\",\"source\":\"127.0.0.1\"")
+            || json.contains("\"source\":\"127.0.0.1\",\"destination\":\"127.0.0.1\"");
+        assert_eq!(seen, answers, "{json}");
+        if !answers {
+            continue;
+        }
+        assert_eq!(told(1, "destination_port").map(|port| port.to_string()), Some(reflector.port));
+        for (place, key, number) in [
+            (2, "in_source", 5.0),
+            (2, "out_method", 2.0),
+            (3, "asked_dscp", 46.0),
+            (3, "arrived_dscp", 10.0),
+            (3, "arrived_ecn", 1.0),
+            (3, "refused", 1.0),
+            (4, "sender_sent", 20.0),
+            (4, "reflector_received", 20.0),
+            (4, "reflector_sent", 19.0),
+            (5, "malformed", 20.0),
+            (5, "integrity_failed", 20.0),
+            (6, "sequence", 18.0),
+            (6, "method", 2.0),
+        ] {
+            assert_eq!(told(place, key), Some(number), "{key}: {json}");
+        }
+    }
+    let refused = ours("1", &["--stamp-tlv", "cos"]);
+    assert_eq!(refused.status, 2, "{refused:?}");
+    assert!(refused.stderr.contains("--stamp-tlv needs --light"), "{refused:?}");
+}
+
+#[test]
+fn a_reflector_that_opens_its_port_late_loses_nothing_where_its_time_is_given() {
+    let reserved = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = reserved.local_addr().expect("an address");
+    let port = address.port().to_string();
+    let client = ["twamp", "127.0.0.1", &port, "--light", "-c", "5", "-i", "0.01", "--no-files"];
+    let before = Instant::now();
+    let mut command = crate::common::echotest();
+    drop(reserved);
+    let client = Process::start(command.args(client).args(["--start-delay", "3", "--json"]));
+    thread::sleep(Duration::from_millis(300));
+    let late = UdpSocket::bind(address).expect("the port again");
+    let opened = before.elapsed();
+    late.set_read_timeout(Some(Duration::from_secs(10))).expect("a patience");
+    let mut packet = [0; 100];
+    for _ in 0..5 {
+        let (_, from) = late.recv_from(&mut packet).expect("a packet");
+        let [number, time, error] = [&packet[..4], &packet[4..12], &packet[12..14]];
+        let reply = [number, time, error, &[0; 2], time, number, time, error, &[0, 0, 255]];
+        late.send_to(&reply.concat(), from).expect("a reply");
+    }
+    let ended = client.finish();
+    if opened < Duration::from_secs(3) {
+        assert_eq!(figure(&ended.stdout, "packets.received"), Some(5.0), "{ended:?}");
+        assert!(!ended.stderr.contains("nothing listens"), "{ended:?}");
+    }
 }
 
 #[test]
