@@ -10,6 +10,7 @@ pub mod jitter;
 pub mod outliers;
 pub mod paired;
 pub mod random;
+pub mod rate;
 pub mod summary;
 
 pub use few::Few;

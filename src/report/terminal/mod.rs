@@ -66,14 +66,10 @@ pub fn text(report: &Report, style: Style) -> String {
         put!(text, "\ncompared with {}:\n", runs[first.base].label);
     }
     for difference in &report.differences {
-        let how = words::how(difference);
-        let sentences = words::sentences(difference, runs);
-        for sentence in &sentences {
-            put!(text, "{sentence}\n");
-        }
-        text.extend(how.map(|how| wrapped(&how, style)));
+        text.extend(difference.told(runs).iter().map(|sentence| wrapped(sentence, style)));
     }
     text.push_str(&bars::text(runs, style));
+    text.push_str(&bars::throughput(runs, style));
     text.push_str(&chart::text(runs, style));
     text
 }
