@@ -11,13 +11,15 @@ use crate::clock::{Anchor, Mono};
 use crate::probe::{Gone, Notice, Sample, Sink, Tally};
 use crate::stats::paired::{Compared, Paired};
 use crate::text::compared;
-use crate::text::format::{count, duration};
+use crate::text::format::{count, duration, wrapped};
 use crate::text::object::Object;
 
 /// Packets that wait for those of other targets in the same round, about 64 bytes
 /// each; more wait only where one target is late by that many.
 const MAX_WAITING: usize = 1 << 16;
 
+/// A sentence is as wide as this at most.
+const COLUMNS: usize = 80;
 /// Status lines at most: a usual terminal has 24.
 const MOST_LINES: usize = 20;
 
@@ -193,10 +195,9 @@ impl Joint {
             put!(said, "{host}: not measured: {why}\n");
         }
         for (base, other, compared) in self.compared() {
-            for sentence in compared::sentences(&name(base), &name(other), &compared) {
-                put!(said, "{sentence}\n");
-            }
-            said.extend(compared::how(&compared).map(|how| how + "\n"));
+            let sentences = compared::sentences(&name(base), &name(other), &compared);
+            let all = sentences.into_iter().chain(compared::how(&compared));
+            said.extend(all.map(|sentence| wrapped(&sentence, COLUMNS)));
         }
         said.extend(self.ended.iter().map(|ended| ended.summary.as_str()));
         said
