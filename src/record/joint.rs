@@ -4,19 +4,22 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use super::json::{micros, object, with_targets};
+use super::json::{object, with_targets};
 use super::live::{Foot, Live, REDRAW};
 use super::{Run, flows, held, screen, terminal, text};
 use crate::clock::{Anchor, Mono};
 use crate::probe::{Gone, Notice, Sample, Sink, Tally};
-use crate::stats::paired::{Bounded, Compared, Paired};
-use crate::text::format::{Brief, Unit, count, duration, duration_or_dash};
+use crate::stats::paired::{Compared, Paired};
+use crate::text::compared;
+use crate::text::format::{count, duration_or_dash, wrapped};
 use crate::text::object::Object;
 
 /// Packets that wait for those of other targets in the same round, about 64 bytes
 /// each; more wait only where one target is late by that many.
 const MAX_WAITING: usize = 1 << 16;
 
+/// A sentence is as wide as this at most.
+const COLUMNS: usize = 80;
 /// Status lines at most: a usual terminal has 24.
 const MOST_LINES: usize = 20;
 
@@ -192,7 +195,9 @@ impl Joint {
             put!(said, "{host}: not measured: {why}\n");
         }
         for (base, other, compared) in self.compared() {
-            said += &sentence(base, other, &compared);
+            let sentences = compared::sentences(&name(base), &name(other), &compared);
+            let all = sentences.into_iter().chain(compared::how(&compared));
+            said.extend(all.map(|sentence| wrapped(&sentence, COLUMNS)));
         }
         said.extend(self.ended.iter().map(|ended| ended.summary.as_str()));
         said
@@ -207,7 +212,7 @@ impl Joint {
         let comparisons = self.compared();
         let comparisons = comparisons
             .iter()
-            .map(|(base, other, compared)| comparison(&name(base), &name(other), compared));
+            .map(|(base, other, compared)| compared::object(&name(base), &name(other), compared));
         let Some(run) = self.runs.first() else { return String::new() };
         with_targets(run, tally, each.into_iter().chain(missing), comparisons).finish()
     }
@@ -236,81 +241,6 @@ fn name(run: &Run) -> String {
     } else {
         format!("{host}:{}", run.port)
     }
-}
-
-/// A comparison as the contract lays it out, in microseconds.
-pub fn comparison(base: &str, other: &str, compared: &Compared) -> Object {
-    let conclusive = compared.bounded.is_some_and(|bounded| bounded.is_clear());
-    let object = Object::new()
-        .text("base", base)
-        .text("other", other)
-        .boolean("paired", true)
-        .whole("rounds", compared.rounds);
-    let object = micros(object, "median_difference_us", compared.median);
-    let object = micros(object, "low_us", compared.bounded.map(|bounded| bounded.low));
-    let object = micros(object, "high_us", compared.bounded.map(|bounded| bounded.high))
-        .number("percent", compared.percent, 2)
-        .number("faster_share", compared.faster, 4);
-    let p99 = |of: fn(Bounded) -> f64| compared.p99.map(of);
-    let object = micros(object, "p99_difference_us", p99(|bounded| bounded.value));
-    let object = micros(object, "p99_low_us", p99(|bounded| bounded.low));
-    let object = micros(object, "p99_high_us", p99(|bounded| bounded.high));
-    let noise = (!conclusive).then_some("the difference may be chance");
-    object.boolean("conclusive", conclusive).text("why_not", compared.why_not.or(noise))
-}
-
-/// `B is 312 us slower than A at the median (95 %: 305 to 320), +25.0 %, …`.
-fn sentence(base: &Run, other: &Run, compared: &Compared) -> String {
-    let (base, other) = (name(base), name(other));
-    let rounds = count(compared.rounds, "round");
-    let Some(median) = compared.median else {
-        return format!("{other} and {base} share no round in which both were answered\n");
-    };
-    let Some(bounded) = compared.bounded else {
-        let why = compared.why_not.unwrap_or("nothing can be said");
-        return format!("{other} against {base}: {why} ({rounds})\n");
-    };
-    let faster = 100.0 * compared.faster.unwrap_or(0.0);
-    let percent = compared.percent.map_or_else(String::new, |it| format!(", {it:+.1}%"));
-    let interval = interval(bounded);
-    let head = if bounded.is_clear() {
-        let way = if median < 0.0 { "faster" } else { "slower" };
-        let size = size(median.abs());
-        format!("{other} is {size} {way} than {base} at the median ({interval}{percent})")
-    } else {
-        format!("{other} and {base} do not differ beyond chance at the median ({interval})")
-    };
-    let p99 = match compared.p99 {
-        Some(p99) if p99.is_clear() => {
-            let way = if p99.value < 0.0 { "lower" } else { "higher" };
-            format!(", its p99 is {} {way} ({})", size(p99.value.abs()), self::interval(p99))
-        }
-        Some(p99) => format!(", nor at the p99 ({})", self::interval(p99))
-            .replace("nor", if bounded.is_clear() { "not so" } else { "nor" }),
-        None => String::new(),
-    };
-    format!("{head}{p99}; it was the faster one in {faster:.0}% of {rounds}\n")
-}
-
-fn size(nanos: f64) -> Brief {
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "nanoseconds, rounded for people"
-    )]
-    duration(nanos as u64)
-}
-
-/// Both bounds in the unit of the larger.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "nanoseconds, rounded for people"
-)]
-fn interval(bounded: Bounded) -> String {
-    let unit = Unit::for_largest(bounded.low.abs().max(bounded.high.abs()) as u64);
-    let (low, high) = (unit.number(bounded.low), unit.number(bounded.high));
-    format!("95%: {low} to {high} {}", unit.name())
 }
 
 impl Sink for JointSink {

@@ -101,7 +101,8 @@ impl Live {
             Some(name) => (format!("{name:<NAME$.NAME$} "), ""),
             None => (format!("{} sent, ", count(tally.sent, "packet")), "last minute "),
         };
-        let worst = flows::worst(tally).map(|port| format!(", worst flow {port}"));
+        let worst = flows::worst(tally).filter(|_| tally.sent > 0);
+        let worst = worst.map(|port| format!(", worst flow {port}"));
         format!(
             "{head}{:.1}% loss, {span}p50/p99 {} {}{} {sparkline}",
             tally.loss_percent().unwrap_or(0.0),

@@ -30,6 +30,12 @@ impl Axis {
         Self { low, high, logarithmic }
     }
 
+    /// Just from one value to another.
+    pub fn between(low: u64, high: u64, logarithmic: bool) -> Self {
+        let low = (low as f64).max(if logarithmic { 1.0 } else { 0.0 });
+        Self { low, high: (high as f64).max(low + 1.0), logarithmic }
+    }
+
     /// Whether equal steps are equal ratios.
     pub fn is_logarithmic(&self) -> bool {
         self.logarithmic

@@ -5,12 +5,6 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 /// The highest bit of each byte.
 const HIGHS: u64 = ONES << 7;
 
-/// Eight bytes, the first in the lowest place.
-#[inline]
-fn word(bytes: &[u8]) -> Option<u64> {
-    bytes.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
-}
-
 /// The highest bit of each byte of `word` that is `byte`.
 #[inline]
 fn matches(word: u64, byte: u8) -> u64 {
@@ -23,33 +17,31 @@ fn matches(word: u64, byte: u8) -> u64 {
 /// The first place of a byte.
 #[inline]
 pub fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
-    let mut place = 0;
-    while let Some(word) = word(&bytes[place..]) {
-        let found = matches(word, wanted);
+    let (words, rest) = bytes.as_chunks();
+    for (place, word) in words.iter().enumerate() {
+        let found = matches(u64::from_le_bytes(*word), wanted);
         if found != 0 {
-            return Some(place + found.trailing_zeros() as usize / 8);
+            return Some(8 * place + found.trailing_zeros() as usize / 8);
         }
-        place += 8;
     }
-    let rest = bytes[place..].iter().position(|&byte| byte == wanted)?;
-    Some(place + rest)
+    let place = rest.iter().position(|&byte| byte == wanted)?;
+    Some(8 * words.len() + place)
 }
 
 /// Calls with each place of a byte, in order.
 #[inline]
 pub fn each(bytes: &[u8], wanted: u8, mut at: impl FnMut(usize)) {
-    let mut place = 0;
-    while let Some(word) = word(&bytes[place..]) {
-        let mut found = matches(word, wanted);
+    let (words, rest) = bytes.as_chunks();
+    for (place, word) in words.iter().enumerate() {
+        let mut found = matches(u64::from_le_bytes(*word), wanted);
         while found != 0 {
-            at(place + found.trailing_zeros() as usize / 8);
+            at(8 * place + found.trailing_zeros() as usize / 8);
             found &= found - 1;
         }
-        place += 8;
     }
-    for (rest, &byte) in bytes[place..].iter().enumerate() {
+    for (place, &byte) in rest.iter().enumerate() {
         if byte == wanted {
-            at(place + rest);
+            at(8 * words.len() + place);
         }
     }
 }
@@ -75,18 +67,17 @@ pub fn digits(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > 19 {
         return None;
     }
+    let (first, words) = text.as_rchunks();
     let mut value = 0;
-    let mut rest = text;
-    while let Some(word) = word(rest) {
-        value = value * 100_000_000 + eight_digits(word)?;
-        rest = &rest[8..];
-    }
-    for byte in rest {
+    for byte in first {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
         value = value * 10 + u64::from(digit);
+    }
+    for word in words {
+        value = value * 100_000_000 + eight_digits(u64::from_le_bytes(*word))?;
     }
     Some(value)
 }

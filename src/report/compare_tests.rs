@@ -55,10 +55,12 @@ fn no_difference_is_seldom_claimed_and_only_slow_runs_are_refused() {
         for seed in 0..pairs {
             let [one, two] = pair(seed, rho, heavy);
             let difference = differences(one, two, 0.0);
-            for (claims, estimate) in claimed.iter_mut().zip([difference.median, difference.p99]) {
+            for (claims, estimate) in
+                claimed.iter_mut().zip([difference.compared.median, difference.compared.p99])
+            {
                 *claims += u64::from(estimate.unwrap().is_clear());
             }
-            refused += u64::from(difference.median.unwrap().interval.is_err());
+            refused += u64::from(difference.compared.median.unwrap().interval.is_err());
         }
         // At a promised 5 %, with what chance adds to so few.
         let most = pairs * 72 / 1000 + pairs.isqrt() / 2;
@@ -76,7 +78,9 @@ fn a_standard_deviation_is_found() {
         for seed in 0..pairs {
             let [one, two] = pair(seed, rho, false);
             let difference = differences(one, two, 1.0);
-            for (finds, estimate) in found.iter_mut().zip([difference.median, difference.p99]) {
+            for (finds, estimate) in
+                found.iter_mut().zip([difference.compared.median, difference.compared.p99])
+            {
                 *finds += u64::from(estimate.unwrap().is_clear());
             }
         }
@@ -102,12 +106,12 @@ fn runs_of_the_same_time_are_compared_round_by_round() {
             run(1, (1 << 60) + 300_000_000, two.clone().into_iter()),
         ];
         let difference = all(&runs).remove(0);
-        assert_eq!(difference.paired.unwrap().0, LENGTH as u64);
-        found += u64::from(difference.median.unwrap().is_clear());
+        assert_eq!(difference.compared.paired.unwrap().0, LENGTH as u64);
+        found += u64::from(difference.compared.median.unwrap().is_clear());
         let apart = [run(0, 0, one.into_iter()), run(1, 1 << 60, two.into_iter())];
         let difference = all(&apart).remove(0);
-        assert_eq!(difference.paired, None);
-        assert!(!difference.median.unwrap().is_clear());
+        assert_eq!(difference.compared.paired, None);
+        assert!(!difference.compared.median.unwrap().is_clear());
     }
     assert!(found * 100 >= pairs * 95, "{found} of {pairs}");
 }
@@ -117,9 +121,9 @@ fn too_few_claim_nothing() {
     let short = |count| run(0, 0, Walk::new(1, 0.0).take(count));
     let other = |count| Run { file: 1, ..run(1, 1 << 60, Walk::new(2, 0.0).take(count)) };
     let difference = all(&[short(49), other(5000)]).remove(0);
-    assert_eq!(difference.median.unwrap().interval, Err(WhyNot::TooFew(FEWEST_MEDIAN)));
+    assert_eq!(difference.compared.median.unwrap().interval, Err(WhyNot::TooFew(FEWEST_MEDIAN)));
     let difference = all(&[short(400), other(5000)]).remove(0);
-    assert!(difference.median.unwrap().interval.is_ok());
-    assert_eq!(difference.p99.unwrap().interval, Err(WhyNot::TooFew(FEWEST_P99)));
-    assert!(all(&[short(0), other(5)]).remove(0).median.is_none());
+    assert!(difference.compared.median.unwrap().interval.is_ok());
+    assert_eq!(difference.compared.p99.unwrap().interval, Err(WhyNot::TooFew(FEWEST_P99)));
+    assert!(all(&[short(0), other(5)]).remove(0).compared.median.is_none());
 }

@@ -1,5 +1,6 @@
 //! The figures of runs as a table: what the terminal and the page show.
 
+use super::figures::Throughput;
 use super::outages::Outage;
 use super::run::Run;
 use super::words;
@@ -87,6 +88,21 @@ pub fn table(runs: &[Run]) -> Vec<Fact> {
     }));
     facts.push(plain("lasted", &|run| span_or_none(run.figures.nanos())));
     facts
+}
+
+/// The throughput of series that measured it: which, bytes of a packet, and the smallest,
+/// mean and largest in Mbit/s.
+#[allow(clippy::cast_precision_loss, reason = "rounded for people anyway")]
+pub fn throughputs(runs: &[Run]) -> Vec<(&Run, u64, [f64; 3])> {
+    let mut all = Vec::new();
+    for run in runs {
+        if let Some(Throughput { bits, per_second: rates }) = &run.figures.throughput
+            && let (Some(min), Some(mean), Some(max)) = (rates.min(), rates.mean(), rates.max())
+        {
+            all.push((run, bits / 8, [min as f64, mean, max as f64].map(|bits| bits / 1e6)));
+        }
+    }
+    all
 }
 
 fn span_or_none(nanos: u64) -> String {

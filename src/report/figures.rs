@@ -5,7 +5,7 @@ use super::flows::Flows;
 use super::kept::Series;
 use super::outages::Outages;
 use super::reader::Row;
-use super::stretches::{BeforeOutages, Episodes, Shift, shifts, threshold};
+use super::stretches::{BeforeOutages, Episodes, Shift, loss_shifts, shifts, threshold};
 use super::timeline::Timeline;
 use crate::stats::clocks::Clocks;
 use crate::stats::{Jitter, Summary, nearest_rank};
@@ -46,7 +46,7 @@ pub struct Figures {
     pub series: Series,
     /// All of them sorted, where they are few enough, once there is no further one.
     sorted: Option<Vec<u64>>,
-    /// Levels that moved, once there is no further packet.
+    /// Levels and loss rates that moved, in order, once there is no further packet.
     pub shifts: Vec<Shift>,
     /// Slow packets in a row, where all are known.
     pub episodes: Option<Episodes>,
@@ -135,6 +135,8 @@ impl Figures {
         self.clocks.settle();
         self.sorted = self.series.sorted();
         self.shifts = shifts(&self.series);
+        self.shifts.extend(loss_shifts(&self.timeline));
+        self.shifts.sort_unstable_by_key(|shift| shift.at);
         if let (Some(median), (kept, 1)) = (self.percentile(50.0), self.series.kept()) {
             self.episodes = Some(Episodes::of(kept, threshold(median)));
         }
@@ -146,6 +148,14 @@ impl Figures {
         let Some(sorted) = &self.sorted else { return self.rtts.percentile(percent) };
         let rank = nearest_rank(percent, sorted.len() as u64);
         sorted.get(usize::try_from(rank).ok()?.checked_sub(1)?).copied()
+    }
+
+    /// How many round trips lie from `low` up to, but without, `high`; exact where all
+    /// are kept.
+    pub fn count_between(&self, low: u64, high: u64) -> u64 {
+        let Some(sorted) = &self.sorted else { return self.rtts.count_between(low, high) };
+        let below = |edge| sorted.partition_point(|rtt| *rtt < edge);
+        (below(high) - below(low)) as u64
     }
 
     /// How exactly a percentile of a part is known, in nanoseconds.

@@ -1,15 +1,17 @@
 //! A report as one JSON object.
 
 use super::Report;
-use super::compare::{Difference, Estimate, WhyNot};
+use super::compare::Difference;
 use super::facts::PERCENTILES;
 use super::figures::{Figures, Throughput};
 use super::outages::{Outage, Together};
 use super::run::{Run, Source};
-use super::stretches::{Before, Episodes, Shift};
+use super::stretches::{Before, Episodes, Of, Shift};
 use super::timeline::{SHOWN, Span, Spans};
 use super::words;
 use crate::record::twamp::ways_object;
+use crate::stats::paired::Estimate;
+use crate::text::compared;
 use crate::text::object::Object;
 
 /// Decimals of microseconds.
@@ -173,52 +175,30 @@ fn timeline(timeline: &Spans) -> Object {
 }
 
 fn difference(difference: &Difference, runs: &[Run]) -> Object {
-    let [median, p99] = words::sentences(difference, runs);
-    let interval = |estimate: Option<Estimate>| estimate?.interval.ok();
-    let of = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.nanos / 1e3);
-    let low = |estimate| interval(estimate).map(|(low, _)| low / 1e3);
-    let high = |estimate| interval(estimate).map(|(_, high)| high / 1e3);
-    let why_not = difference.median.map(|estimate| estimate.interval);
-    let why_not = match why_not {
-        None => Some("no replies"),
-        Some(Err(WhyNot::TooFew(_))) => Some("too few replies"),
-        Some(Err(WhyNot::Wanders)) => Some("these runs wander too slowly for an interval"),
-        Some(Ok(_)) => None,
-    };
-    Object::new()
-        .text("base", runs[difference.base].label.as_str())
-        .text("other", runs[difference.other].label.as_str())
-        .boolean("paired", difference.paired.is_some())
-        .whole("rounds", difference.paired.map(|(rounds, _)| rounds))
-        .number("median_difference_us", of(difference.median), MICROS)
-        .number("low_us", low(difference.median), MICROS)
-        .number("high_us", high(difference.median), MICROS)
-        .number("percent", difference.median.and_then(|estimate| estimate.percent), 3)
-        .number("faster_share", difference.paired.map(|(_, faster)| faster), 4)
-        .number("p99_difference_us", of(difference.p99), MICROS)
-        .number("p99_low_us", low(difference.p99), MICROS)
-        .number("p99_high_us", high(difference.p99), MICROS)
-        .boolean("conclusive", difference.median.is_some_and(|median| median.is_clear()))
-        .text("why_not", why_not)
-        .object("p50", estimated(difference.median).text("sentence", median.as_str()))
-        .object("p99", estimated(difference.p99).text("sentence", p99.as_str()))
+    let [base, other] = [difference.base, difference.other].map(|place| runs[place].label.as_str());
+    let compared = &difference.compared;
+    let [median, p99] = compared::sentences(base, other, compared);
+    compared::object(base, other, compared)
+        .object("p50", estimated(compared.median).text("sentence", median.as_str()))
+        .object("p99", estimated(compared.p99).text("sentence", p99.as_str()))
 }
 
 fn estimated(estimate: Option<Estimate>) -> Object {
-    let interval = estimate.and_then(|estimate| estimate.interval.ok());
-    Object::new()
-        .number("difference_us", estimate.map(|estimate| estimate.nanos / 1e3), MICROS)
-        .number("low_us", interval.map(|(low, _)| low / 1e3), MICROS)
-        .number("high_us", interval.map(|(_, high)| high / 1e3), MICROS)
-        .boolean("within_noise", interval.and(estimate).map(|estimate| estimate.within_noise()))
+    let noise = estimate.filter(|it| it.interval.is_ok()).map(|it| it.within_noise());
+    compared::bounded(Object::new(), ["difference_us", "low_us", "high_us"], estimate)
+        .boolean("within_noise", noise)
 }
 
 fn shift(shift: &Shift) -> Object {
+    let level = |nanos: f64| (shift.of == Of::Level).then_some(nanos / 1e3);
+    let loss = |percent: f64| (shift.of == Of::Loss).then_some(percent);
     Object::new()
         .text("at", words::time(shift.at).as_str())
         .whole("packet", shift.packet)
-        .number("from_us", shift.from / 1e3, MICROS)
-        .number("to_us", shift.to / 1e3, MICROS)
+        .number("from_us", level(shift.from), MICROS)
+        .number("to_us", level(shift.to), MICROS)
+        .number("from_loss_percent", loss(shift.from), 4)
+        .number("to_loss_percent", loss(shift.to), 4)
         .number("p", shift.chance, 6)
 }
 

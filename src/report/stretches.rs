@@ -3,19 +3,32 @@
 
 use super::kept::{Kept, Series};
 use super::outages::Outage;
-use crate::stats::change::changes;
-use crate::stats::percentile;
+use super::timeline::{Losses, Timeline};
+use crate::stats::change::{Change, changes};
+use crate::stats::{percentile, rate};
 
-/// A level of round-trip times that moved, for good or for a while.
+/// What a shift is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// The level of round-trip times, in nanoseconds.
+    Level,
+    /// The share of packets that are lost, in per cent.
+    Loss,
+}
+
+/// A level of round-trip times or a loss rate that moved, for good or for a while.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shift {
+    /// What moved.
+    pub of: Of,
     /// When the first packet of the new level was sent, in nanoseconds since 1970.
     pub at: u64,
-    /// Its place among the packets that came back, from 1.
+    /// Its place, from 1: among the packets that came back for a level, among all
+    /// for a loss rate.
     pub packet: u64,
-    /// The median before it, in nanoseconds.
+    /// The median or the rate before it.
     pub from: f64,
-    /// The median from it on.
+    /// The same from it on.
     pub to: f64,
     /// About how likely chance does as much.
     pub chance: f64,
@@ -26,9 +39,10 @@ pub struct Shift {
 pub fn shifts(series: &Series) -> Vec<Shift> {
     let (kept, per) = series.kept();
     let values: Vec<f64> = kept.iter().map(|kept| kept.rtt as f64).collect();
-    let shift = |change: &crate::stats::change::Change| {
+    let shift = |change: &Change| {
         let Kept { sent, .. } = kept[change.at];
         Shift {
+            of: Of::Level,
             at: sent,
             packet: change.at as u64 * per + 1,
             from: change.from,
@@ -37,6 +51,39 @@ pub fn shifts(series: &Series) -> Vec<Shift> {
         }
     };
     changes(&values).iter().map(shift).collect()
+}
+
+/// The changes of the loss rate. Told is how many packets were lost, but only where
+/// how often losses began moved the same way: one long outage is no rate.
+#[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+pub fn loss_shifts(timeline: &Timeline) -> Vec<Shift> {
+    let spans = timeline.losses();
+    // A packet after a lost one begins no loss.
+    let room = |span: &Losses| (span.packets + span.begun - span.lost) as f64;
+    let usual = spans.iter().map(room).sum::<f64>() / spans.len().max(1) as f64;
+    let begun = |span: &Losses| span.begun as f64 / room(span).max(1.0) * usual;
+    let events: Vec<f64> = spans.iter().map(begun).collect();
+    let found = rate::changes(&events);
+    let edges: Vec<usize> =
+        [0].into_iter().chain(found.iter().map(|(at, _)| *at)).chain([spans.len()]).collect();
+    let shift = |(place, (at, chance)): (usize, &(usize, f64))| {
+        let (before, after) = (edges[place]..*at, *at..edges[place + 2]);
+        let percent = |span: &[Losses]| {
+            let lost: u64 = span.iter().map(|span| span.lost).sum();
+            100.0 * lost as f64 / packets(span).max(1) as f64
+        };
+        let often = |events: &[f64]| events.iter().sum::<f64>() / events.len() as f64;
+        let rose = often(&events[after.clone()]) > often(&events[before.clone()]);
+        let (from, to) = (percent(&spans[before]), percent(&spans[after]));
+        let (span, packet) = (spans[*at], packets(&spans[..*at]) + 1);
+        let shift = Shift { of: Of::Loss, at: span.start, packet, from, to, chance: *chance };
+        ((to > from) == rose).then_some(shift)
+    };
+    found.iter().enumerate().filter_map(shift).collect()
+}
+
+fn packets(spans: &[Losses]) -> u64 {
+    spans.iter().map(|span| span.packets).sum()
 }
 
 /// Packets before an outage that are looked at as one.
@@ -198,6 +245,28 @@ mod tests {
             let falsely = (0..all).filter(|seed| told(*seed, rho, 0.0)).count() as u64;
             assert!(falsely * 100 <= all * 9, "rho {rho}: {falsely} of {all}");
         }
+    }
+
+    #[test]
+    fn a_loss_rate_that_moved_is_told_in_packets_and_an_outage_is_none() {
+        let told = |lost: &dyn Fn(u64) -> bool| {
+            let mut timeline = Timeline::new(0);
+            for packet in 0..6_000 {
+                timeline.record(packet * 1_000_000, (!lost(packet)).then_some(5));
+            }
+            loss_shifts(&timeline)
+        };
+        // Pairs that are lost together; sparsely at first.
+        let pair = |packet: u64| packet / 2 * 7919 % 3001;
+        let often = |packet: u64| pair(packet).is_multiple_of(25);
+        let seldom = |packet: u64| pair(packet).is_multiple_of(250);
+        let found = told(&|packet| if packet < 3_000 { seldom(packet) } else { often(packet) });
+        let [shift] = found[..] else { panic!("{found:?}") };
+        assert!(shift.packet.abs_diff(3_000) < 100 && shift.chance < 0.001, "{shift:?}");
+        assert!((0.2..0.6).contains(&shift.from) && (3.5..4.5).contains(&shift.to), "{shift:?}");
+        assert!((shift.at / 1_000_000 + 1).abs_diff(shift.packet) <= 1, "{shift:?}");
+        let outage = |packet: u64| seldom(packet) || (4_000..5_000).contains(&packet);
+        assert_eq!(told(&outage), []);
     }
 
     #[test]

@@ -23,6 +23,8 @@ struct Bucket {
     max: u64,
     received: u64,
     lost: u64,
+    /// Of these, how many came after one that was not lost.
+    losses: u64,
     outage: bool,
 }
 
@@ -40,6 +42,7 @@ impl Bucket {
         self.max = self.max.max(other.max);
         self.received += other.received;
         self.lost += other.lost;
+        self.losses += other.losses;
         self.outage |= other.outage;
     }
 }
@@ -51,17 +54,21 @@ pub struct Timeline {
     /// Two to this power nanoseconds.
     width: u64,
     buckets: Vec<Bucket>,
+    /// The last packet was lost.
+    losing: bool,
 }
 
 impl Timeline {
     /// One that begins with a packet sent then (nanoseconds since 1970).
     pub fn new(start: u64) -> Self {
-        Self { start, width: FIRST_WIDTH, buckets: Vec::new() }
+        Self { start, width: FIRST_WIDTH, buckets: Vec::new(), losing: false }
     }
 
     /// The next packet.
     #[inline]
     pub fn record(&mut self, sent: u64, rtt: Option<u64>) {
+        let began = rtt.is_none() && !self.losing;
+        self.losing = rtt.is_none();
         let bucket = self.bucket(sent);
         if let Some(rtt) = rtt {
             bucket.rtts.record(rtt);
@@ -69,7 +76,20 @@ impl Timeline {
             bucket.received += 1;
         } else {
             bucket.lost += 1;
+            bucket.losses += u64::from(began);
         }
+    }
+
+    /// What each span with a packet in it lost.
+    pub fn losses(&self) -> Vec<Losses> {
+        let mut start = self.start;
+        let each = self.buckets.iter().map(|bucket| {
+            let &Bucket { received, lost, losses, .. } = bucket;
+            let losses = Losses { start, packets: received + lost, lost, begun: losses };
+            start = start.saturating_add(self.width);
+            losses
+        });
+        each.filter(|losses| losses.packets > 0).collect()
     }
 
     /// Marks an outage.
@@ -144,6 +164,19 @@ impl Timeline {
     }
 }
 
+/// What was lost in a span of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Losses {
+    /// When it begins, in nanoseconds since 1970.
+    pub start: u64,
+    /// Packets sent in it.
+    pub packets: u64,
+    /// How many of them were lost.
+    pub lost: u64,
+    /// Runs of lost packets that began in it.
+    pub begun: u64,
+}
+
 /// One span of time as it is shown; round-trip times in nanoseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
@@ -188,6 +221,7 @@ mod tests {
         let buckets = &timeline.buckets;
         assert!((MOST / 2..=MOST).contains(&buckets.len()), "{}", buckets.len());
         assert_eq!(buckets.iter().map(|bucket| bucket.lost).sum::<u64>(), 10_000);
+        assert_eq!(buckets.iter().map(|bucket| bucket.losses).sum::<u64>(), 10_000);
         assert_eq!(buckets.iter().map(|bucket| bucket.received).sum::<u64>(), 90_000);
         let covered = timeline.width * buckets.len() as u64;
         assert!((99_999 * SECOND..102_000 * SECOND).contains(&covered));
@@ -204,6 +238,10 @@ mod tests {
             timeline.record(sent * FIRST_WIDTH, None);
         }
         timeline.record(9 * FIRST_WIDTH, Some(5));
+        let all = timeline.losses();
+        assert_eq!(all.iter().map(|losses| losses.lost).sum::<u64>(), 4);
+        assert_eq!(all.iter().map(|losses| losses.begun).sum::<u64>(), 1);
+        assert_eq!((all.len(), all[5].start, all[5].packets), (6, 9 * FIRST_WIDTH, 1));
         timeline.mark(&Outage { start: FIRST_WIDTH, end: 9 * FIRST_WIDTH, packets: 4 });
         let marked: Vec<bool> = timeline.buckets.iter().map(|bucket| bucket.outage).collect();
         assert_eq!(marked.iter().filter(|outage| **outage).count(), 8);

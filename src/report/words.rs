@@ -1,98 +1,34 @@
-//! Differences, times and spans in words.
+//! What was found, times and spans in words.
 
-use super::compare::{Difference, Estimate, WhyNot};
-use super::facts;
 use super::outages::Together;
 use super::run::Run;
-use super::stretches::{BEFORE, Before, Episodes, Shift, threshold};
+use super::stretches::{BEFORE, Before, Episodes, Of, Shift, threshold};
 use crate::clock::Wall;
+use crate::text::compared::significant;
 use crate::text::format::{Brief, Unit, count};
 use crate::text::timestamp::rfc3339;
 
-/// `B is 312.0 us (0.3 %) slower at the median (95 %: 305.0 to 320.0)`, and the same
-/// for the p99.
-pub fn sentences(difference: &Difference, runs: &[Run]) -> [String; 2] {
-    let (base, other) = (&runs[difference.base].label, &runs[difference.other].label);
-    let unit = facts::unit(runs);
-    [
-        sentence(base, other, "median", difference.median, unit),
-        sentence(base, other, "p99", difference.p99, unit),
-    ]
-}
-
-/// How the comparison was made, where that is more than the percentiles of each.
-pub fn how(difference: &Difference) -> Option<String> {
-    let (rounds, faster) = difference.paired?;
-    Some(format!(
-        "compared round by round, as both measured at the same time: {rounds} rounds, the second \
-         faster in {:.0} % of them",
-        100.0 * faster
-    ))
-}
-
-fn sentence(
-    base: &str,
-    other: &str,
-    place: &str,
-    estimate: Option<Estimate>,
-    unit: Unit,
-) -> String {
-    let Some(Estimate { nanos, interval, percent }) = estimate else {
-        return format!("{other} and {base}: no replies to compare at the {place}");
-    };
-    let faster = nanos < 0.0;
-    let way = if faster { "faster" } else { "slower" };
-    let percent =
-        percent.map_or(String::new(), |percent| format!(" ({} %)", significant(percent.abs())));
-    let size = format!("{} {}{percent} {way}", unit.number(nanos.abs()), unit.name());
-    match interval {
-        Err(WhyNot::TooFew(fewest)) => {
-            format!("{other}: too few replies to compare at the {place} ({fewest} needed)")
-        }
-        Err(WhyNot::Wanders) => format!(
-            "{other} is {size} at the {place}, without an interval: these runs wander too slowly \
-             for one; measure both at once with --against"
-        ),
-        Ok((low, high)) => {
-            let (low, high) = if faster { (-high, -low) } else { (low, high) };
-            let interval = format!("(95 %: {} to {})", unit.number(low), unit.number(high));
-            if estimate.is_some_and(|estimate| estimate.within_noise()) {
-                format!(
-                    "{other} and {base} do not differ beyond noise at the {place}: {size} {interval}"
-                )
-            } else {
-                format!("{other} is {size} at the {place} {interval}")
-            }
-        }
-    }
-}
-
-/// Two digits or three.
-fn significant(value: f64) -> Brief {
-    match value {
-        0.0..1.0 => brief!("{value:.2}"),
-        1.0..10.0 => brief!("{value:.1}"),
-        _ => brief!("{value:.0}"),
-    }
-}
-
-/// Levels that moved, a sentence each.
+/// Levels and loss rates that moved, a sentence each.
 pub fn shifts(run: &Run, unit: Unit) -> Vec<String> {
     let sentence = |shift: &Shift| {
-        let way = if shift.to > shift.from { "rose" } else { "fell" };
-        let percent = if shift.from > 0.0 {
-            format!(" ({} %)", significant(100.0 * (shift.to - shift.from).abs() / shift.from))
-        } else {
-            String::new()
+        let &Shift { of, at, packet, from, to, chance } = shift;
+        let way = if to > from { "rose" } else { "fell" };
+        let moved = match of {
+            Of::Loss => {
+                format!("loss {way} from {} to {} %", significant(from), significant(to))
+            }
+            Of::Level => {
+                let percent = 100.0 * (to - from).abs() / from.max(1.0);
+                let (from, to) = (unit.number(from), unit.number(to));
+                let percent = significant(percent);
+                format!("the level {way} from {from} to {to} {} ({percent} %)", unit.name())
+            }
         };
-        format!(
-            "the level {way} from {} to {} {}{percent} at {}, packet {}",
-            unit.number(shift.from),
-            unit.number(shift.to),
-            unit.name(),
-            time_to_the_second(shift.at),
-            shift.packet
-        )
+        let chance = match chance {
+            0.0..0.001 => "p < 0.001".to_owned(),
+            chance => format!("p = {chance:.3}"),
+        };
+        format!("{moved} at {}, packet {packet} ({chance})", time_to_the_second(at))
     };
     run.figures.shifts.iter().map(sentence).collect()
 }
@@ -139,12 +75,11 @@ pub fn episodes(run: &Run) -> Option<String> {
 /// What happened to several runs at about the same time.
 pub fn together(together: &Together, runs: &[Run]) -> String {
     let labels: Vec<&str> = together.runs.iter().map(|run| runs[*run].label.as_str()).collect();
-    format!(
-        "outages together: {} from {}, within {}",
-        labels.join(" and "),
-        time(together.at),
-        span(together.apart)
-    )
+    let apart = match together.apart {
+        0 => String::new(),
+        apart => format!(", within {}", span(apart)),
+    };
+    format!("outages together: {} from {}{apart}", labels.join(" and "), time(together.at))
 }
 
 /// A unit, its nanoseconds, and decimals for three digits or four.
@@ -193,31 +128,6 @@ pub fn time_to_the_second(nanos: u64) -> Brief {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn say(nanos: f64, interval: Result<(f64, f64), WhyNot>) -> String {
-        let estimate = Estimate { nanos, interval, percent: Some(nanos / 1e6) };
-        sentence("A", "B", "median", Some(estimate), Unit::for_largest(900_000))
-    }
-
-    #[test]
-    fn a_difference_is_a_plain_sentence() {
-        assert_eq!(
-            say(312_000.0, Ok((305_000.0, 320_000.0))),
-            "B is 312.0 us (0.31 %) slower at the median (95 %: 305.0 to 320.0)"
-        );
-        assert_eq!(
-            say(-1_500_000.0, Ok((-2_000_000.0, -1_000_000.0))),
-            "B is 1500.0 us (1.5 %) faster at the median (95 %: 1000.0 to 2000.0)"
-        );
-        assert_eq!(
-            say(-300.0, Ok((-2_100.0, 1_000.0))),
-            "B and A do not differ beyond noise at the median: 0.3 us (0.00 %) faster \
-             (95 %: -1.0 to 2.1)"
-        );
-        let few = say(1.0, Err(WhyNot::TooFew(500)));
-        assert_eq!(few, "B: too few replies to compare at the median (500 needed)");
-        assert!(say(1e4, Err(WhyNot::Wanders)).ends_with("measure both at once with --against"));
-    }
 
     #[test]
     fn spans_are_short() {

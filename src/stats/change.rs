@@ -67,7 +67,7 @@ fn split(values: &[f64], offset: usize, depth: u32, found: &mut Vec<(usize, f64)
     if medians.len() < FEWEST || depth == 0 {
         return;
     }
-    let Some((stands_out, inside)) = most_different(&medians) else { return };
+    let Some((stands_out, inside)) = most_different(&medians, SHORTEST) else { return };
     let blocks = inside.start * block..inside.end * block;
     let residuals = drawn_in(without_levels(values, &blocks, median));
     let memories = values_of(values) / time(&residuals);
@@ -105,9 +105,12 @@ fn values_of(values: &[f64]) -> f64 {
 }
 
 /// The stretch whose mean lies furthest from that of the rest, in units of the
-/// spread of one value.
+/// spread of one value. It and what lies beside it are so long at least.
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn most_different(values: &[f64]) -> Option<(f64, std::ops::Range<usize>)> {
+pub(super) fn most_different(
+    values: &[f64],
+    shortest: usize,
+) -> Option<(f64, std::ops::Range<usize>)> {
     let count = values.len();
     let mean = values.iter().sum::<f64>() / count as f64;
     let mut sums = vec![0.0];
@@ -117,10 +120,10 @@ fn most_different(values: &[f64]) -> Option<(f64, std::ops::Range<usize>)> {
     }));
     let mut most: Option<(f64, std::ops::Range<usize>)> = None;
     for from in 0..count {
-        for to in from + SHORTEST..=count {
+        for to in from + shortest..=count {
             let long = to - from;
-            let beside = |free: usize| free == 0 || free >= SHORTEST;
-            if count - long < SHORTEST || !beside(from) || !beside(count - to) {
+            let beside = |free: usize| free == 0 || free >= shortest;
+            if count - long < shortest || !beside(from) || !beside(count - to) {
                 continue;
             }
             let share = long as f64 / count as f64;
@@ -134,7 +137,7 @@ fn most_different(values: &[f64]) -> Option<(f64, std::ops::Range<usize>)> {
 }
 
 /// What remains without the levels inside and outside.
-fn without_levels(
+pub(super) fn without_levels(
     values: &[f64],
     inside: &std::ops::Range<usize>,
     level: fn(&mut [f64]) -> f64,
@@ -163,7 +166,7 @@ fn drawn_in(mut values: Vec<f64>) -> Vec<f64> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn mean(values: &mut [f64]) -> f64 {
+pub(super) fn mean(values: &mut [f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 

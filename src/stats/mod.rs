@@ -12,6 +12,7 @@ pub mod line;
 pub mod outliers;
 pub mod paired;
 pub mod random;
+pub mod rate;
 pub mod summary;
 
 pub use few::Few;

@@ -189,6 +189,26 @@ pub fn clocks(
     text
 }
 
+/// A sentence in lines that fit, the further ones indented.
+pub fn wrapped(sentence: &str, width: usize) -> String {
+    let mut text = String::new();
+    let mut length = 0;
+    for word in sentence.split(' ') {
+        let long = word.chars().count();
+        if length > 0 && length + 1 + long > width {
+            text.push_str("\n  ");
+            length = 2;
+        } else if length > 0 {
+            text.push(' ');
+            length += 1;
+        }
+        text.push_str(word);
+        length += long;
+    }
+    text.push('\n');
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,6 +34,7 @@ impl Put for &mut String {
     }
 }
 
+pub mod compared;
 pub mod decimal;
 pub mod format;
 pub mod object;

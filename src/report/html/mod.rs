@@ -36,6 +36,7 @@ pub(crate) fn escaped(text: &str) -> String {
 /// The whole page.
 pub fn page(report: &Report) -> String {
     let labels: Vec<&str> = report.sources.iter().map(|source| source.label.as_str()).collect();
+    let runs: Vec<&str> = report.runs.iter().map(|run| run.label.as_str()).collect();
     let title = escaped(&labels.join(", "));
     let body = [
         format!("<h1>{title}</h1>\n"),
@@ -44,10 +45,11 @@ pub fn page(report: &Report) -> String {
         told(report),
         notes(report),
         table(report),
+        legended(&labels, "Throughput", plots::throughput(&report.runs)),
         report.runs.iter().map(flows).collect(),
         timelines(report),
-        legended(report, "Histogram", plots::histogram(&report.runs)),
-        legended(report, "Cumulative distribution", plots::distribution(&report.runs)),
+        legended(&runs, "Histogram", plots::histogram(&report.runs)),
+        legended(&runs, "Cumulative distribution", plots::distribution(&report.runs)),
         outages(report),
         manifest(report),
     ];
@@ -103,9 +105,7 @@ fn told(report: &Report) -> String {
 fn differences(report: &Report) -> String {
     let Some(first) = report.differences.first() else { return String::new() };
     let base = escaped(&report.runs[first.base].label);
-    let sentences = report.differences.iter().flat_map(|difference| {
-        words::sentences(difference, &report.runs).into_iter().chain(words::how(difference))
-    });
+    let sentences = report.differences.iter().flat_map(|difference| difference.told(&report.runs));
     format!("<p class=\"faint\">Compared with {base}:</p>\n{}", list(sentences))
 }
 
@@ -161,8 +161,8 @@ fn timelines(report: &Report) -> String {
     let unit = facts::unit(&report.runs);
     let mut text = String::from(
         "<h2>Time line</h2>\n<p class=\"faint key\">Line: p50. Band: up to p99. Strokes above: \
-         the largest. Marks at the foot: losses; shaded from top to foot: an outage. Point at \
-         a place for its figures.</p>\n",
+         the largest. Marks at the foot: losses; shaded from top to foot: an outage. Upright \
+         lines: the level or the loss changed. Point at a place for its figures.</p>\n",
     );
     for run in &report.runs {
         if run.figures.sent() > 0 {
@@ -179,20 +179,22 @@ fn timelines(report: &Report) -> String {
     text
 }
 
-fn legended(report: &Report, title: &str, drawing: Option<String>) -> String {
+fn legended(labels: &[&str], title: &str, drawing: Option<String>) -> String {
     let Some(drawing) = drawing else { return String::new() };
-    let item = |(place, run): (usize, &super::Run)| {
+    let item = |(place, label): (usize, &&str)| {
         format!(
             "<li><svg viewBox=\"0 0 40 12\" aria-hidden=\"true\"><line class=\"line\" {} x1=\"0\" \
              x2=\"40\" y1=\"6\" y2=\"6\"/></svg> {}</li>",
             svg::stroke(place),
-            escaped(&run.label)
+            escaped(label)
         )
     };
-    let several = report.runs.len() > 1;
-    let legend = report.runs.iter().enumerate().map(item).collect::<String>();
-    let legend =
-        if several { format!("<ul class=\"legend\">{legend}</ul>\n") } else { String::new() };
+    let legend = labels.iter().enumerate().map(item).collect::<String>();
+    let legend = if labels.len() > 1 {
+        format!("<ul class=\"legend\">{legend}</ul>\n")
+    } else {
+        String::new()
+    };
     format!("<section>\n<h2>{title}</h2>\n{legend}{drawing}</section>\n")
 }
 

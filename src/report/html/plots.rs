@@ -71,6 +71,10 @@ pub(super) fn timeline(run: &Run, axis: &Axis, unit: Unit) -> String {
         }
     }
     draw_medians(&mut plot, &mut medians);
+    for shift in &figures.shifts {
+        let place = shift.at.saturating_sub(timeline.start) as f64 / whole.max(1.0);
+        plot.area((place, 0.0), (place + 0.002, 1.0), "class=\"change\"", "");
+    }
     for (place, span) in timeline.spans.iter().enumerate() {
         if span.received + span.lost > 0 {
             let start = timeline.start + timeline.width * place as u64;
@@ -118,40 +122,34 @@ fn times(plot: &mut Plot, nanos: f64) {
     }
 }
 
+/// Round steps upwards from nothing to `most`.
+fn rungs(plot: &mut Plot, most: f64, unit: &str) {
+    let step = round_up(most / 5.0);
+    for tick in (0..).map(|n| f64::from(n) * step).take_while(|tick| *tick <= most) {
+        let digits = format!("{tick:.2}");
+        let digits = digits.trim_end_matches('0').trim_end_matches('.');
+        plot.tick_y(tick / most, &format!("{digits} {unit}"));
+    }
+}
+
 /// Steps of all runs over one another: the share of each run in each bin.
 pub(super) fn histogram(runs: &[Run]) -> Option<String> {
     let bins = Bins::new(runs, BINS)?;
     let unit = facts::unit(runs);
-    let (first, last) = (*bins.edges.first()?, *bins.edges.last()?);
-    let width = (last - first).max(1) as f64;
-    let count = (bins.edges.len() - 1) as f64;
-    let at = |place: usize| {
-        if bins.logarithmic {
-            place as f64 / count
-        } else {
-            (bins.edges[place] - first) as f64 / width
-        }
-    };
+    let axis = Axis::between(*bins.edges.first()?, *bins.edges.last()?, bins.logarithmic);
+    let at = |place: usize| axis.place(bins.edges[place] as f64);
     let shares: Vec<Vec<f64>> = runs
         .iter()
         .map(|run| {
             let total = run.figures.rtts.count().max(1) as f64;
-            bins.counts(&run.figures.rtts).iter().map(|n| 100.0 * *n as f64 / total).collect()
+            bins.counts(&run.figures).iter().map(|n| 100.0 * *n as f64 / total).collect()
         })
         .collect();
     let most = shares.iter().flatten().copied().fold(0.0, f64::max).max(0.001);
     let mut plot = Plot::new(HISTOGRAM, "histogram of round-trip times");
-    let step = round_up(most / 5.0);
-    for tick in (0..).map(|n| f64::from(n) * step).take_while(|tick| *tick <= most) {
-        let digits = format!("{tick:.2}");
-        plot.tick_y(
-            tick / most,
-            &format!("{} %", digits.trim_end_matches('0').trim_end_matches('.')),
-        );
-    }
-    let stride = bins.edges.len().div_ceil(8).max(1);
-    for place in (0..bins.edges.len()).step_by(stride) {
-        plot.tick_x(at(place), &label(unit, bins.edges[place] as f64));
+    rungs(&mut plot, most, "%");
+    for tick in axis.ticks(6) {
+        plot.tick_x(axis.place(tick), &label(unit, tick));
     }
     for (series, shares) in shares.iter().enumerate() {
         if runs.len() == 1 {
@@ -194,6 +192,36 @@ pub(super) fn distribution(runs: &[Run]) -> Option<String> {
         let last = [(1.0, 1.0)];
         let points: Vec<(f64, f64)> = first.into_iter().chain(points).chain(last).collect();
         plot.line(&points, &stroke(series));
+    }
+    Some(plot.finish())
+}
+
+/// Mean throughput over size, a line for each file, with what lies between its
+/// smallest and largest; none of a single size.
+pub(super) fn throughput(runs: &[Run]) -> Option<String> {
+    let all = facts::throughputs(runs);
+    let sizes = || all.iter().map(|(_, bytes, _)| *bytes);
+    let (smallest, largest) = (sizes().min()?, sizes().max()?);
+    let most = all.iter().map(|(.., rates)| rates[2]).fold(0.0, f64::max).max(0.001);
+    if smallest == largest {
+        return None;
+    }
+    let axis = Axis::new(smallest, largest);
+    let mut plot = Plot::new(HISTOGRAM, "mean throughput over size");
+    rungs(&mut plot, most, "Mbit/s");
+    for tick in axis.ticks(6) {
+        plot.tick_x(axis.place(tick), &format!("{tick} B"));
+    }
+    for file in 0..=all.last()?.0.file {
+        let mut line = Vec::new();
+        for (_, bytes, [min, mean, max]) in all.iter().filter(|(run, ..)| run.file == file) {
+            let at = axis.place(*bytes as f64);
+            let look = format!("class=\"band\" fill=\"{}\"", colour(file));
+            plot.area((at - 0.003, min / most), (at + 0.003, max / most), &look, "");
+            line.push((at, mean / most));
+        }
+        line.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
+        plot.line(&line, &stroke(file));
     }
     Some(plot.finish())
 }

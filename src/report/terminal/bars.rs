@@ -39,7 +39,7 @@ pub(super) fn text(runs: &[Run], style: Style) -> String {
             text.truncate(text.trim_end().len());
             text.push('\n');
         }
-        let counts: Vec<Vec<u64>> = part.iter().map(|run| bins.counts(&run.figures.rtts)).collect();
+        let counts: Vec<Vec<u64>> = part.iter().map(|run| bins.counts(&run.figures)).collect();
         for (bin, label) in labels.iter().enumerate() {
             let mut line = format!("{label:>edge$}");
             for counts in &counts {
@@ -50,6 +50,26 @@ pub(super) fn text(runs: &[Run], style: Style) -> String {
     }
     text
 }
+
+/// The throughput of each series that measured it.
+pub(super) fn throughput(runs: &[Run], style: Style) -> String {
+    let all = facts::throughputs(runs);
+    let most = all.iter().map(|(.., [_, mean, _])| *mean).fold(0.0, f64::max);
+    let mut text = String::new();
+    for (run, _, [_, mean, _]) in &all {
+        if text.is_empty() {
+            text += "\nmean throughput, Mbit/s:\n";
+        }
+        let room = style.width.saturating_sub(SERIES + RATE + 2);
+        let bar = fitted(&bar(mean / most * room as f64, style), room);
+        put!(text, "{} {bar} {mean:>RATE$.3}\n", fitted(&run.label, SERIES));
+    }
+    text
+}
+
+/// A series; its rate, up to 100 Gbit/s.
+const SERIES: usize = 18;
+const RATE: usize = 10;
 
 /// Where each bin begins and ends.
 fn labels(bins: &Bins, runs: &[Run]) -> Vec<String> {

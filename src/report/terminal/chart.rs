@@ -52,6 +52,7 @@ pub(super) fn text(runs: &[Run], style: Style) -> String {
         let drawing = Drawing::new(run, style.width - VALUES - 1);
         drawing.chart(&mut text, &axis, height, &glyphs, runs);
         drawing.losses(&mut text, run);
+        drawing.changes(&mut text, run);
         drawing.times(&mut text, run, style);
     }
     text
@@ -82,15 +83,11 @@ impl Drawing {
 
     fn chart(&self, text: &mut String, axis: &Axis, height: usize, glyphs: &Glyphs, runs: &[Run]) {
         let unit = facts::unit(runs);
+        let ticks = axis.ticks(height / 3);
         for line in (0..height).rev() {
-            let middle = (line as f64 + 0.5) / height as f64;
-            let value = if line + 1 == height || line == 0 || line == height / 2 {
-                let place =
-                    if line == 0 { 0.0 } else { middle.max((line + 1) as f64 / height as f64) };
-                unit.number(axis.value(place)).into()
-            } else {
-                String::new()
-            };
+            let row = |tick: &&f64| (axis.place(**tick) * height as f64) as usize;
+            let row = |tick: &&f64| row(tick).min(height - 1) == line;
+            let value = ticks.iter().find(row).map_or("".into(), |tick| unit.number(*tick));
             let filled = |nanos: Option<u64>| {
                 nanos.is_some_and(|nanos| {
                     line == 0 || axis.place(nanos as f64) * height as f64 >= line as f64 + 0.5
@@ -124,6 +121,22 @@ impl Drawing {
         *text += &format!("{} {marks}\n", fitted("x lost", VALUES));
         if run.figures.outages.count() > 0 {
             *text += "X outage\n";
+        }
+    }
+
+    /// Where a level or the loss rate moved.
+    fn changes(&self, text: &mut String, run: &Run) {
+        let Spans { start, width, spans } = &self.timeline;
+        let mut marks = vec![' '; spans.len() * self.wide];
+        for shift in &run.figures.shifts {
+            let place = shift.at.saturating_sub(*start) / (*width).max(1) * self.wide as u64;
+            if let Some(mark) = usize::try_from(place).ok().and_then(|at| marks.get_mut(at)) {
+                *mark = '^';
+            }
+        }
+        let marks: String = marks.iter().collect();
+        if marks.contains('^') {
+            *text += &format!("{} {}\n", fitted("^ change", VALUES), marks.trim_end());
         }
     }
 

@@ -8,7 +8,7 @@ use super::Report;
 use super::flows::Flows;
 use super::run::Run;
 use super::words;
-use crate::text::format::{Unit, count};
+use crate::text::format::{Unit, count, wrapped};
 
 /// How text may look.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ pub fn text(report: &Report, style: Style) -> String {
         if runs.len() > 1 {
             put!(text, "\n{}:\n", run.label);
         }
-        text.extend(told.iter().map(|sentence| wrapped(sentence, style)));
+        text.extend(told.iter().map(|sentence| wrapped(sentence, style.width)));
     }
     for run in runs.iter().filter(|run| !run.figures.flows.0.is_empty()) {
         text.push_str(&flows(run));
@@ -60,20 +60,16 @@ pub fn text(report: &Report, style: Style) -> String {
         text.push('\n');
     }
     for together in &report.together {
-        text.push_str(&wrapped(&words::together(together, runs), style));
+        text.push_str(&wrapped(&words::together(together, runs), style.width));
     }
     if let Some(first) = report.differences.first() {
         put!(text, "\ncompared with {}:\n", runs[first.base].label);
     }
     for difference in &report.differences {
-        let how = words::how(difference);
-        let sentences = words::sentences(difference, runs);
-        for sentence in &sentences {
-            put!(text, "{sentence}\n");
-        }
-        text.extend(how.map(|how| wrapped(&how, style)));
+        text.extend(difference.told(runs).iter().map(|sentence| wrapped(sentence, style.width)));
     }
     text.push_str(&bars::text(runs, style));
+    text.push_str(&bars::throughput(runs, style));
     text.push_str(&chart::text(runs, style));
     text
 }
@@ -150,26 +146,6 @@ fn outages(text: &mut String, run: &Run) {
             count(outage.packets, "packet"),
         );
     }
-}
-
-/// A sentence in lines that fit, the further ones indented.
-fn wrapped(sentence: &str, style: Style) -> String {
-    let mut text = String::new();
-    let mut length = 0;
-    for word in sentence.split(' ') {
-        let long = word.chars().count();
-        if length > 0 && length + 1 + long > style.width {
-            text.push_str("\n  ");
-            length = 2;
-        } else if length > 0 {
-            text.push(' ');
-            length += 1;
-        }
-        text.push_str(word);
-        length += long;
-    }
-    text.push('\n');
-    text
 }
 
 /// A text cut or filled to a width, flush left.
