@@ -133,6 +133,10 @@ options! {
         no_scouts: bool = flag("no-scouts", "one connection at a time, also during an outage");
         re_resolve: Option<Duration> =
             seconds("re-resolve", "look the name up again this often, beside at each reconnect");
+        trace_on_trouble: bool = flag(
+            "trace-on-trouble",
+            "ask the routers on the way when a stall begins and ends (needs CAP_NET_RAW)",
+        );
     }
 }
 

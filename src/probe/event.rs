@@ -27,11 +27,13 @@ pub enum EventKind {
     MtuBlackHole,
     /// Other local ports are answered, this one is not.
     DeadPort,
+    /// The routers on the way were asked because of a stall.
+    Trace,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Stall,
         Self::Outage,
         Self::Pause,
@@ -39,6 +41,7 @@ impl EventKind {
         Self::AddressChange,
         Self::MtuBlackHole,
         Self::DeadPort,
+        Self::Trace,
     ];
 
     /// Its name for programs.
@@ -51,6 +54,7 @@ impl EventKind {
             Self::AddressChange => "address_change",
             Self::MtuBlackHole => "mtu_black_hole",
             Self::DeadPort => "dead_port",
+            Self::Trace => "trace",
         }
     }
 }
@@ -128,6 +132,8 @@ pub struct Event {
     pub former: Option<SocketAddr>,
     /// What the wall clock was set by, in nanoseconds.
     pub clock_step: i64,
+    /// What routers have said.
+    pub text: Option<Box<str>>,
 }
 
 impl Event {
@@ -146,6 +152,7 @@ impl Event {
             remote: None,
             former: None,
             clock_step: 0,
+            text: None,
         }
     }
 

@@ -66,6 +66,9 @@ pub(super) fn event(event: &Event) -> String {
             let local = event.local.map_or(0, |local| local.port());
             format!("{local} → {remote} was dead for {}", rough(event.span()))
         }
+        EventKind::Trace => {
+            format!("{}{}", event.text.as_deref().unwrap_or_default(), port(event.local))
+        }
     }
 }
 
