@@ -3,21 +3,22 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::inside::{Inside, Said};
-use super::tracer::{PACE, Tracer};
-use super::words;
+use super::tracer::{IN_VAIN, PACE, Tracer};
 use crate::clock::{Anchor, Mono};
 use crate::net::Dialer;
 use crate::os::thread::{self, step_back};
 use crate::os::{clock, signals};
+use crate::probe::event::{Answered, Trace};
 use crate::probe::{Connection, Event, EventKind, Gone, Notice, Sample, Sink, Tally};
+use crate::record::held;
 
 /// How often it is asked what the peer has acknowledged: what it says in a second may
 /// be more than a queue holds.
-const LISTEN: Duration = Duration::from_millis(250);
+const LISTEN: Duration = Duration::from_millis(100);
 /// How often it is asked while all is well, to compare.
 const WELL_EVERY: Duration = Duration::from_mins(1);
 /// Hops that the target may be away.
@@ -39,9 +40,15 @@ enum News {
 pub struct Watch {
     /// The flows' local ports, as far as they are known.
     ports: Vec<u16>,
-    news: Sender<News>,
-    found: Receiver<Event>,
+    shared: Arc<Shared>,
     due: Mono,
+}
+
+/// What the recorder's thread and the other tell one another.
+#[derive(Debug, Default)]
+struct Shared {
+    news: Mutex<Vec<News>>,
+    found: Mutex<Vec<Event>>,
 }
 
 impl Watch {
@@ -55,8 +62,7 @@ impl Watch {
         let ends = |flow: &Option<Connection>| Some((flow.as_ref()?.local?, flow.as_ref()?.remote));
         let ends: Vec<_> = flows.iter().map(ends).collect();
         let ports = ends.iter().map(|ends| ends.map_or(0, |(local, _)| local.port())).collect();
-        let (news, orders) = channel();
-        let (to, found) = channel();
+        let shared = Arc::<Shared>::default();
         if let Some(&(local, remote)) = ends.iter().flatten().next() {
             let mut dialer = dialer.clone();
             dialer.addresses = vec![remote];
@@ -69,15 +75,15 @@ impl Watch {
                 patience: Duration::ZERO,
                 flows: Vec::new(),
                 next: Mono(0),
-                found: to,
+                shared: Arc::clone(&shared),
             };
             for &(local, remote) in ends.iter().flatten() {
                 watcher.take(News::Up(local, remote));
             }
-            let work = move || watcher.work(dialer, &orders);
+            let work = move || watcher.work(dialer);
             thread::start("hops", None, Box::new(work))?;
         }
-        Ok(Self { ports, news, found, due: Mono(0) })
+        Ok(Self { ports, shared, due: Mono(0) })
     }
 }
 
@@ -98,8 +104,12 @@ impl Sink for Watch {
             Notice::Event(event) => silent(event).map(News::Over),
             _ => None,
         };
-        // Where there is no way to trace its thread has ended.
-        let _ = news.map(|news| self.news.send(news));
+        // Where there is nobody to ask the other thread has ended.
+        if let Some(news) = news
+            && Arc::strong_count(&self.shared) > 1
+        {
+            held(&self.shared.news).push(news);
+        }
         Ok(())
     }
 
@@ -113,7 +123,7 @@ impl Sink for Watch {
     }
 
     fn found(&mut self) -> Option<(Event, usize)> {
-        let event = self.found.try_recv().ok()?;
+        let event = held(&self.shared.found).pop()?;
         let port = event.local.map_or(0, |local| local.port());
         let flow = self.ports.iter().position(|known| *known == port);
         Some((event, flow.unwrap_or(0)))
@@ -139,8 +149,11 @@ struct Flow {
     local: SocketAddr,
     remote: SocketAddr,
     phase: Phase,
+    /// How often hops were asked of late, and what was said so far.
+    tries: u32,
+    said: Vec<Said>,
     /// What was said when all was well, and when.
-    well: Option<(Mono, Vec<Said>)>,
+    well: Option<(Mono, Answered)>,
 }
 
 /// What the thread has.
@@ -154,7 +167,7 @@ struct Watcher {
     flows: Vec<Flow>,
     /// Routers are not asked before: they limit how often they answer a host.
     next: Mono,
-    found: Sender<Event>,
+    shared: Arc<Shared>,
 }
 
 impl Watcher {
@@ -163,9 +176,12 @@ impl Watcher {
             News::Up(local, remote) => {
                 self.inside.know(local, remote);
                 let alone = self.alone;
-                match self.flows.iter_mut().find(|flow| alone || flow.local == local) {
-                    Some(flow) => (flow.local, flow.remote) = (local, remote),
-                    None => self.flows.push(Flow { local, remote, phase: Phase::Well, well: None }),
+                let of = |flow: &&mut Flow| alone || flow.local == local;
+                if let Some(flow) = self.flows.iter_mut().find(of) {
+                    (flow.local, flow.remote) = (local, remote);
+                } else {
+                    let (phase, said) = (Phase::Well, Vec::new());
+                    self.flows.push(Flow { local, remote, phase, tries: 0, said, well: None });
                 }
             }
             News::Silent(local) => self.turn(local, |phase| match phase {
@@ -182,22 +198,26 @@ impl Watcher {
     fn turn(&mut self, local: SocketAddr, change: impl Fn(Phase) -> Phase) {
         let alone = self.alone;
         if let Some(flow) = self.flows.iter_mut().find(|flow| alone || flow.local == local) {
-            flow.phase = change(flow.phase);
+            let phase = change(flow.phase);
+            if phase != flow.phase {
+                (flow.phase, flow.tries) = (phase, 0);
+                flow.said.clear();
+            }
         }
     }
 
     /// Until the run is over.
-    fn work(mut self, dialer: Dialer, orders: &Receiver<News>) {
+    fn work(mut self, dialer: Dialer) {
         step_back();
         self.look_for_routers(dialer);
         if self.routers == 0 {
             return;
         }
-        loop {
-            match orders.recv_timeout(LISTEN) {
-                Ok(news) => self.take(news),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+        while Arc::strong_count(&self.shared) > 1 {
+            clock::sleep_until(clock::now() + LISTEN);
+            let news = std::mem::take(&mut *held(&self.shared.news));
+            for news in news {
+                self.take(news);
             }
             self.inside.listen();
             let now = clock::now();
@@ -214,8 +234,10 @@ impl Watcher {
 
     /// Whose hops to ask: of those in trouble first.
     fn choose(&self, now: Mono) -> Option<usize> {
+        // Of many flows each less often.
+        let every = WELL_EVERY * (1 + u32::try_from(self.flows.len() / 8).unwrap_or(0));
         let stale = |flow: &Flow| {
-            let fresh = |(at, _): &(Mono, _)| now < *at + WELL_EVERY;
+            let fresh = |(at, _): &(Mono, _)| now < *at + every;
             flow.phase == Phase::Well && !flow.well.as_ref().is_some_and(fresh)
         };
         let of = |phase: Phase| self.flows.iter().position(|flow| flow.phase == phase);
@@ -224,35 +246,39 @@ impl Watcher {
 
     fn ask(&mut self, place: usize, now: Mono) -> io::Result<()> {
         let Some(flow) = self.flows.get_mut(place) else { return Ok(()) };
-        let mut said = vec![None; self.routers];
-        if !self.inside.ask(flow.local, &mut said, self.patience)? {
+        flow.said.resize(self.routers, None);
+        if !self.inside.ask(flow.local, &mut flow.said, self.patience)? {
             // Nothing was heard of it: the others have their turn.
-            self.flows[place..].rotate_left(1);
+            let last = self.flows.remove(place);
+            self.flows.push(last);
             return Ok(());
         }
-        let told = words::answered(&said);
-        let text = match (flow.phase, &flow.well) {
-            (Phase::Silent, Some((at, before))) => {
-                Some(words::compared(&told, &words::answered(before), now.since(*at)))
-            }
-            (Phase::Silent, None) => Some(told),
-            (Phase::Over, _) => Some(format!("after the silence: {told}")),
-            _ => None,
+        flow.tries += 1;
+        let lacking = flow.said.iter().any(Option::is_none);
+        if lacking && flow.phase != Phase::Silent && flow.tries < IN_VAIN {
+            // A router's limit, perhaps: those that are silent once more.
+            return Ok(());
+        }
+        let said = std::mem::take(&mut flow.said);
+        flow.tries = 0;
+        let trace = Trace {
+            now: Answered::of(&said),
+            before: match flow.phase {
+                Phase::Silent => flow.well.map(|(at, before)| (now.since(at), before)),
+                _ => None,
+            },
+            over: flow.phase == Phase::Over,
         };
-        if flow.phase == Phase::Silent {
-            flow.phase = Phase::Asked;
-        } else {
-            flow.phase = Phase::Well;
-            flow.well = Some((now, said));
+        if flow.phase != Phase::Silent {
+            flow.well = Some((now, trace.now));
         }
-        if let Some(text) = text {
+        if flow.phase != Phase::Well {
             let mut event = Event::new(EventKind::Trace, now, clock::now());
-            event.local = Some(flow.local);
-            event.remote = Some(flow.remote);
-            event.text = Some(text.into());
-            // The run may be over.
-            let _ = self.found.send(event);
+            (event.local, event.remote) = (Some(flow.local), Some(flow.remote));
+            event.trace = Some(trace);
+            held(&self.shared.found).push(event);
         }
+        flow.phase = if flow.phase == Phase::Silent { Phase::Asked } else { Phase::Well };
         Ok(())
     }
 
@@ -275,6 +301,23 @@ impl Watcher {
         };
         if self.routers == 0 && signals::stop_requests() == 0 {
             log::warn!("--trace-on-trouble has nobody to ask: {why}");
+        }
+    }
+}
+
+impl Answered {
+    fn of(said: &[Said]) -> Self {
+        let passed = |said: &Said| said.is_some_and(|(said, _)| said.is_passed_out());
+        let last = said.iter().rposition(passed);
+        Self {
+            last: last.and_then(|place| Some((said[place]?.0.from?, place + 1))),
+            all: said.iter().all(passed),
+            of: said.len(),
+            refused: said
+                .iter()
+                .flatten()
+                .map(|(said, _)| *said)
+                .find(|said| !said.is_passed_out()),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use super::hops::{Fork, Hop, Trail};
 use super::inside::Said;
@@ -211,35 +210,6 @@ fn wandering(trails: &[Trail]) -> String {
     })
 }
 
-/// Who answered inside a connection, in short.
-pub fn answered(said: &[Said]) -> String {
-    let passed = |said: &Said| said.is_some_and(|(said, _)| said.is_passed_out());
-    let all = said.len();
-    let mut text = match said.iter().rposition(passed) {
-        Some(_) if said.iter().all(passed) => format!("all {all} hops answered"),
-        Some(place) => {
-            let from = said[place].and_then(|(said, _)| said.from);
-            let from = from.map_or_else(|| "-".to_owned(), |from| from.to_string());
-            format!("last hop that answered: {from} ({} of {all})", place + 1)
-        }
-        None => format!("no hop of {all} answered"),
-    };
-    if let Some((refused, _)) = said.iter().flatten().find(|(said, _)| !said.is_passed_out()) {
-        put!(text, ", {refused}");
-    }
-    text
-}
-
-/// Who answered now, beside who did before.
-pub fn compared(now: &str, before: &str, ago: Duration) -> String {
-    let ago = ago.as_secs();
-    if now == before {
-        format!("{now}, as {ago} s before")
-    } else {
-        format!("{now}; {ago} s before: {before}")
-    }
-}
-
 fn listed(addresses: &[IpAddr]) -> String {
     addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -338,10 +308,10 @@ pub fn sizes(there: Option<&Verdict>, back: Option<&Verdict>, version6: bool) ->
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::hops::{Answer, End};
-    use super::super::tracer::PACE;
     use super::*;
-    use crate::wire::icmp::IcmpError;
 
     fn trails(seconds: &[u8]) -> (PathRun, Vec<Trail>) {
         let target = IpAddr::from([10, 0, 9, 2]);
@@ -390,25 +360,6 @@ mod tests {
              flows part at hop 2 (3 ways), meet again at hop 3, 10.0.20.1\n\
              hop 2 differs: bad flows go by 10.0.13.2, good ones by 10.0.11.2, 10.0.12.2\n";
         assert!(text.ends_with(told), "{text}");
-    }
-
-    #[test]
-    fn who_answered_inside_a_connection_is_told_in_short() {
-        let router = |last: u8, code: u8| {
-            let from = Some(IpAddr::from([10, 0, last, 1]));
-            let kind = if code == 0 { 11 } else { 3 };
-            let said = IcmpError { version6: false, kind, code, mtu: None, from };
-            Some((said, Duration::from_millis(1)))
-        };
-        let all = answered(&[router(1, 0), router(2, 0), router(3, 0)]);
-        let some = answered(&[router(1, 0), None, router(2, 1)]);
-        assert_eq!(
-            compared(&some, &all, Duration::from_millis(3900)),
-            "last hop that answered: 10.0.1.1 (1 of 3), Destination Host Unreachable, \
-             from 10.0.2.1 (ICMP type 3 code 1); 3 s before: all 3 hops answered"
-        );
-        let none = answered(&[None, None]);
-        assert_eq!(compared(&none, &none, PACE), "no hop of 2 answered, as 1 s before");
     }
 
     #[test]
