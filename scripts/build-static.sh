@@ -146,7 +146,9 @@ need_std_source() {
     own_std=('-Zbuild-std=std,panic_unwind' -Zbuild-std-features=optimize_for_size)
     # A panic tells its line and its words, which are enough to find it: 17 KB.
     # What is printed for people is never a derived Debug: 5 KB.
-    terse=('-Zlocation-detail=line' '-Zfmt-debug=shallow')
+    # A panic in a destructor, of which there is none, would end the process: 44 KB of
+    # preparations for it.
+    terse=('-Zlocation-detail=line' '-Zfmt-debug=shallow' '-Zpanic-in-drop=abort')
   else
     printf 'without the Rust component rust-src the binary is 260 KB larger\n' >&2
   fi

@@ -7,7 +7,7 @@ mod common;
 use std::process::{Command, id};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::{Ended, Impaired, Process, Server, have, root};
+use common::{Ended, Impaired, Process, Server, eventually, figure, have, root};
 
 const TARGET: &str = "10.205.6.2";
 const TARGET6: &str = "fd00:cd:6::2";
@@ -155,5 +155,39 @@ fn where_a_firewall_treats_connection_attempts_otherwise_both_are_told() {
     let ended = lab.path(&[TARGET, "7007", "-c", "1"]);
     assert!(ended.stdout.contains("  4  no answer\n"), "{ended:?}");
     assert!(ended.stdout.contains("  hop 4: 10.205.4.2; of a connection attempt: no answer\n"));
+    assert_eq!(lab.questions_at("s"), 0);
+}
+
+#[test]
+fn a_client_in_trouble_tells_who_on_the_way_still_answers() {
+    let Some(lab) = Lab::new() else { return };
+    let _server = lab.server();
+    let start = |target: &str| {
+        let mut command = Impaired::echotest_in(&lab.namespace("c"));
+        let options = ["-i", "0.05", "--trace-on-trouble", "--no-files", "--json"];
+        Process::start(command.args(["client", target, "7007"]).args(options))
+    };
+    let clients = [start(TARGET), start(TARGET6)];
+    eventually("both have asked while all is well", || lab.questions_at("5") >= 2);
+    lab.rule("4", "forward", "drop");
+    let told = |client: &Process, text: &str| client.stderr().contains(text);
+    eventually("both have asked in the silence", || {
+        clients.iter().all(|client| told(client, "(4 of 5)"))
+    });
+    lab.rule("4", "forward", "accept");
+    eventually("both have asked after it", || {
+        clients.iter().all(|client| told(client, "after the silence: "))
+    });
+    for (client, fourth) in clients.into_iter().zip(["10.205.4.2", "fd00:cd:4::2"]) {
+        client.signal("INT");
+        let ended = client.finish();
+        let (_, events) = ended.stdout.split_once("\"events\":[").expect("events");
+        let silent = format!("last hop that answered: {fourth} (4 of 5); ");
+        assert!(events.contains(&silent), "{ended:?}");
+        assert!(events.contains(" s before: all 5 hops answered (local port "), "{ended:?}");
+        assert!(events.contains("after the silence: all 5 hops answered"), "{ended:?}");
+        assert_eq!(figure(&ended.stdout, "packets.corrupt"), Some(0.0), "{ended:?}");
+        assert_eq!(figure(&ended.stdout, "connections.drops"), Some(0.0), "{ended:?}");
+    }
     assert_eq!(lab.questions_at("s"), 0);
 }

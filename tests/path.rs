@@ -279,3 +279,12 @@ fn the_largest_packet_is_exact_each_way_and_told_why() {
     let peer = (Some(1240.0), None, "peer".to_owned());
     assert_eq!(sizes(&lab, TARGET)[0], peer);
 }
+
+#[test]
+fn names_are_looked_up_where_that_is_asked_for() {
+    let server = Server::start(&["echo"]);
+    for (option, named) in [("--names", true), ("-c3", false)] {
+        let ended = run(["path", "127.0.0.1", &server.port(), option]);
+        assert_eq!(ended.stdout.contains("\n       localhost"), named, "{ended:?}");
+    }
+}

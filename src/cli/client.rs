@@ -32,13 +32,16 @@ pub(super) struct Measurement {
     pub(super) shape: Shape,
     /// Whether the target is waited for.
     retry: bool,
+    /// Whether routers on the way are asked in trouble.
+    pub(super) trace: bool,
     message: Option<String>,
 }
 
 impl Measurement {
     pub(super) fn of(matches: &Matches) -> Result<Self, UsageError> {
         let Packets { size, warmup, timeout } = Packets::of(matches);
-        let Reconnecting { no_reconnect, retry, no_scouts, re_resolve } = Reconnecting::of(matches);
+        let Reconnecting { no_reconnect, retry, no_scouts, re_resolve, trace_on_trouble } =
+            Reconnecting::of(matches);
         let output = Output::of(matches)?;
         let message = Message::of(matches).message;
         if output.json && message.is_some() {
@@ -62,6 +65,7 @@ impl Measurement {
             output,
             shape,
             retry,
+            trace: trace_on_trouble,
             message,
         })
     }
@@ -70,6 +74,9 @@ impl Measurement {
     pub(super) fn run(&self, target: &mut Target) -> Result<Status, Failure> {
         // First: a Ctrl-C from here on takes the files away again.
         measuring::watch_signals()?;
+        if self.trace {
+            measuring::may_trace()?;
+        }
         if self.retry {
             measuring::wait_for(target, &self.way, self.plan.timeout)?;
         }
@@ -122,6 +129,9 @@ impl Measurement {
         let mut sinks = measuring::sinks(&self.output, extras, &run, files, metrics)?;
         let connect = connected.took;
         let connection = connected.connection();
+        if self.trace {
+            sinks.extend(measuring::watch(&dialer, &[Some(connection)]));
+        }
         // A numeric address leads to itself.
         let look_up = target
             .look_up

@@ -351,6 +351,14 @@ fn probe(
     } else if let Some((run, files)) = runs.iter().zip(files).next() {
         sinks.push(measuring::sinks(&measurement.output, extras, run, files, metrics)?);
     }
+    if measurement.trace {
+        for (reached, sinks) in reached.iter().zip(&mut sinks) {
+            let connection = |flow: &Flow| Some(flow.connected.as_ref().ok()?.connection());
+            let connections: Vec<_> = reached.flows.iter().map(connection).collect();
+            let dialer = reached.flows.first().map(|flow| &flow.dialer);
+            sinks.extend(dialer.and_then(|dialer| measuring::watch(dialer, &connections)));
+        }
+    }
     let mut together = Together::new()?;
     let start = clock::now();
     let tracks = reached.iter().zip(&mut sinks);

@@ -19,8 +19,10 @@ use crate::clock::Wall;
 use crate::net::dial::Connected;
 use crate::net::{Dialer, Waiting};
 use crate::os::clock;
+use crate::os::icmp::RawIcmp;
 use crate::os::signals::{self, Signal};
-use crate::probe::{Control, Order, Plan, Sink, Tally};
+use crate::path::watch::Watch;
+use crate::probe::{Connection, Control, Order, Plan, Sink, Tally};
 use crate::record::compress::Compressor;
 use crate::record::csv::{CsvSink, Extra, FlowColumn, StreamColumns};
 use crate::record::daily::DailySink;
@@ -297,6 +299,34 @@ pub(super) fn wait_for(target: &Target, way: &Way, timeout: Duration) -> Result<
         pause = (pause * 2).min(LONGEST_PAUSE);
         while clock::now() < until && signals::stop_requests() == 0 {
             clock::sleep_until(until.min(clock::now() + Duration::from_millis(100)));
+        }
+    }
+}
+
+/// Whether this process may ask routers inside a connection.
+///
+/// # Errors
+///
+/// It may not.
+pub(super) fn may_trace() -> Result<(), Failure> {
+    match RawIcmp::open(false) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let advice = "--trace-on-trouble needs root or CAP_NET_RAW; without it \
+                          'echotest path' shows the hops of new connections";
+            Err(io::Error::new(error.kind(), advice).into())
+        }
+        // A host without IPv4 may.
+        _ => Ok(()),
+    }
+}
+
+/// Has routers asked when one of a target's flows is in trouble.
+pub(super) fn watch(dialer: &Dialer, flows: &[Option<Connection>]) -> Option<Box<dyn Sink>> {
+    match Watch::start(dialer, flows) {
+        Ok(watch) => Some(Box::new(watch)),
+        Err(error) => {
+            log::warn!("--trace-on-trouble: {error}");
+            None
         }
     }
 }

@@ -133,6 +133,10 @@ options! {
         no_scouts: bool = flag("no-scouts", "one connection at a time, also during an outage");
         re_resolve: Option<Duration> =
             seconds("re-resolve", "look the name up again this often, beside at each reconnect");
+        trace_on_trouble: bool = flag(
+            "trace-on-trouble",
+            "ask the routers on the way when a stall begins and ends (needs CAP_NET_RAW)",
+        );
     }
 }
 
@@ -427,6 +431,7 @@ options! {
         max_hops: usize = number("max-hops", 1, 255, "hops that are asked at most").default("30");
         count: u16 = number("count", 1, 1000, "how often each hop is asked").short('c').default("3");
         mtu: bool = flag("mtu", "find the largest packet that passes, each way");
+        names: bool = flag("names", "look up the names of those who answer");
         timeout: Duration =
             seconds("timeout", "time for the target, and longest for a hop, to answer")
                 .short('W')

@@ -76,6 +76,11 @@ impl super::command::Options for Options {
             return Ok(Status::Good);
         }
         tracer.run();
+        if route.names
+            && let Err(error) = tracer.look_names_up()
+        {
+            log::warn!("--names: {error}");
+        }
         if !route.json && quiet == 0 {
             screen::result(words::table(&run, &tracer.trails));
         }

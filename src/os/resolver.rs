@@ -6,6 +6,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::ptr;
 
+use super::socket::Address;
+
 /// Which addresses are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
@@ -52,6 +54,33 @@ pub fn look_up(host: &str, port: u16, question: Question) -> io::Result<Vec<Sock
     Ok(addresses)
 }
 
+/// The longest name in the text form (RFC 1035, section 2.3.4), with C's end.
+const NAME: usize = 256;
+
+/// The name that the resolver has for an address; `None` where it has none. Whoever has
+/// the address chooses the name: what is no part of a host's name is left out.
+///
+/// # Errors
+///
+/// The resolver did not answer.
+pub fn name(address: IpAddr) -> io::Result<Option<String>> {
+    let address = Address::new(&SocketAddr::new(address, 0));
+    let (pointer, length) = address.pointer();
+    let mut name = [0_u8; NAME];
+    let (start, room) = (name.as_mut_ptr().cast(), libc::socklen_t::try_from(NAME).unwrap_or(0));
+    let (no_service, need) = (ptr::null_mut(), libc::NI_NAMEREQD);
+    // SAFETY: the address is of `length` bytes, there is room for `room` bytes at
+    // `start`, and none for a service.
+    let status = unsafe { libc::getnameinfo(pointer, length, start, room, no_service, 0, need) };
+    if status == libc::EAI_AGAIN {
+        return Err(failure(status));
+    }
+    let letters = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
+    let end = name.iter().position(|byte| *byte == 0).unwrap_or(0);
+    let name: String = name[..end].iter().copied().filter(letters).map(char::from).collect();
+    Ok((status == 0 && !name.is_empty()).then_some(name))
+}
+
 fn address(info: &libc::addrinfo, port: u16) -> Option<SocketAddr> {
     if info.ai_addr.is_null() {
         return None;
@@ -91,6 +120,12 @@ fn failure(status: libc::c_int) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_has_a_name_or_none() {
+        let found = name(IpAddr::from([127, 0, 0, 1])).unwrap();
+        assert!(found.is_some_and(|name| name.starts_with("localhost")));
+    }
 
     #[test]
     fn each_family_is_asked_for_alone() {

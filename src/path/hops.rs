@@ -57,6 +57,8 @@ pub struct Hop {
     pub answers: Vec<(IpAddr, Duration)>,
     /// What was said instead of letting the packet pass.
     pub refused: Option<IcmpError>,
+    /// Names of those who answered, where they were looked up.
+    pub names: Vec<(IpAddr, String)>,
 }
 
 impl Hop {

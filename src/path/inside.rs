@@ -8,7 +8,7 @@
 //! its program nothing, and without data there is no DSACK.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::hops::{End, Trail};
@@ -49,6 +49,8 @@ struct Known {
 pub struct Inside {
     raw: RawTcp,
     routers: RawIcmp,
+    /// Where all of them go.
+    host: IpAddr,
     /// All leave by the one that the user named.
     held: bool,
     known: Vec<Known>,
@@ -65,13 +67,13 @@ impl Inside {
         let routers = RawIcmp::open(remote.is_ipv6())?;
         let raw = RawTcp::open(remote, options)?;
         let held = options.interface.is_some();
-        Ok(Self { raw, routers, held, known: Vec::new(), asked: 0 })
+        Ok(Self { raw, routers, host: remote.ip(), held, known: Vec::new(), asked: 0 })
     }
 
     /// Takes note of a connection, or that one was made anew between the same ports.
     pub fn know(&mut self, local: SocketAddr, remote: SocketAddr) {
         self.known.retain(|known| known.local != local);
-        if self.known.len() < MOST {
+        if self.known.len() < MOST && remote.ip() == self.host {
             let interface = if self.held { None } else { route::interface(&local, &remote) };
             self.known.push(Known { local, remote, interface, heard: None });
         }

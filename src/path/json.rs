@@ -67,6 +67,7 @@ fn hop(place: usize, hop: &Hop) -> Object {
         .whole("answered", u64::from(answers))
         .object("rtt_us", times)
         .text("refused", refused.as_deref())
+        .texts("names", hop.names.iter().map(|(_, name)| name.as_str()))
 }
 
 fn fork(fork: &Fork, trails: &[Trail], bad: &[u16]) -> Object {

@@ -3,8 +3,8 @@
 //! [`hops`] decides which router is asked next and what is known, without a clock
 //! or a socket; [`tracer`] asks, by connection attempts whose packets may pass so
 //! many routers and no more, [`inside`] by empty segments of a connection that
-//! stands; [`sizes`] searches for the largest packet, [`passage`] sends them;
-//! [`words`] and [`json`] say it.
+//! stands, [`watch`] while a run is in trouble; [`sizes`] searches for the largest
+//! packet, [`passage`] sends them; [`words`] and [`json`] say it.
 
 pub mod hops;
 pub mod inside;
@@ -12,6 +12,7 @@ pub mod json;
 pub mod passage;
 pub mod sizes;
 pub mod tracer;
+pub mod watch;
 pub mod words;
 
 pub use hops::{Answer, End, Trail};

@@ -6,6 +6,10 @@ use std::net::IpAddr;
 /// asked for before anything else.
 pub const LEAST: u16 = 256;
 
+/// So often a smaller one must have come than was asked for before the other end is
+/// known to send no larger: a busy one may not have had enough to fill it.
+const SHORT: u8 = 3;
+
 /// What became of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passed {
@@ -53,13 +57,15 @@ pub struct Search {
     fails: Option<u16>,
     /// It failed twice: not by a chance loss.
     sure: bool,
+    /// How often a smaller one came than was asked for.
+    short: u8,
     why: Why,
 }
 
 impl Search {
     /// A search up to `most`, beyond which `why` lets nothing pass.
     pub fn new(most: u16, why: Why) -> Self {
-        Self { passes: None, most, fails: None, sure: false, why }
+        Self { passes: None, most, fails: None, sure: false, short: 0, why }
     }
 
     /// The size to try; `None` if all is known.
@@ -82,8 +88,10 @@ impl Search {
         match passed {
             Passed::Whole(size_of) => {
                 self.passes = self.passes.max(Some(size_of));
-                if size_of < size {
-                    self.most = self.most.min(size_of);
+                self.short += u8::from(size_of < size);
+                if self.short == SHORT {
+                    self.short = 0;
+                    self.most = self.most.min(self.passes.unwrap_or(size_of));
                     self.why = Why::Peer;
                 }
                 // What had failed before was lost by chance.

@@ -2,7 +2,7 @@
 //! no more. A router says so to the kernel, which tells it without any right
 //! (`IP_RECVERR`); of each flow one attempt is under way, as all have its ports.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::hops::{Answer, End, Trail};
@@ -10,7 +10,7 @@ use crate::clock::Mono;
 use crate::net::Dialer;
 use crate::net::dial::{Connected, Reported};
 use crate::net::many::{Attempt, attempt_all};
-use crate::os::{clock, signals, socket};
+use crate::os::{clock, resolver, signals, socket};
 
 /// Nobody is waited for less long than this,
 const SHORTEST_WAIT: Duration = Duration::from_millis(300);
@@ -196,6 +196,31 @@ impl Tracer {
 
     fn hop_is_known(&self, flow: usize, hop: usize) -> bool {
         self.trails[flow].hops.get(hop).is_some_and(super::hops::Hop::is_known)
+    }
+
+    /// Looks up the names of all who answered, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// The resolver does not answer: nobody else is looked up.
+    pub fn look_names_up(&mut self) -> std::io::Result<()> {
+        let mut known: Vec<(IpAddr, Option<String>)> = Vec::new();
+        for hop in self.trails.iter_mut().flat_map(|trail| &mut trail.hops) {
+            for address in hop.addresses() {
+                if signals::stop_requests() > 0 {
+                    return Ok(());
+                }
+                let place = known.iter().position(|(looked_up, _)| *looked_up == address);
+                let place = if let Some(place) = place {
+                    place
+                } else {
+                    known.push((address, resolver::name(address)?));
+                    known.len() - 1
+                };
+                hop.names.extend(known[place].1.clone().map(|name| (address, name)));
+            }
+        }
+        Ok(())
     }
 
     /// Whom was asked for.

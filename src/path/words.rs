@@ -78,6 +78,10 @@ fn hop_lines(run: &PathRun, trails: &[Trail], number: usize) -> String {
         }
         text += &line;
         text.push('\n');
+        let name = |hop: &Hop| Some(hop.names.iter().find(|(one, _)| one == address)?.1.clone());
+        if let Some(name) = hops().find_map(name) {
+            put!(text, "       {name}\n");
+        }
         if fork.branches.len() > 1 && trails.len() > 1 {
             let ports: Vec<u16> = flows.iter().map(|&flow| trails[flow].port).collect();
             text += &ports_text(&ports);
@@ -325,6 +329,9 @@ mod tests {
                 trail.asked(place + 1);
                 let took = Duration::from_micros(100 * (place as u64 + 1));
                 trail.learn(place + 1, Answer::Router(hop.into(), took));
+                if place == 0 {
+                    trail.hops[0].names.push((hop.into(), "first.example".to_owned()));
+                }
             }
             trail.asked(4);
             trail.learn(4, Answer::End(End::SynAck, Duration::from_micros(400)));
@@ -340,7 +347,8 @@ mod tests {
         run.bad.clear();
         let text = header(&run, &trails) + &table(&run, &trails) + &summary(&run, &trails);
         let expected = "path to far (10.0.9.2:7) from port 40001\n  \
-             1  10.0.1.1         100.0/100.0/100.0 us  1 of 1 answered\n  \
+             1  10.0.1.1         100.0/100.0/100.0 us  1 of 1 answered\n       \
+             first.example\n  \
              2  10.0.12.2        200.0/200.0/200.0 us  1 of 1 answered\n  \
              3  10.0.20.1        300.0/300.0/300.0 us  1 of 1 answered\n  \
              4  10.0.9.2         400.0/400.0/400.0 us  1 of 1 answered  SYN-ACK\n\

@@ -1,13 +1,14 @@
 //! Events: what happened to a run between its packets, each with a beginning,
 //! an end and what is known of why.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::sample::DropCause;
 use super::verdict::Cause;
 use crate::clock::Mono;
 use crate::stats::Few;
+use crate::wire::icmp::IcmpError;
 
 /// What kind of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,11 +28,13 @@ pub enum EventKind {
     MtuBlackHole,
     /// Other local ports are answered, this one is not.
     DeadPort,
+    /// The routers on the way were asked because of a stall.
+    Trace,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Stall,
         Self::Outage,
         Self::Pause,
@@ -39,6 +42,7 @@ impl EventKind {
         Self::AddressChange,
         Self::MtuBlackHole,
         Self::DeadPort,
+        Self::Trace,
     ];
 
     /// Its name for programs.
@@ -51,6 +55,7 @@ impl EventKind {
             Self::AddressChange => "address_change",
             Self::MtuBlackHole => "mtu_black_hole",
             Self::DeadPort => "dead_port",
+            Self::Trace => "trace",
         }
     }
 }
@@ -128,6 +133,32 @@ pub struct Event {
     pub former: Option<SocketAddr>,
     /// What the wall clock was set by, in nanoseconds.
     pub clock_step: i64,
+    /// What routers on the way have said.
+    pub trace: Option<Trace>,
+}
+
+/// Which routers on the way answered, asked because of a silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    /// Now.
+    pub now: Answered,
+    /// When all was well, and how long before.
+    pub before: Option<(Duration, Answered)>,
+    /// The silence was over.
+    pub over: bool,
+}
+
+/// Which of them answered at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// The last that answered, and its place from 1.
+    pub last: Option<(IpAddr, usize)>,
+    /// Whether all did.
+    pub all: bool,
+    /// How many were asked.
+    pub of: usize,
+    /// What was said instead of letting the packet pass.
+    pub refused: Option<IcmpError>,
 }
 
 impl Event {
@@ -146,6 +177,7 @@ impl Event {
             remote: None,
             former: None,
             clock_step: 0,
+            trace: None,
         }
     }
 
@@ -174,7 +206,7 @@ impl Spans {
     }
 }
 
-/// Events that are kept one by one, about 150 bytes each; of a run of weeks over a
+/// Events that are kept one by one, about 350 bytes each; of a run of weeks over a
 /// bad path the others are in the counts alone.
 const MOST_KEPT: usize = 2_000;
 

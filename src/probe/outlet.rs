@@ -123,7 +123,9 @@ impl Outlet {
         }
         let is_sample = matches!(output, Output::Sample(_));
         if self.batch.len() < if is_sample { BATCH } else { BATCH + SPARE } {
-            self.began = self.began.min(now);
+            // Trouble is told at the next wait: somebody may look at it while it lasts.
+            let urgent = !is_sample && matches!(output, Output::Notice(Notice::Begun(_)));
+            self.began = if urgent { Mono(0) } else { self.began.min(now) };
             self.batch.push(output);
         } else if is_sample {
             self.missed += 1;

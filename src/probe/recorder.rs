@@ -232,10 +232,22 @@ impl<'sinks> Recorder<'sinks> {
             }
             track.turn(now, &anchor);
         }
+        self.pass_on();
+    }
+
+    /// What sinks have found out themselves.
+    fn pass_on(&mut self) {
+        for track in &mut self.tracks {
+            while let Some((event, flow)) = track.sinks.iter_mut().find_map(|sink| sink.found()) {
+                let notice = Notice::Event(Box::new(event));
+                self.gone |= track.notice(&notice, flow, &self.anchor).is_err();
+            }
+        }
     }
 
     /// The run is over: gives the figures of each track.
     pub fn finish(mut self) -> Vec<Tally> {
+        self.pass_on();
         for track in &mut self.tracks {
             // Rows first: how many were lost belongs to the figures.
             let lost = track.sinks.iter_mut().map(|sink| sink.settle()).sum::<u64>();

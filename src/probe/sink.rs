@@ -1,5 +1,6 @@
 //! Where samples and notices go.
 
+use super::event::Event;
 use super::sample::{Notice, Sample};
 use super::tally::Tally;
 use crate::clock::{Anchor, Mono};
@@ -41,6 +42,12 @@ pub trait Sink: Send {
     fn tick(&mut self, now: Mono, tally: &Tally) -> Result<(), Gone> {
         let _ = (now, tally);
         Ok(())
+    }
+
+    /// Something that this one has found out itself and all are to be told, with the
+    /// flow from 0; asked for after each [`Sink::tick`] of any.
+    fn found(&mut self) -> Option<(Event, usize)> {
+        None
     }
 
     /// Something else is about to be printed.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Run, slow};
 use crate::clock::{Anchor, nanos};
+use crate::probe::event::{Answered, Trace};
 use crate::probe::{
     Attempted, Cause, Connection, DropCause, Event, EventKind, Fate, Progress, Tally,
 };
@@ -66,7 +67,37 @@ pub(super) fn event(event: &Event) -> String {
             let local = event.local.map_or(0, |local| local.port());
             format!("{local} → {remote} was dead for {}", rough(event.span()))
         }
+        EventKind::Trace => event.trace.map_or_else(String::new, trace) + &port(event.local),
     }
+}
+
+fn trace(trace: Trace) -> String {
+    let mut text = answered(trace.now);
+    if trace.over {
+        text.insert_str(0, "after the silence: ");
+    }
+    if let Some((ago, before)) = trace.before {
+        let ago = ago.as_secs();
+        if before == trace.now {
+            put!(text, ", as {ago} s before");
+        } else {
+            put!(text, "; {ago} s before: {}", answered(before));
+        }
+    }
+    text
+}
+
+fn answered(answered: Answered) -> String {
+    let Answered { last, all, of, refused } = answered;
+    let mut text = match last {
+        Some(_) if all => format!("all {of} hops answered"),
+        Some((from, place)) => format!("last hop that answered: {from} ({place} of {of})"),
+        None => format!("no hop of {of} answered"),
+    };
+    if let Some(refused) = refused {
+        put!(text, ", {refused}");
+    }
+    text
 }
 
 fn silence(event: &Event) -> String {
@@ -202,4 +233,36 @@ pub(super) fn drops_by(tally: &Tally) -> Object {
         .whole("path", by.path)
         .whole("kernel", by.kernel)
         .whole("us", by.us)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::clock::Mono;
+    use crate::wire::icmp::IcmpError;
+
+    #[test]
+    fn who_answered_is_told_beside_who_did_before() {
+        let from = Some(IpAddr::from([10, 0, 2, 1]));
+        let refused = IcmpError { version6: false, kind: 3, code: 1, mtu: None, from };
+        let last = |place: usize| Some((IpAddr::from([10, 0, 1, 1]), place));
+        let all = Answered { last: last(3), all: true, of: 3, refused: None };
+        let some = Answered { last: last(1), all: false, of: 3, refused: Some(refused) };
+        let told = |now: Answered, before: Option<Answered>| {
+            let before = before.map(|before| (Duration::from_millis(3900), before));
+            let mut one = Event::new(EventKind::Trace, Mono(0), Mono(0));
+            one.trace = Some(Trace { now, before, over: before.is_none() });
+            event(&one)
+        };
+        assert_eq!(
+            told(some, Some(all)),
+            "last hop that answered: 10.0.1.1 (1 of 3), Destination Host Unreachable, \
+             from 10.0.2.1 (ICMP type 3 code 1); 3 s before: all 3 hops answered"
+        );
+        assert_eq!(told(all, None), "after the silence: all 3 hops answered");
+        let none = Answered { last: None, all: false, of: 2, refused: None };
+        assert_eq!(told(none, Some(none)), "no hop of 2 answered, as 3 s before");
+    }
 }
