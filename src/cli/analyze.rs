@@ -113,7 +113,7 @@ impl super::command::Options for Options {
         let trouble = Rc::default();
         let mut candidates = match &timings {
             Some(name) => {
-                Some(Candidates::new(rows(name, &trouble)?, slowest, joined_file.is_some()))
+                Some(Candidates::new(rows(name, &trouble)?, slowest, joined_file.is_some())?)
             }
             None => None,
         };
@@ -235,7 +235,8 @@ fn rows(
                         let (Ok(sent), Some(rtt)) = (i64::try_from(row.sent), row.rtt) else {
                             continue;
                         };
-                        return Some(Timed { number: row.number, sent, rtt });
+                        let (number, flow) = (row.number, row.flow);
+                        return Some(Timed { number, flow, sent, rtt });
                     }
                     Ok(None) => return None,
                     Err(error) => {
