@@ -233,14 +233,22 @@ impl Connection {
                 let own = &mut self.sides[0];
                 let full = own.is_full(segment.length, takes);
                 own.longest = own.longest.max(segment.length);
-                let pushed = segment.any(PSH | FIN) || behind > 0;
-                let sent = Sent { bytes: grown - behind, pushed, full, at: Some(at) };
+                let pushed = segment.any(PSH | FIN);
+                let begin = self.directions[0].end().unwrap_or(0).wrapping_sub(grown);
+                let ahead = segment.sequence.wrapping_add(segment.length).wrapping_sub(begin);
+                if ahead < 1 << 31 && verdict.data.fresh > 0 {
+                    self.requests.on_segment(ahead, pushed, full);
+                }
+                let alone = self.directions[1].next() == Some(segment.acknowledgement);
+                let (pushed, at) = (Some(pushed), Some(at));
+                let sent = Sent { bytes: grown - behind, pushed, full, alone, at };
                 self.requests.on_client(sent, &mut done);
-                let sent = Sent { bytes: behind, pushed: true, full: false, at: Some(at) };
+                let sent = Sent { bytes: behind, pushed: None, full: true, alone, at };
                 self.requests.on_client(sent, done);
             }
             Role::Server => {
-                let sent = Sent { bytes: verdict.unseen, pushed: true, full: false, at: None };
+                let (bytes, alone) = (verdict.unseen, false);
+                let sent = Sent { bytes, pushed: None, full: true, alone, at: None };
                 self.requests.on_client(sent, &mut done);
                 if segment.length > 0 && segment.any(ACK) {
                     let end = segment.sequence.wrapping_add(segment.length);

@@ -9,7 +9,7 @@ use crate::stats::Summary;
 /// times come from one look at the clock, which is renewed when it is 10 ms off.
 const SLACK: i64 = 15_000_000;
 
-/// Pairs that are kept of one connection joined in one way, 56 bytes each.
+/// Pairs that are kept of one connection joined in one way, 72 bytes each.
 pub const MAX_PAIRS: usize = 1 << 20;
 
 /// A row of the client's file whose reply came.
@@ -17,6 +17,8 @@ pub const MAX_PAIRS: usize = 1 << 20;
 pub struct Timed {
     /// Its packet's number.
     pub number: u64,
+    /// Its flow, where the file tells.
+    pub flow: Option<u64>,
     /// When it was sent, in nanoseconds since 1970.
     pub sent: i64,
     /// Its round-trip time in nanoseconds.
@@ -205,11 +207,10 @@ impl<'rows> Join<'rows> {
         }
     }
 
-    /// Takes in another connection of the same client.
+    /// Takes in another connection of the same client, whose rows were alone here.
     pub fn absorb(&mut self, other: &Self) {
         self.matched += other.matched;
         self.impossible += other.impossible;
-        // Its rows were alone here.
         self.rows_alone = self.rows_alone.saturating_sub(other.matched);
         self.requests_alone += other.requests_alone;
         self.client.absorb(&other.client);
@@ -247,7 +248,8 @@ mod tests {
     }
 
     fn joined(rows: &[i64], requests: &[i64]) -> (u64, u64, u64) {
-        let mut rows = rows.iter().map(|at| Timed { number: 1, sent: at * MS, rtt: 900_000 });
+        let mut rows =
+            rows.iter().map(|at| Timed { number: 1, flow: None, sent: at * MS, rtt: 900_000 });
         let mut join = Join::new(move || rows.next(), Pairing::Nearest, 0);
         for at in requests {
             join.take(answered(at * MS + 50_000, at * MS + 800_000));
@@ -265,7 +267,8 @@ mod tests {
             let mut rows = (0..100).map(|number| {
                 let held = if number == 50 { 5_000_000 } else { 2_000 };
                 at += 10_000 + held;
-                (Timed { number, sent: at - held, rtt: u64::try_from(held + 8_000).unwrap() }, at)
+                let rtt = u64::try_from(held + 8_000).unwrap();
+                (Timed { number, flow: None, sent: at - held, rtt }, at)
             });
             let all: Vec<_> = rows.by_ref().collect();
             let mut timed = all.clone().into_iter().map(|(row, _)| row);

@@ -210,6 +210,7 @@ fn join(joined: &Joined<'_>, capture: &Capture) -> Object {
         .whole("impossible", impossible)
         .wholes("connections", joined.numbers())
         .text("captured_at", vantage.map(vantage_name))
+        .wholes("flows", joined.connections.iter().filter_map(|one| one.flow))
         .object("client_us", percentiles_of(&joined.join.client))
         .object("wire_us", percentiles_of(&joined.join.wire));
     // Elsewhere the difference holds the path too.

@@ -9,6 +9,7 @@ pub mod carried;
 pub mod connection;
 mod copies;
 pub mod coverage;
+mod fragments;
 mod handshake;
 pub mod input;
 pub mod join;
@@ -19,6 +20,8 @@ pub mod roles;
 pub mod sequence;
 pub mod series;
 pub mod side;
+#[cfg(test)]
+mod simulated;
 pub mod slowest;
 pub mod story;
 pub mod table;

@@ -3,11 +3,12 @@
 //! speaks again.
 //!
 //! Where a request ends, the wire does not say. A write of the sender mostly ends
-//! with a pushed segment, but a large one is pushed in between as well. So the
-//! first turn (up to where the client speaks again, all being echoed) shows how
-//! long requests are, and as long as turns end at multiples of that, they are
-//! counted by it. A turn that ends with a segment as long as segments can be says
-//! nothing: the sender may have had to wait for its congestion window.
+//! with a pushed segment, but a large one is pushed in between as well, and what had
+//! to wait leaves in segments with several writes or parts of them. So the first
+//! turn (up to where the client speaks again, all being echoed) is held until its
+//! end, which shows how long requests are; and as long as turns end at multiples of
+//! that, they are counted by it. A turn that ends with a segment as long as segments
+//! can be says nothing: the sender may have had to wait for its congestion window.
 
 use std::collections::VecDeque;
 
@@ -17,8 +18,8 @@ use super::series::Series;
 const DELAYED_ACK: std::ops::Range<i64> = 38_000_000..56_000_000;
 /// Requests that may wait for their reply.
 const MAX_PENDING: usize = 1 << 16;
-/// Requests of the first turn that are held back until its end.
-const MAX_HELD: usize = 64;
+/// Segments of the first turn that are held back until its end.
+const MAX_HELD: usize = 192;
 
 /// A request that has its reply, in nanoseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,13 +73,23 @@ struct Pending {
 pub struct Sent {
     /// Bytes by which its stream has grown.
     pub bytes: u32,
-    /// They are to be handed on.
-    pub pushed: bool,
+    /// They are to be handed on; of several segments nobody knows which of them.
+    pub pushed: Option<bool>,
     /// The segment is as long as segments are here: more of the same request may
     /// follow.
     pub full: bool,
+    /// Nothing of either end was under way to the other when it left.
+    pub alone: bool,
     /// When it was seen, if it was.
     pub at: Option<i64>,
+}
+
+/// What one end sent in the first turn, and what had been sent again by then.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    by_client: bool,
+    sent: Sent,
+    sent_again: u64,
 }
 
 /// The requests of one connection.
@@ -95,10 +106,15 @@ pub struct Requests {
     count: u64,
     /// When the first byte of the request that has not ended was seen.
     begun: Option<i64>,
+    /// A part of it was not seen, or before the clock was set: it has no time.
+    unseen: bool,
     /// The last segment was as long as segments are here.
     full: bool,
-    /// What the first turn has brought: where each ended.
-    held: Vec<(u64, Option<Answered>)>,
+    /// What the first turn has brought.
+    held: Vec<Held>,
+    /// Where pushed segments ended in it, also those beyond a gap, and whether they
+    /// were full.
+    ends: Vec<(u64, bool)>,
     /// The server has sent more than it got: it is no echo.
     exceeded: bool,
     echoes: Series,
@@ -115,42 +131,60 @@ impl Requests {
     /// What the client has sent in one segment; what is known to be answered by now
     /// goes to `done`.
     pub fn on_client(&mut self, sent: Sent, mut done: impl FnMut(Answered)) {
-        let Sent { bytes, pushed, full, at } = sent;
-        if bytes == 0 {
+        if sent.bytes == 0 {
             return;
         }
         if self.returned == self.sent && self.sent > 0 && !self.full {
-            self.learn(&mut done);
+            self.learn(true, &mut done);
         }
-        self.full = full;
+        self.full = sent.full;
+        if self.unit == Unit::Unknown {
+            self.sent += u64::from(sent.bytes);
+            self.hold(true, sent, done);
+        } else {
+            self.client(sent);
+        }
+    }
+
+    /// A segment of the client was seen, which ends so many bytes behind what its
+    /// stream has grown to.
+    pub fn on_segment(&mut self, ahead: u32, pushed: bool, full: bool) {
+        if pushed && self.unit == Unit::Unknown && self.ends.len() < MAX_HELD {
+            self.ends.push((self.sent + u64::from(ahead), full));
+        }
+    }
+
+    /// The client's stream has grown.
+    fn client(&mut self, sent: Sent) {
+        let Sent { bytes, pushed, alone, at, .. } = sent;
         let before = self.sent;
         self.sent += u64::from(bytes);
         // After a reply the next request goes alone: one as long as several units
         // is a longer one.
         if let Unit::Bytes(unit) = self.unit
             && self.returned == before
-            && pushed
-            && at.is_some()
+            && alone
+            && pushed == Some(true)
             && u64::from(bytes) > unit
             && u64::from(bytes).is_multiple_of(unit)
         {
             self.unit = Unit::Pushed;
         }
         self.begun = self.begun.or(at);
-        match self.unit {
-            Unit::Bytes(unit) => {
-                let mut end = (before / unit + 1) * unit;
-                while end <= self.sent {
-                    self.wait_for(end, at);
-                    self.begun = at.filter(|_| end < self.sent);
-                    end += unit;
-                }
+        self.unseen |= at.is_none();
+        if let Unit::Bytes(unit) = self.unit {
+            let mut end = (before / unit + 1) * unit;
+            while end <= self.sent {
+                self.wait_for(end, at);
+                self.begun = at.filter(|_| end < self.sent);
+                self.unseen = at.is_none() && end < self.sent;
+                end += unit;
             }
-            Unit::Unknown | Unit::Pushed if pushed => {
-                self.wait_for(self.sent, at);
-                self.begun = None;
-            }
-            Unit::Unknown | Unit::Pushed => {}
+        } else if pushed != Some(false) {
+            // Which requests are in several segments, nobody knows.
+            self.wait_for(self.sent, at.filter(|_| pushed.is_some()));
+            self.begun = None;
+            self.unseen = false;
         }
         self.end_turn();
         self.asked = at;
@@ -159,8 +193,9 @@ impl Requests {
     fn wait_for(&mut self, end: u64, at: Option<i64>) {
         self.count += 1;
         // What nobody saw has a reply without a time too.
+        let at = at.filter(|_| !self.unseen);
         let seen = at.map(|at| (self.begun.unwrap_or(at), at));
-        let counted = self.unit == Unit::Unknown || self.unit == Unit::Pushed || seen.is_some();
+        let counted = self.unit == Unit::Pushed || seen.is_some();
         if counted && self.pending.len() < MAX_PENDING {
             let sent_again = self.sent_again;
             self.pending.push_back(Pending { number: self.count, end, seen, sent_again });
@@ -170,51 +205,78 @@ impl Requests {
     /// The clock of the capture was set: times before say nothing any more.
     pub fn forget_times(&mut self) {
         self.pending.iter_mut().for_each(|pending| pending.seen = None);
-        self.begun = None;
+        self.held.iter_mut().for_each(|held| held.sent.at = None);
+        self.unseen |= self.begun.take().is_some();
         self.asked = None;
         self.told = None;
     }
 
-    /// A turn has ended: all that was sent has come back.
-    fn learn(&mut self, mut done: impl FnMut(Answered)) {
+    /// A segment of the first turn.
+    fn hold(&mut self, by_client: bool, sent: Sent, done: impl FnMut(Answered)) {
+        self.held.push(Held { by_client, sent, sent_again: self.sent_again });
+        if self.held.len() == MAX_HELD {
+            self.learn(false, done);
+        }
+    }
+
+    /// A turn has ended, or is too long: all that was sent has come back if it is
+    /// `whole`.
+    fn learn(&mut self, whole: bool, mut done: impl FnMut(Answered)) {
         match self.unit {
             Unit::Unknown => {
-                let sizes: Vec<u64> = std::iter::once(0)
-                    .chain(self.held.iter().map(|(end, _)| *end))
-                    .zip(self.held.iter().map(|(end, _)| *end))
-                    .map(|(from, to)| to - from)
-                    .collect();
-                let alike = sizes.windows(2).all(|pair| pair[0] == pair[1]);
-                if !alike && let Some(last) = self.held.pop() {
-                    self.join_held(last);
+                self.unit = self.unit_of_held(whole);
+                let sent_again = self.sent_again;
+                (self.sent, self.returned) = (0, 0);
+                for held in std::mem::take(&mut self.held) {
+                    self.sent_again = held.sent_again;
+                    match held.sent {
+                        sent if held.by_client => self.client(sent),
+                        Sent { bytes, at, .. } => self.server(bytes, at, &mut done),
+                    }
                 }
-                let first = self.held.first().map_or(self.sent, |(end, _)| *end);
-                self.unit = Unit::Bytes(first.max(1));
-                self.release(&mut done);
+                self.sent_again = sent_again;
             }
             Unit::Bytes(unit) if !self.sent.is_multiple_of(unit) => self.unit = Unit::Pushed,
             Unit::Bytes(_) | Unit::Pushed => {}
         }
     }
 
-    /// All that is held was one request, which ended with `last`.
-    fn join_held(&mut self, (end, answered): (u64, Option<Answered>)) {
-        let begun = self.held.first().and_then(|(_, first)| first.map(|first| first.begun));
-        let whole = |answered: Answered| Answered {
-            number: 1,
-            begun: begun.unwrap_or(answered.begun),
-            ..answered
-        };
-        self.held = vec![(end, answered.map(whole))];
-        self.count = 1;
+    /// How long requests are, by what the first turn has brought: up to the first
+    /// end of a write, if all others are at multiples of that; else all of it was
+    /// one, if it is a whole turn. A full segment ends a write only where all are
+    /// full.
+    fn unit_of_held(&mut self, whole: bool) -> Unit {
+        let mut ends = std::mem::take(&mut self.ends);
+        if ends.iter().any(|(_, full)| !full) {
+            ends.retain(|(end, full)| !full && (!whole || *end <= self.sent));
+        }
+        if whole {
+            ends.push((self.sent, true));
+        }
+        let first = ends.iter().map(|(end, _)| *end).min();
+        let fits = |unit: u64| unit > 0 && ends.iter().all(|(end, _)| end.is_multiple_of(unit));
+        match first {
+            Some(first) if fits(first) => Unit::Bytes(first),
+            _ if whole => Unit::Bytes(self.sent.max(1)),
+            _ => Unit::Pushed,
+        }
     }
 
     /// The server has sent `fresh` bytes at `at`, or at a time that nobody saw;
     /// what is answered by that goes to `done`.
-    pub fn on_server(&mut self, fresh: u32, at: Option<i64>, mut done: impl FnMut(Answered)) {
+    pub fn on_server(&mut self, fresh: u32, at: Option<i64>, done: impl FnMut(Answered)) {
         if fresh == 0 {
-            return;
+        } else if self.unit == Unit::Unknown {
+            self.returned += u64::from(fresh);
+            let sent = Sent { bytes: fresh, pushed: None, full: false, alone: false, at };
+            self.hold(false, sent, done);
+        } else {
+            self.server(fresh, at, done);
         }
+    }
+
+    /// The server's stream has grown.
+    fn server(&mut self, fresh: u32, at: Option<i64>, mut done: impl FnMut(Answered)) {
         self.returned += u64::from(fresh);
         // What was not seen may be a FIN.
         self.exceeded |= at.is_some() && self.returned > self.sent;
@@ -229,29 +291,9 @@ impl Requests {
         {
             self.pending.pop_front();
             let sent_again = self.sent_again - sent_again;
-            let answered = seen.zip(at).map(|((begun, sent), replied)| Answered {
-                number,
-                begun,
-                sent,
-                replied,
-                sent_again,
-            });
-            if self.unit == Unit::Unknown {
-                self.held.push((end, answered));
-            } else if let Some(answered) = answered {
-                self.give(answered, &mut done);
+            if let Some(((begun, sent), replied)) = seen.zip(at) {
+                self.give(Answered { number, begun, sent, replied, sent_again }, &mut done);
             }
-        }
-        if self.held.len() > MAX_HELD {
-            // One long turn: requests overlap.
-            self.unit = Unit::Pushed;
-            self.release(&mut done);
-        }
-    }
-
-    fn release(&mut self, mut done: impl FnMut(Answered)) {
-        for answered in std::mem::take(&mut self.held).into_iter().filter_map(|(_, one)| one) {
-            self.give(answered, &mut done);
         }
     }
 
@@ -268,8 +310,8 @@ impl Requests {
 
     /// Nothing more will come.
     pub fn end(&mut self, done: impl FnMut(Answered)) {
-        if self.unit == Unit::Unknown {
-            self.learn(done);
+        if self.unit == Unit::Unknown && self.sent > 0 {
+            self.learn(self.returned == self.sent && !self.full, done);
         }
         self.end_turn();
         self.asked = None;
@@ -310,13 +352,20 @@ mod tests {
 
     const FULL: u32 = 1448;
 
+    fn pushes(requests: &mut Requests, bytes: u32, pushed: Option<bool>, full: bool) {
+        requests.on_segment(bytes, pushed == Some(true), full);
+    }
+
     /// Segments: who, bytes, pushed, when.
     fn played(segments: &[(char, u32, bool, i64)]) -> (Vec<(i64, i64)>, Requests) {
         let mut requests = Requests::default();
         let mut done = Vec::new();
         for &(who, bytes, pushed, at) in segments {
             if who == 'c' {
-                let sent = Sent { bytes, pushed, full: bytes == FULL, at: Some(at) };
+                let full = bytes == FULL;
+                let pushed = Some(pushed);
+                pushes(&mut requests, bytes, pushed, full);
+                let sent = Sent { bytes, pushed, full, alone: true, at: Some(at) };
                 requests.on_client(sent, |answered| done.push(answered));
             } else {
                 requests.on_server(bytes, Some(at), |answered| done.push(answered));
@@ -400,7 +449,10 @@ mod tests {
         for (who, bytes, pushed, at) in segments {
             let at = Some(at);
             if who == 'c' {
-                let sent = Sent { bytes, pushed, full: bytes == FULL, at };
+                let full = bytes == FULL;
+                let pushed = Some(pushed);
+                pushes(&mut requests, bytes, pushed, full);
+                let sent = Sent { bytes, pushed, full, alone: true, at };
                 requests.on_client(sent, |answered| done.push(answered));
             } else {
                 requests.on_server(bytes, at, |answered| done.push(answered));
@@ -421,7 +473,9 @@ mod tests {
             let (sent, replied) = (Some(10 * number), Some(10 * number + 3));
             // The second request and the third reply are not in the capture.
             let (sent, replied) = (sent.filter(|_| number != 1), replied.filter(|_| number != 2));
-            let sent = Sent { bytes: 64, pushed: true, full: false, at: sent };
+            let pushed = Some(true);
+            pushes(&mut requests, 64, pushed, false);
+            let sent = Sent { bytes: 64, pushed, full: false, alone: true, at: sent };
             requests.on_client(sent, |answered| done.push(answered.sent));
             requests.on_server(64, replied, |answered| done.push(answered.sent));
         }

@@ -1,7 +1,8 @@
 //! What a segment's numbers say: retransmissions, duplicate acknowledgements,
 //! gaps, windows. The rules are those of Wireshark's TCP dissector
 //! (<https://www.wireshark.org/docs/wsug_html_chunked/ChAdvTCPAnalysis.html>),
-//! so that one file gives one answer.
+//! so that one file gives one answer. Where the capture itself refutes them, what it
+//! shows is said instead: see `again` and `wait_for`.
 
 use std::collections::VecDeque;
 
@@ -14,6 +15,8 @@ const OUT_OF_ORDER: i64 = 3_000_000;
 /// A fast retransmission follows this soon on the acknowledgement that asked for
 /// it.
 const FAST: i64 = 20_000_000;
+/// Segments sent again whose first copies may still come, for each direction.
+const REMEMBERED: usize = 64;
 /// Unacknowledged segments kept for each direction.
 const MAX_UNACKED: usize = 10_000;
 
@@ -78,38 +81,51 @@ struct Unacked {
 }
 
 /// In what order a side's packets left it, by what it writes into them.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Order {
-    /// The marks of the packet that has reached furthest.
-    identification: u16,
-    timestamp: Option<u32>,
+    /// Of the packet that has reached furthest.
+    furthest: Stamp,
     /// How often the next packet's identification was a little larger, and how
     /// often not.
     rises: u32,
     others: u32,
+    /// Of what was sent again and seen first then: where it begins.
+    again: VecDeque<(u32, Stamp)>,
 }
 
 impl Order {
     /// A packet has reached further than any before.
     fn advance(&mut self, stamp: Stamp) {
-        let step = stamp.identification.wrapping_sub(self.identification);
+        let step = stamp.identification.wrapping_sub(self.furthest.identification);
         let rises = (1..=64).contains(&step);
         *(if rises { &mut self.rises } else { &mut self.others }) += 1;
-        self.identification = stamp.identification;
-        self.timestamp = stamp.timestamp;
+        self.furthest = stamp;
     }
 
-    /// Whether a packet left before the one that has reached furthest, if what it
-    /// carries tells.
-    fn left_before(&self, stamp: Stamp) -> Option<bool> {
-        if let (Some(own), Some(furthest)) = (stamp.timestamp, self.timestamp)
-            && own != furthest
+    /// Whether a packet left before another, if what they carry tells.
+    fn left_before(&self, stamp: Stamp, other: Stamp) -> Option<bool> {
+        if let (Some(own), Some(theirs)) = (stamp.timestamp, other.timestamp)
+            && own != theirs
         {
-            return Some(after(furthest, own));
+            return Some(after(theirs, own));
         }
         let counts = self.rises >= 3 && self.others * 8 <= self.rises;
-        let step = stamp.identification.wrapping_sub(self.identification);
+        let step = stamp.identification.wrapping_sub(other.identification);
         (counts && stamp.identification != 0 && step != 0).then_some(step >= 1 << 15)
+    }
+
+    /// Whether what was sent again from `sequence` on was seen before this, which it
+    /// stands for.
+    fn is_late(&self, sequence: u32, stamp: Stamp) -> bool {
+        let of_it = self.again.iter().filter(|(from, _)| *from == sequence);
+        of_it.map(|(_, again)| self.left_before(stamp, *again)).any(|late| late == Some(true))
+    }
+
+    fn remember(&mut self, sequence: u32, stamp: Stamp) {
+        if self.again.len() == REMEMBERED {
+            self.again.pop_front();
+        }
+        self.again.push_back((sequence, stamp));
     }
 }
 
@@ -215,7 +231,11 @@ pub fn judge(
     let data = cover(own, segment);
     if segment.length > 0 || segment.any(SYN | FIN) {
         let seen = Seen { at, known: segment.length > 0 && data.fresh == 0, stamp };
-        marks = marks.and(again(own, other, segment, seen, initial_rtt, marks));
+        let behind = again(own, other, segment, seen, initial_rtt, marks);
+        if !seen.known && behind.any(SENT_AGAIN) {
+            own.order.remember(segment.sequence, stamp);
+        }
+        marks = marks.and(behind);
     }
     advance(own, segment, stamp, at, marks);
     let unseen = if segment.any(ACK) { take_for_seen(other, segment.acknowledgement) } else { 0 };
@@ -244,7 +264,9 @@ fn plain_marks(own: &Direction, other: &mut Direction, segment: &Segment) -> Mar
     if own.next.is_some_and(|next| after(sequence, next)) && !segment.any(RST) {
         marks = marks.and(Marks::LOST);
     }
-    if length <= 1 && own.next.is_some_and(|next| sequence == next.wrapping_sub(1)) && !control {
+    // A byte that nobody has acknowledged is that byte again.
+    let asks = length == 0 || length == 1 && other.last_ack == own.next;
+    if asks && own.next.is_some_and(|next| sequence == next.wrapping_sub(1)) && !control {
         marks = marks.and(Marks::KEEP_ALIVE);
     }
     let same_ack = own.last_ack == Some(segment.acknowledgement);
@@ -316,6 +338,9 @@ fn again(
     // and new data behind it.
     let probe_and_more = length > 1 && next.wrapping_sub(1) == sequence;
     let behind = after(next, sequence) && !probe_and_more;
+    if behind && seen.known && own.order.is_late(sequence, seen.stamp) {
+        return Marks::OUT_OF_ORDER;
+    }
     if length > 0 && other.last_ack.is_some_and(|ack| ack != 0 && at_or_before(end, ack)) {
         return Marks::SPURIOUS;
     }
@@ -324,7 +349,11 @@ fn again(
     }
     let soon = initial_rtt.filter(|&rtt| rtt > 0).unwrap_or(OUT_OF_ORDER);
     let soon = seen.at.saturating_sub(own.next_at) < soon && next != sequence.wrapping_add(takes);
-    let left_before = if seen.known { Some(false) } else { own.order.left_before(seen.stamp) };
+    let left_before = if seen.known {
+        Some(false)
+    } else {
+        own.order.left_before(seen.stamp, own.order.furthest)
+    };
     let asked = other.last_ack.is_some_and(|ack| {
         let thrice = other.duplicates >= 2 && ack == sequence;
         // Blocks beyond a gap ask for what is in it, the first time already.
@@ -363,7 +392,9 @@ fn advance(own: &mut Direction, segment: &Segment, stamp: Stamp, at: i64, marks:
         if segment.any(SYN | FIN) {
             end = end.wrapping_add(1);
         }
-        wait_for(&mut own.unacked, Unacked { next: end, at: Some(at) });
+        // Which of two an acknowledgement is for, nobody knows (Karn).
+        let at = Some(at).filter(|_| !marks.any(SENT_AGAIN));
+        wait_for(&mut own.unacked, Unacked { next: end, at });
     }
     let probe = marks.any(Marks::ZERO_WINDOW_PROBE);
     if !probe && own.next.is_none_or(|next| after(end, next)) {
@@ -376,8 +407,8 @@ fn advance(own: &mut Direction, segment: &Segment, stamp: Stamp, at: i64, marks:
     }
 }
 
-/// Puts a segment among those that are not acknowledged. Of one that was sent again
-/// the first time counts.
+/// Puts a segment among those that are not acknowledged. One that was sent again has
+/// no time.
 fn wait_for(unacked: &mut VecDeque<Unacked>, segment: Unacked) {
     if unacked.len() >= MAX_UNACKED {
         return;
@@ -385,8 +416,9 @@ fn wait_for(unacked: &mut VecDeque<Unacked>, segment: Unacked) {
     match unacked.back() {
         Some(last) if at_or_before(segment.next, last.next) => {
             let place = unacked.partition_point(|other| after(segment.next, other.next));
-            if unacked.get(place).is_none_or(|other| other.next != segment.next) {
-                unacked.insert(place, segment);
+            match unacked.get_mut(place) {
+                Some(other) if other.next == segment.next => other.at = other.at.and(segment.at),
+                _ => unacked.insert(place, segment),
             }
         }
         _ => unacked.push_back(segment),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::both::Packets;
 use super::connection::Connection;
+use super::fragments::{Fragments, Whole};
 use super::requests::Answered;
 use super::side::Role;
 use crate::stats::Few;
@@ -64,6 +65,7 @@ pub struct Capture {
     pub connections: Vec<Connection>,
     /// Packets with data, if they are wanted.
     pub kept: Packets,
+    fragments: Fragments,
     /// The latest connection of two ends, the lower address first.
     places: HashMap<(SocketAddr, SocketAddr), usize>,
     /// The latest time since the clock was set.
@@ -94,6 +96,11 @@ impl Capture {
         }
         match seen.packet {
             Packet::Tcp(packet) => self.segment(&packet, at, known.is_some(), done),
+            Packet::Part(datagram, part) => {
+                if let Some(whole) = self.fragments.take(&datagram, part, at) {
+                    self.put_together(&whole, at, known.is_some(), done);
+                }
+            }
             Packet::Icmp(error, quoted) => self.report(error, quoted, at),
             Packet::Skipped(why) => self.skip(why),
         }
@@ -117,6 +124,26 @@ impl Capture {
             self.latest = Some(latest.max(at));
         }
         at
+    }
+
+    /// A segment that came in fragments.
+    fn put_together(
+        &mut self,
+        whole: &Whole,
+        at: i64,
+        timed: bool,
+        done: impl FnMut(usize, Answered),
+    ) {
+        let before = self.looked_at;
+        match TcpPacket::of(&whole.datagram()) {
+            Ok(packet) => self.segment(&packet, at, timed, done),
+            Err(error) => self.skip(error.into()),
+        }
+        if self.looked_at > before {
+            self.looked_at += whole.parts - 1;
+        } else {
+            *self.skipped.of(Skip::Fragment) += whole.parts - 1;
+        }
     }
 
     fn skip(&mut self, why: Skip) {
@@ -192,6 +219,10 @@ impl Capture {
     /// Nothing more will come; what is known to be answered only now goes to
     /// `done`.
     pub fn end(&mut self, mut done: impl FnMut(usize, Answered)) {
+        let left_over = self.fragments.end();
+        if left_over > 0 {
+            *self.skipped.of(Skip::Fragment) += left_over;
+        }
         for (place, connection) in self.connections.iter_mut().enumerate() {
             connection.requests.end(|answered| done(place, answered));
         }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::both::Both;
+use super::candidates::Chosen;
 use super::connection::{Closing, Connection, Vantage};
 use super::join::Join;
 use super::requests::Answered;
@@ -43,20 +44,20 @@ pub struct Joined<'run> {
     pub file: &'run str,
     /// Packet by packet.
     pub join: &'run Join<'static>,
-    /// The places of the client's connections.
-    pub connections: &'run [usize],
+    /// Which of the capture's connections are the client's.
+    pub connections: &'run [Chosen],
 }
 
 impl Joined<'_> {
     /// Where the capture was made.
     pub fn vantage(&self, capture: &Capture) -> Option<Vantage> {
         let place = self.connections.first()?;
-        capture.connections.get(*place)?.vantage()
+        capture.connections.get(place.place)?.vantage()
     }
 
     /// The numbers of the client's connections.
     pub fn numbers(&self) -> impl Iterator<Item = u64> {
-        self.connections.iter().map(|place| u64::try_from(place + 1).unwrap_or(0))
+        self.connections.iter().map(|one| u64::try_from(one.place + 1).unwrap_or(0))
     }
 }
 
@@ -310,7 +311,13 @@ fn join(joined: &Joined<'_>, capture: &Capture) -> String {
         join.requests_alone
     );
     let others = capture.connections.len() - joined.connections.len();
-    if others > 0 && !joined.connections.is_empty() {
+    let flows = || joined.connections.iter().filter_map(|one| one.flow);
+    if flows().count() > 0 {
+        let each = flows().zip(joined.numbers());
+        let each: Vec<String> =
+            each.map(|(flow, number)| format!("{flow} is connection {number}")).collect();
+        put!(text, "  by order and times, flow {}\n", each.join(", "));
+    } else if others > 0 && !joined.connections.is_empty() {
         let numbers: Vec<String> = joined.numbers().map(|number| number.to_string()).collect();
         put!(
             text,

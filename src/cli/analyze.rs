@@ -125,7 +125,7 @@ impl super::command::Options for Options {
         let mut candidates = None;
         if !timings.is_empty() {
             let rows = rows(timings.clone(), &trouble)?;
-            candidates = Some(Candidates::new(rows, slowest, joined_file.is_some()));
+            candidates = Some(Candidates::new(rows, slowest, joined_file.is_some())?);
         }
         let mut capture = Capture::new(Wish { port, all_steps: verbose, packets: peer.is_some() });
         let mut on_the_wire = Slowest::new(slowest);
@@ -247,7 +247,8 @@ fn rows(
                         let (Ok(sent), Some(rtt)) = (i64::try_from(row.sent), row.rtt) else {
                             continue;
                         };
-                        return Some(Timed { number: row.number, sent, rtt });
+                        let (number, flow) = (row.number, row.flow);
+                        return Some(Timed { number, flow, sent, rtt });
                     }
                     Ok(None) => return None,
                     Err(error) => {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::bytes::be16;
 use super::capture::Order;
 use super::icmp::{self, IcmpError, Quoted};
-use super::ip::{Bytes, Datagram, IpError, TCP};
+use super::ip::{Bytes, Datagram, IpError, Part, TCP};
 use super::tcp::{Segment, TcpError};
 use super::tunnel::{self, Inner, Tunnel};
 
@@ -56,6 +56,8 @@ pub struct TcpPacket<'a> {
 pub enum Packet<'a> {
     /// A TCP segment.
     Tcp(TcpPacket<'a>),
+    /// A part of one.
+    Part(Datagram<'a>, Part),
     /// The report that a segment was not delivered.
     Icmp(IcmpError, Quoted),
     /// Nothing to look at.
@@ -84,7 +86,7 @@ pub enum Skip {
     Cut,
     /// Its headers contradict themselves.
     Malformed,
-    /// It is a part of a datagram.
+    /// It is a part of a datagram of which others are missing, or contradict it.
     Fragment,
 }
 
@@ -185,8 +187,11 @@ fn unwrapped<'a>(mut inner: Inner<'a>, tunnel: &mut Option<Tunnel>) -> Result<Pa
             }
             Inner::Ip(bytes) => {
                 let datagram = Datagram::parse(bytes)?;
-                if datagram.protocol == TCP && datagram.part.is_none() {
-                    return Ok(Packet::Tcp(TcpPacket::of(&datagram)?));
+                if datagram.protocol == TCP {
+                    return Ok(match datagram.part {
+                        None => Packet::Tcp(TcpPacket::of(&datagram)?),
+                        Some(part) => Packet::Part(datagram, part),
+                    });
                 }
                 if let Some((error, quoted)) = report(&datagram, bytes) {
                     return Ok(Packet::Icmp(error, quoted));
@@ -213,7 +218,7 @@ fn report(datagram: &Datagram<'_>, bytes: Bytes<'_>) -> Option<(IcmpError, Quote
 fn carried<'a>(datagram: &Datagram<'a>) -> Result<(Tunnel, Inner<'a>), Skip> {
     let other = Skip::NotTcp(datagram.protocol);
     if datagram.part.is_some() {
-        return Err(if datagram.protocol == TCP { Skip::Fragment } else { other });
+        return Err(other);
     }
     let payload = datagram.payload;
     let found = match datagram.protocol {
@@ -329,7 +334,7 @@ mod tests {
         match Seen::parse(link, Bytes { kept, length: bytes.len() }).packet {
             Packet::Tcp(tcp) => Ok((tcp.source, tcp.segment.length, tcp.data.len())),
             Packet::Skipped(skip) => Err(skip),
-            Packet::Icmp(..) => panic!("no ICMP"),
+            Packet::Icmp(..) | Packet::Part(..) => panic!("a whole segment"),
         }
     }
 

@@ -65,6 +65,8 @@ pub struct Options {
     pub sack_permitted: bool,
     /// Blocks acknowledged selectively.
     pub sack_blocks: u8,
+    /// The end of the first of them, which tells what came last; 0 without any.
+    pub sack_edge: u32,
     /// The sender's time stamp and the one it echoes.
     pub timestamps: Option<(u32, u32)>,
 }
@@ -190,6 +192,7 @@ impl Options {
                 (SACK, _) => {
                     let blocks = length.saturating_sub(2).checked_div(8).unwrap_or(0);
                     options.sack_blocks = u8::try_from(blocks).unwrap_or(u8::MAX);
+                    options.sack_edge = be32(option, 6).unwrap_or(0);
                 }
                 (TIMESTAMPS, 10) => options.timestamps = be32(option, 2).zip(be32(option, 6)),
                 _ => {}
@@ -227,6 +230,7 @@ mod tests {
                 window_scale: Some(7),
                 sack_permitted: true,
                 sack_blocks: 0,
+                sack_edge: 0,
                 timestamps: Some((9, 8)),
             },
         };
@@ -259,7 +263,8 @@ mod tests {
     #[test]
     fn selective_acknowledgements_are_counted() {
         let sack = [1, 1, 5, 18, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4];
-        assert_eq!(Options::parse(&sack).sack_blocks, 2);
+        let options = Options::parse(&sack);
+        assert_eq!((options.sack_blocks, options.sack_edge), (2, 2));
         assert_eq!(Options::parse(&[2, 1, 0, 0]), Options::default());
     }
 

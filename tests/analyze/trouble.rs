@@ -229,6 +229,64 @@ fn a_clients_file_in_pieces_is_one() {
 }
 
 #[test]
+fn each_flow_is_joined_with_its_own_connection() {
+    // Three flows in turn every 10 ms; the second's path is longer, and its
+    // connection is made anew in between. The capture has another client too.
+    let scratch = Scratch::new();
+    let mut all = Vec::new();
+    let mut csv = "packet_num,timestamp,send_time_ns,receive_time_ns,rtt_us,flow\n".to_owned();
+    for number in 0..200_u64 {
+        for (flow, rtt) in [(1, 4_000), (2, 9_000), (3, 4_000), (4, 4_000)] {
+            let anew = flow == 2 && number >= 120;
+            let at = 1_000_000 + number * 10_000 + flow * 2_500;
+            let nth = u32::try_from(if anew { number - 120 } else { number }).unwrap();
+            let (own, back) = (1001 + 64 * nth, 5001 + 64 * nth);
+            let port = 40_000 - u16::try_from(flow).unwrap() + if anew { 100 } else { 0 };
+            let mut put = |segment: Segment| {
+                let mut bytes = ipv4(&segment, 0);
+                let place = if segment.from_client { 20 } else { 22 };
+                bytes[place..place + 2].copy_from_slice(&port.to_be_bytes());
+                all.push((segment.at, bytes));
+            };
+            if nth == 0 {
+                for one in handshake() {
+                    put(Segment { at: one.at + at - 2_000, ..one });
+                }
+            }
+            put(client(at + 20, PSH | ACK, own, back, 64));
+            put(server(at + rtt, PSH | ACK, back, own + 64, 64));
+            if flow < 4 {
+                let sent = (START * 1_000_000 + i64::try_from(at).unwrap()) * 1000;
+                let (received, rtt) = (sent + i64::try_from(rtt + 30).unwrap() * 1000, rtt + 30);
+                csv +=
+                    &format!("{number},2023-11-14T22:13:20Z,{sent},{received},{rtt}.000,{flow}\n");
+            }
+        }
+    }
+    all.sort_by_key(|(at, _)| *at);
+    let file = captured(scratch.path(), &all, 101);
+    let (rows, out) = (scratch.path().join("rows.csv"), scratch.path().join("out.csv"));
+    fs::write(&rows, csv).unwrap();
+    let [rows, out] = [rows, out].map(|path| path.to_string_lossy().into_owned());
+    let json = analyzed(&file, &["--csv", &rows, "--csv-out", &out]).stdout;
+    assert!(
+        json.contains(r#""matched":600,"rows_alone":0,"requests_alone":0,"impossible":0"#),
+        "{json}"
+    );
+    assert!(
+        json.contains(r#""connections":[1,2,3,5],"captured_at":"client","flows":[1,2,3,2]"#),
+        "{json}"
+    );
+    assert_eq!(figure(&json, "wire_us.max").map(f64::round), Some(8_980.0), "{json}");
+    assert_eq!(figure(&json, "host_us.max").map(f64::round), Some(50.0), "{json}");
+    let joined = fs::read_to_string(&out).unwrap();
+    assert!(joined.lines().nth(1).unwrap().ends_with(",3980.000,50.000,0,1"), "{joined}");
+    let name = file.to_string_lossy().into_owned();
+    let told = run(["analyze", &name, "--csv", &rows, "--csv-out", &out]).stdout;
+    assert!(told.contains("flow 1 is connection 1, 2 is connection 2, 3 is connection 3, 2 is "));
+}
+
+#[test]
 fn a_request_that_the_kernel_kept_back_is_found_by_its_order() {
     // All 40 are sent within 40 ms, and reach the wire only 300 ms later.
     let scratch = Scratch::new();
