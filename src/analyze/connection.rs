@@ -165,7 +165,7 @@ impl Connection {
         packet: &TcpPacket<'_>,
         at: i64,
         keep_all: bool,
-        mut done: impl FnMut(Answered),
+        done: &mut dyn FnMut(Answered),
     ) {
         let own = usize::from(packet.source != self.ends[0]);
         self.seen.1 = self.seen.1.max(at);
@@ -200,7 +200,7 @@ impl Connection {
         if let Some(age) = verdict.ack_rtt {
             self.sides[1 - own].acknowledged_after.record(age);
         }
-        self.follow(role, packet, at, &verdict, &mut done);
+        self.follow(role, packet, at, &verdict, done);
         let acks_fin = self.close(role, packet);
         let replies_to_fin = self.sides[1 - own].after_fin.is_some();
         let place = Place { ends_handshake, acks_fin, replies_to_fin };
@@ -215,7 +215,7 @@ impl Connection {
         packet: &TcpPacket<'_>,
         at: i64,
         verdict: &Verdict,
-        mut done: impl FnMut(Answered),
+        done: &mut dyn FnMut(Answered),
     ) {
         let segment = &packet.segment;
         self.requests.sent_again = self.sides.iter().map(Side::sent_again).sum();
@@ -228,7 +228,7 @@ impl Connection {
                     self.alignment.on_client(segment.sequence);
                 }
                 let seen = self.answered_by(verdict.unseen);
-                self.requests.on_server(seen, None, &mut done);
+                self.requests.on_server(seen, None, done);
                 let takes = self.segment_size();
                 let own = &mut self.sides[0];
                 let full = own.is_full(segment.length, takes);
@@ -242,14 +242,14 @@ impl Connection {
                 let alone = self.directions[1].next() == Some(segment.acknowledgement);
                 let (pushed, at) = (Some(pushed), Some(at));
                 let sent = Sent { bytes: grown - behind, pushed, full, alone, at };
-                self.requests.on_client(sent, &mut done);
+                self.requests.on_client(sent, done);
                 let sent = Sent { bytes: behind, pushed: None, full: true, alone, at };
                 self.requests.on_client(sent, done);
             }
             Role::Server => {
                 let (bytes, alone) = (verdict.unseen, false);
                 let sent = Sent { bytes, pushed: None, full: true, alone, at: None };
-                self.requests.on_client(sent, &mut done);
+                self.requests.on_client(sent, done);
                 if segment.length > 0 && segment.any(ACK) {
                     let end = segment.sequence.wrapping_add(segment.length);
                     self.alignment.on_reply(end, segment.acknowledgement);

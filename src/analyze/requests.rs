@@ -130,12 +130,12 @@ pub struct Requests {
 impl Requests {
     /// What the client has sent in one segment; what is known to be answered by now
     /// goes to `done`.
-    pub fn on_client(&mut self, sent: Sent, mut done: impl FnMut(Answered)) {
+    pub fn on_client(&mut self, sent: Sent, done: &mut dyn FnMut(Answered)) {
         if sent.bytes == 0 {
             return;
         }
         if self.returned == self.sent && self.sent > 0 && !self.full {
-            self.learn(true, &mut done);
+            self.learn(true, done);
         }
         self.full = sent.full;
         if self.unit == Unit::Unknown {
@@ -212,7 +212,7 @@ impl Requests {
     }
 
     /// A segment of the first turn.
-    fn hold(&mut self, by_client: bool, sent: Sent, done: impl FnMut(Answered)) {
+    fn hold(&mut self, by_client: bool, sent: Sent, done: &mut dyn FnMut(Answered)) {
         self.held.push(Held { by_client, sent, sent_again: self.sent_again });
         if self.held.len() == MAX_HELD {
             self.learn(false, done);
@@ -221,7 +221,7 @@ impl Requests {
 
     /// A turn has ended, or is too long: all that was sent has come back if it is
     /// `whole`.
-    fn learn(&mut self, whole: bool, mut done: impl FnMut(Answered)) {
+    fn learn(&mut self, whole: bool, done: &mut dyn FnMut(Answered)) {
         match self.unit {
             Unit::Unknown => {
                 self.unit = self.unit_of_held(whole);
@@ -231,7 +231,7 @@ impl Requests {
                     self.sent_again = held.sent_again;
                     match held.sent {
                         sent if held.by_client => self.client(sent),
-                        Sent { bytes, at, .. } => self.server(bytes, at, &mut done),
+                        Sent { bytes, at, .. } => self.server(bytes, at, done),
                     }
                 }
                 self.sent_again = sent_again;
@@ -264,7 +264,7 @@ impl Requests {
 
     /// The server has sent `fresh` bytes at `at`, or at a time that nobody saw;
     /// what is answered by that goes to `done`.
-    pub fn on_server(&mut self, fresh: u32, at: Option<i64>, done: impl FnMut(Answered)) {
+    pub fn on_server(&mut self, fresh: u32, at: Option<i64>, done: &mut dyn FnMut(Answered)) {
         if fresh == 0 {
         } else if self.unit == Unit::Unknown {
             self.returned += u64::from(fresh);
@@ -276,7 +276,7 @@ impl Requests {
     }
 
     /// The server's stream has grown.
-    fn server(&mut self, fresh: u32, at: Option<i64>, mut done: impl FnMut(Answered)) {
+    fn server(&mut self, fresh: u32, at: Option<i64>, done: &mut dyn FnMut(Answered)) {
         self.returned += u64::from(fresh);
         // What was not seen may be a FIN.
         self.exceeded |= at.is_some() && self.returned > self.sent;
@@ -292,12 +292,12 @@ impl Requests {
             self.pending.pop_front();
             let sent_again = self.sent_again - sent_again;
             if let Some(((begun, sent), replied)) = seen.zip(at) {
-                self.give(Answered { number, begun, sent, replied, sent_again }, &mut done);
+                self.give(Answered { number, begun, sent, replied, sent_again }, done);
             }
         }
     }
 
-    fn give(&mut self, answered: Answered, done: &mut impl FnMut(Answered)) {
+    fn give(&mut self, answered: Answered, done: &mut dyn FnMut(Answered)) {
         record(&mut self.echoes, answered.sent, answered.replied);
         done(answered);
     }
@@ -309,7 +309,7 @@ impl Requests {
     }
 
     /// Nothing more will come.
-    pub fn end(&mut self, done: impl FnMut(Answered)) {
+    pub fn end(&mut self, done: &mut dyn FnMut(Answered)) {
         if self.unit == Unit::Unknown && self.sent > 0 {
             self.learn(self.returned == self.sent && !self.full, done);
         }
@@ -366,12 +366,12 @@ mod tests {
                 let pushed = Some(pushed);
                 pushes(&mut requests, bytes, pushed, full);
                 let sent = Sent { bytes, pushed, full, alone: true, at: Some(at) };
-                requests.on_client(sent, |answered| done.push(answered));
+                requests.on_client(sent, &mut |answered| done.push(answered));
             } else {
-                requests.on_server(bytes, Some(at), |answered| done.push(answered));
+                requests.on_server(bytes, Some(at), &mut |answered| done.push(answered));
             }
         }
-        requests.end(|answered| done.push(answered));
+        requests.end(&mut |answered| done.push(answered));
         (done.iter().map(|answered| (answered.sent, answered.replied)).collect(), requests)
     }
 
@@ -453,12 +453,12 @@ mod tests {
                 let pushed = Some(pushed);
                 pushes(&mut requests, bytes, pushed, full);
                 let sent = Sent { bytes, pushed, full, alone: true, at };
-                requests.on_client(sent, |answered| done.push(answered));
+                requests.on_client(sent, &mut |answered| done.push(answered));
             } else {
-                requests.on_server(bytes, at, |answered| done.push(answered));
+                requests.on_server(bytes, at, &mut |answered| done.push(answered));
             }
         }
-        requests.end(|answered| done.push(answered));
+        requests.end(&mut |answered| done.push(answered));
         let begun: Vec<_> = done.iter().map(|one| (one.number, one.begun, one.replied)).collect();
         assert_eq!(begun.len(), 5, "{done:?}");
         assert_eq!(begun[4], (5, 4000, 4200));
@@ -476,10 +476,10 @@ mod tests {
             let pushed = Some(true);
             pushes(&mut requests, 64, pushed, false);
             let sent = Sent { bytes: 64, pushed, full: false, alone: true, at: sent };
-            requests.on_client(sent, |answered| done.push(answered.sent));
-            requests.on_server(64, replied, |answered| done.push(answered.sent));
+            requests.on_client(sent, &mut |answered| done.push(answered.sent));
+            requests.on_server(64, replied, &mut |answered: Answered| done.push(answered.sent));
         }
-        requests.end(|answered| done.push(answered.sent));
+        requests.end(&mut |answered| done.push(answered.sent));
         assert_eq!(done, [0, 30]);
         assert_eq!((requests.unanswered(), requests.is_echo()), (0, true));
     }

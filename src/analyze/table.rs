@@ -83,7 +83,7 @@ impl Capture {
     /// Takes in a packet; requests that it answers go to `done`, with the number of
     /// their connection.
     #[inline]
-    pub fn take(&mut self, captured: &Captured, bytes: &[u8], done: impl FnMut(usize, Answered)) {
+    pub fn take(&mut self, captured: &Captured, bytes: &[u8], done: &mut dyn FnMut(usize, Answered)) {
         self.packets += 1;
         let known = captured.at.filter(|at| (0..LATEST).contains(at));
         let at = self.time(known);
@@ -132,7 +132,7 @@ impl Capture {
         whole: &Whole,
         at: i64,
         timed: bool,
-        done: impl FnMut(usize, Answered),
+        done: &mut dyn FnMut(usize, Answered),
     ) {
         let before = self.looked_at;
         match TcpPacket::of(&whole.datagram()) {
@@ -168,7 +168,7 @@ impl Capture {
         packet: &TcpPacket<'_>,
         at: i64,
         timed: bool,
-        mut done: impl FnMut(usize, Answered),
+        done: &mut dyn FnMut(usize, Answered),
     ) {
         let (one, other) = (packet.source, packet.destination);
         if self.wish.port.is_some_and(|port| one.port() != port && other.port() != port) {
@@ -184,7 +184,7 @@ impl Capture {
         let connection = &mut self.connections[place];
         connection.timeless |= !timed;
         connection.on_epoch(self.set_back.0);
-        connection.take(packet, at, self.wish.all_steps, |answered| done(place, answered));
+        connection.take(packet, at, self.wish.all_steps, &mut |answered| done(place, answered));
         if self.wish.packets {
             let role =
                 if packet.source == connection.ends[0] { Role::Client } else { Role::Server };
@@ -218,13 +218,13 @@ impl Capture {
 
     /// Nothing more will come; what is known to be answered only now goes to
     /// `done`.
-    pub fn end(&mut self, mut done: impl FnMut(usize, Answered)) {
+    pub fn end(&mut self, done: &mut dyn FnMut(usize, Answered)) {
         let left_over = self.fragments.end();
         if left_over > 0 {
             *self.skipped.of(Skip::Fragment) += left_over;
         }
         for (place, connection) in self.connections.iter_mut().enumerate() {
-            connection.requests.end(|answered| done(place, answered));
+            connection.requests.end(&mut |answered| done(place, answered));
         }
     }
 }

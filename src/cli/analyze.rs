@@ -189,8 +189,8 @@ impl super::command::Options for Options {
 fn other_end(name: String, port: Option<u16>) -> Result<(String, Capture), Failure> {
     let mut capture = Capture::new(Wish { port, all_steps: false, packets: true });
     let mut input = Input::new(open(&name)?);
-    let read = read(&mut input, &mut capture, |_, _| {});
-    capture.end(|_, _| {});
+    let read = read(&mut input, &mut capture, &mut |_, _| {});
+    capture.end(&mut |_, _| {});
     read.map_err(|source| FileError { file: name.clone(), source })?;
     Ok((name, capture))
 }
@@ -264,10 +264,10 @@ fn rows(
 fn read(
     input: &mut Input<Box<dyn Read>>,
     capture: &mut Capture,
-    mut done: impl FnMut(usize, crate::analyze::requests::Answered),
+    done: &mut dyn FnMut(usize, crate::analyze::requests::Answered),
 ) -> Result<(), InputError> {
     while let Some((captured, bytes)) = input.packet()? {
-        capture.take(&captured, bytes, &mut done);
+        capture.take(&captured, bytes, done);
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ fn analyzed(world: &World, part: &Part, wish: Wish) -> (Capture, Vec<Answered>) 
             original: u32::try_from(bytes.len()).unwrap(),
             data: 0..bytes.len(),
         };
-        capture.take(&captured, bytes, |_, answered| answers.push(answered));
+        capture.take(&captured, bytes, &mut |_, answered| answers.push(answered));
     };
     for &(at, number) in &part.seen {
         let packet = &world.sent[number];
@@ -42,7 +42,7 @@ fn analyzed(world: &World, part: &Part, wish: Wish) -> (Capture, Vec<Answered>) 
             }
         }
     }
-    capture.end(|_, answered| answers.push(answered));
+    capture.end(&mut |_, answered| answers.push(answered));
     (capture, answers)
 }
 
