@@ -83,7 +83,12 @@ impl Capture {
     /// Takes in a packet; requests that it answers go to `done`, with the number of
     /// their connection.
     #[inline]
-    pub fn take(&mut self, captured: &Captured, bytes: &[u8], done: &mut dyn FnMut(usize, Answered)) {
+    pub fn take(
+        &mut self,
+        captured: &Captured,
+        bytes: &[u8],
+        done: &mut dyn FnMut(usize, Answered),
+    ) {
         self.packets += 1;
         let known = captured.at.filter(|at| (0..LATEST).contains(at));
         let at = self.time(known);

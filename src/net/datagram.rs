@@ -1,7 +1,7 @@
 //! UDP for measuring: every datagram that is sent or comes tells its time.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub struct Datagram {
     pub length: usize,
     /// Where it came from, IPv4 as such even on an IPv6 socket.
     pub from: Option<SocketAddr>,
+    /// The address that it was sent to, where the kernel tells.
+    pub to: Option<IpAddr>,
     /// First moment after the system call that brought it.
     pub at: Mono,
     /// When the kernel had it, by the wall clock, where it tells.
@@ -43,6 +45,7 @@ impl Datagram {
         Self {
             length: received.length,
             from: received.from.map(canonical),
+            to: received.sent_to(),
             at,
             stamp: received.kernel_stamp(),
             ttl: received.time_to_live(),

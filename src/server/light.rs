@@ -20,6 +20,7 @@ use crate::net::{Datagram, DatagramSocket};
 use crate::os::{clock, thread};
 use crate::wire::ntp::{ErrorEstimate, Timestamp};
 use crate::wire::stamp::{self, TestResult};
+use crate::wire::stamp_answer::Seen;
 use crate::wire::twamp_test::SenderPacket;
 
 /// Senders remembered at once, about 100 bytes each. Further ones are served
@@ -112,6 +113,9 @@ struct Sender {
     /// The number of the next reply.
     next: u32,
     packets: u64,
+    /// Of these, those whose reply left; its number and when it had left.
+    replies: u32,
+    before: (u32, Timestamp),
     last: Mono,
     /// The latest time of sending that it wrote.
     sent: Timestamp,
@@ -208,19 +212,37 @@ impl Light {
         let Some(sequence) = self.admit(key, sent, now) else {
             return self.refuse(from, now, "more packets a second than allowed");
         };
+        if self.limits.reflect_dscp {
+            socket.mark_like(datagram, &mut self.marked);
+        }
+        let sender = self.senders.get(&key);
+        #[allow(clippy::cast_possible_truncation, reason = "counts of 32 bits wrap around")]
+        let counts = sender.map(|sender| [sender.packets as u32, sender.replies.wrapping_add(1)]);
         let arrived = Arrived {
             at: datagram.stamp.unwrap_or_else(clock::wall),
             ttl: datagram.ttl.unwrap_or(u8::MAX),
             sequence,
             error: self.error,
+            seen: Seen {
+                from,
+                to: (datagram.to, self.port),
+                class: datagram.class,
+                reply_dscp: self.marked.unwrap_or(0),
+                synchronised: self.error.synchronised(),
+                counts,
+                before: sender.map(|sender| sender.before).unwrap_or_default(),
+            },
         };
         let Some(Reply { length, result }) = reflect(buffer, length, &arrived) else { return };
-        if self.limits.reflect_dscp {
-            socket.mark_like(datagram, &mut self.marked);
-        }
         let reply = &mut buffer[..length];
         stamp_departure(reply, clock::wall());
         let answered = socket.answer(datagram, reply);
+        if answered.is_ok()
+            && let Some((sender, number)) = self.senders.get_mut(&key).zip(sequence)
+        {
+            sender.replies = sender.replies.wrapping_add(1);
+            sender.before = (number, Timestamp::from_unix_nanos(clock::wall().0));
+        }
         log::debug!(
             "received test packet from {from}: number {}, {} bytes, time to live {}; {}",
             sent.sequence,
@@ -266,6 +288,8 @@ impl Light {
         let sender = Sender {
             next: 0,
             packets: 0,
+            replies: 0,
+            before: Default::default(),
             last: now,
             sent: Timestamp::default(),
             bucket,

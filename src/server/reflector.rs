@@ -5,6 +5,7 @@
 use crate::clock::Wall;
 use crate::wire::ntp::{ErrorEstimate, Timestamp};
 use crate::wire::stamp::{self, TestResult};
+use crate::wire::stamp_answer::{Seen, answer_extensions};
 use crate::wire::twamp_test::{REFLECTOR, ReflectorPacket, SenderPacket};
 
 /// What a reflector holds a packet for at most, in units of 2^-32 s: 10 ms.
@@ -25,6 +26,8 @@ pub struct Arrived {
     pub sequence: Option<u32>,
     /// Of this host's clock.
     pub error: ErrorEstimate,
+    /// What extensions ask for.
+    pub seen: Seen,
 }
 
 /// A reply, ready but for T3.
@@ -60,7 +63,7 @@ pub fn reflect(buffer: &mut [u8], length: usize, arrived: &Arrived) -> Option<Re
     let packet = buffer.get_mut(..length)?;
     let sender = SenderPacket::read(packet)?;
     let ssid = stamp::ssid(packet);
-    let result = ssid.and_then(|_| stamp::answer_extensions(packet));
+    let result = ssid.and_then(|_| answer_extensions(packet, &arrived.seen));
     let reply = ReflectorPacket {
         sequence: arrived.sequence.unwrap_or(sender.sequence),
         sent: Timestamp::default(),
@@ -86,6 +89,7 @@ pub fn stamp_departure(reply: &mut [u8], at: Wall) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
     use std::time::Duration;
 
     const ARRIVED: Arrived = Arrived {
@@ -93,6 +97,15 @@ mod tests {
         ttl: 64,
         sequence: Some(7),
         error: ErrorEstimate(1),
+        seen: Seen {
+            from: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9),
+            to: (None, 862),
+            class: None,
+            reply_dscp: 0,
+            synchronised: false,
+            counts: None,
+            before: (0, Timestamp(0)),
+        },
     };
 
     fn packet(length: usize) -> Vec<u8> {

@@ -17,6 +17,7 @@ use crate::clock::Mono;
 use crate::net::{Datagram, DatagramSocket};
 use crate::os::{clock, thread};
 use crate::wire::ntp::ErrorEstimate;
+use crate::wire::stamp_answer::Seen;
 
 /// Stack of a reflecting thread: its buffer is on the heap.
 const STACK: usize = 64 * 1024;
@@ -40,6 +41,10 @@ pub struct Terms {
     /// Whether the sender is who asked for the session. Any other could be a
     /// reflector, to be set against this one.
     pub is_peer: bool,
+    /// The DSCP of replies that was asked for.
+    pub dscp: Option<u8>,
+    /// This side's port.
+    pub port: u16,
     /// Replies are marked as packets came.
     pub reflect_dscp: bool,
 }
@@ -87,7 +92,7 @@ impl TestSession {
             terms,
             shared,
             next: 0,
-            marked: None,
+            marked: terms.dscp,
             translated: None,
             refused: 0,
             results: Throttle::default(),
@@ -220,19 +225,29 @@ impl Reflecting {
             self.refused += 1;
             return;
         }
+        if self.terms.reflect_dscp {
+            self.socket.mark_like(datagram, &mut self.marked);
+        }
         let arrived = Arrived {
             at: datagram.stamp.unwrap_or_else(clock::wall),
             ttl: datagram.ttl.unwrap_or(u8::MAX),
             sequence: Some(self.next),
             error,
+            seen: Seen {
+                from,
+                to: (datagram.to, self.terms.port),
+                class: datagram.class,
+                reply_dscp: self.marked.unwrap_or(0),
+                synchronised: error.synchronised(),
+                // Counts belong to STAMP, which has no control connection.
+                counts: None,
+                before: Default::default(),
+            },
         };
         let Some(Reply { length, result }) = reflect(buffer, datagram.length, &arrived) else {
             self.refused += 1;
             return;
         };
-        if self.terms.reflect_dscp {
-            self.socket.mark_like(datagram, &mut self.marked);
-        }
         let reply = &mut buffer[..length];
         stamp_departure(reply, clock::wall());
         let answered = self.socket.answer(datagram, reply);

@@ -269,6 +269,8 @@ impl Control<'_> {
             timeout: request.timeout.min(host.limits.ref_wait),
             ref_wait: host.limits.ref_wait,
             rate: host.limits.rate,
+            dscp: request.dscp,
+            port,
             reflect_dscp: host.limits.reflect_dscp,
             is_peer: sender.to_canonical() == self.context.peer.ip().to_canonical(),
         };

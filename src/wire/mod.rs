@@ -19,6 +19,7 @@ pub mod pcap;
 pub mod pcapng;
 pub mod ping;
 pub mod stamp;
+pub mod stamp_answer;
 pub mod tcp;
 pub mod tcp_info;
 pub mod tunnel;

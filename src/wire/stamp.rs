@@ -9,17 +9,17 @@ use super::cursor::{Reader, Writer};
 /// Bytes of a packet of either direction without extensions.
 pub const BASE: usize = 44;
 /// Bytes of an extension before its value.
-const HEADER: usize = 4;
+pub(super) const HEADER: usize = 4;
 /// The extension that holds nothing but bytes to send.
-const EXTRA_PADDING: u8 = 1;
+pub(super) const EXTRA_PADDING: u8 = 1;
 /// The extension with a run's result: of a type for private use.
-const RESULT: u8 = 253;
+pub(super) const RESULT: u8 = 253;
 
 /// Flags at the head of an extension.
-mod flag {
-    pub(super) const UNRECOGNIZED: u8 = 0x80;
-    pub(super) const MALFORMED: u8 = 0x40;
-    pub(super) const INTEGRITY: u8 = 0x20;
+pub(super) mod flag {
+    pub(in crate::wire) const UNRECOGNIZED: u8 = 0x80;
+    pub(in crate::wire) const MALFORMED: u8 = 0x40;
+    pub(in crate::wire) const INTEGRITY: u8 = 0x20;
 }
 
 /// An extension that a sender can ask for (RFC 8972, section 4).
@@ -32,10 +32,12 @@ pub struct Extension {
     fields: &'static [(&'static str, usize)],
 }
 
-const LOCATION: u8 = 2;
-const CLASS_OF_SERVICE: u8 = 4;
-const DIRECT_MEASUREMENT: u8 = 5;
+pub(super) const LOCATION: u8 = 2;
+pub(super) const TIMESTAMP: u8 = 3;
+pub(super) const CLASS_OF_SERVICE: u8 = 4;
+pub(super) const DIRECT_MEASUREMENT: u8 = 5;
 const ACCESS_REPORT: u8 = 6;
+pub(super) const TELEMETRY: u8 = 7;
 
 /// In the order of their types.
 pub const EXTENSIONS: [Extension; 7] = [
@@ -47,7 +49,7 @@ pub const EXTENSIONS: [Extension; 7] = [
     },
     Extension {
         name: "timestamp",
-        kind: 3,
+        kind: TIMESTAMP,
         fields: &[("in_source", 8), ("in_method", 8), ("out_source", 8), ("out_method", 8)],
     },
     Extension {
@@ -73,7 +75,7 @@ pub const EXTENSIONS: [Extension; 7] = [
     },
     Extension {
         name: "telemetry",
-        kind: 7,
+        kind: TELEMETRY,
         fields: &[("sequence", 32), ("seconds", 32), ("fraction", 32), ("method", 8), ("", 24)],
     },
 ];
@@ -82,8 +84,10 @@ pub const EXTENSIONS: [Extension; 7] = [
 const ACCESS: [u8; 2] = [2 << 4, 1];
 /// Parts of a location that are asked for, each an address of 16 bytes: the source and
 /// the destination that packets have at the reflector.
-const ADDRESSES: [u8; 2] = [7, 4];
-const ADDRESS: usize = 16;
+const ADDRESSES: [u8; 2] = [SOURCE, DESTINATION];
+pub(super) const SOURCE: u8 = 7;
+pub(super) const DESTINATION: u8 = 4;
+pub(super) const ADDRESS: usize = 16;
 
 /// An extension as a sender writes it: not recognized, until the reflector says so.
 fn extension(kind: u8, value: &[u8]) -> Vec<u8> {
@@ -251,7 +255,7 @@ impl TestResult {
             .finish()
     }
 
-    fn read(value: &[u8]) -> Option<Self> {
+    pub(super) fn read(value: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(value);
         let (sent, received) = (reader.u32()?, reader.u32()?);
         let mut span = || reader.u64().map(Duration::from_nanos);
@@ -259,77 +263,13 @@ impl TestResult {
     }
 }
 
-/// Answers the extensions of a STAMP packet in place, as a reflector must: each
-/// is marked as known or not, and what cannot be read as malformed. Tells a
-/// result among them.
-pub fn answer_extensions(packet: &mut [u8]) -> Option<TestResult> {
-    let mut rest = packet.get_mut(BASE..)?;
-    let mut result = None;
-    while let Some(([flags, kind, a, b], after)) = rest.split_first_chunk_mut::<HEADER>() {
-        let length = usize::from(u16::from_be_bytes([*a, *b]));
-        // Reserved: TWAMP's padding of zeros, not an extension.
-        if *kind == 0 {
-            break;
-        }
-        let Some((value, next)) = after.split_at_mut_checked(length) else {
-            *flags |= flag::MALFORMED;
-            break;
-        };
-        *flags &= !(flag::UNRECOGNIZED | flag::MALFORMED);
-        match *kind {
-            EXTRA_PADDING => {}
-            RESULT => match TestResult::read(value) {
-                Some(read) => result = Some(read),
-                None => *flags |= flag::MALFORMED,
-            },
-            _ => *flags |= flag::UNRECOGNIZED,
-        }
-        rest = next;
-    }
-    result
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const RESULT_TOLD: TestResult = TestResult {
-        sent: 10,
-        received: 9,
-        round_trips: [
-            Duration::from_micros(101),
-            Duration::from_micros(120),
-            Duration::from_micros(200),
-        ],
-    };
-
     fn packet(extensions: &[&[u8]]) -> Vec<u8> {
         [&[0; BASE][..], &extensions.concat()].concat()
-    }
-
-    #[test]
-    fn a_result_is_read_among_other_extensions() {
-        let unknown = [0x80, 200, 0, 2, 1, 2];
-        let padding = [0x80, 1, 0, 1, 9];
-        let mut packet = packet(&[&padding, &unknown, &RESULT_TOLD.emit()]);
-        assert_eq!(answer_extensions(&mut packet), Some(RESULT_TOLD));
-        assert_eq!(packet[BASE], 0, "padding is known");
-        assert_eq!(packet[BASE + 5], 0x80, "type 200 is not");
-        assert_eq!(packet[BASE + 11], 0, "a result is known");
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_marked() {
-        let whole = RESULT_TOLD.emit();
-        for length in HEADER..whole.len() {
-            let mut packet = packet(&[&whole[..length]]);
-            assert_eq!(answer_extensions(&mut packet), None, "{length}");
-            assert_eq!(packet[BASE] & 0x40, 0x40, "{length}");
-        }
-        let mut zeros = packet(&[&[0; 100]]);
-        assert_eq!(answer_extensions(&mut zeros), None);
-        assert!(zeros.iter().all(|&byte| byte == 0));
     }
 
     #[test]
@@ -383,15 +323,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_input_makes_a_parser_panic(mut bytes: Vec<u8>) {
-            let length = bytes.len();
+        fn no_input_makes_a_parser_panic(bytes: Vec<u8>) {
             let mut answers: Vec<Answer> = EXTENSIONS.iter().map(Answer::new).collect();
             Answer::take(&mut answers, &bytes);
             for answer in &answers {
                 let _ = (answer.fields(), answer.addresses());
             }
-            let _ = (ssid(&bytes), answer_extensions(&mut bytes));
-            prop_assert_eq!(bytes.len(), length);
+            let _ = ssid(&bytes);
         }
     }
 }
