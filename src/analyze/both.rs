@@ -5,6 +5,7 @@
 //! stand to each other is told by [`crate::stats::line`].
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use super::side::Role;
 use crate::stats::Summary;
@@ -75,6 +76,9 @@ pub struct Way {
     pub lost: u64,
     /// Packets that arrived and are not in the sender's capture.
     pub unsent: u64,
+    /// Packets that left when the receiver's capture had not begun, or had ended: of
+    /// those that it lacks nobody knows.
+    pub not_covered: u64,
     /// How long they took, by the clocks put right, in nanoseconds.
     pub delays: Summary,
     /// When each left the client or reached it, and the difference of the two clocks'
@@ -85,11 +89,17 @@ pub struct Way {
 impl Way {
     fn new(sender: &Packets, receiver: &Packets, role: Role) -> Self {
         let (left, mut arrived) = (sender.of(role), receiver.of(role));
+        let covered = covered(&left, &arrived, receiver);
         let mut way = Self::default();
         for (key, (count, at)) in left {
             way.sent += u64::from(count);
             let (there, then) = arrived.remove(&key).unwrap_or((0, 0));
-            way.lost += u64::from(count.saturating_sub(there));
+            let missing = u64::from(count.saturating_sub(there));
+            if covered.contains(&at) {
+                way.lost += missing;
+            } else {
+                way.not_covered += missing;
+            }
             way.unsent += u64::from(there.saturating_sub(count));
             // Which of several alike is which, nobody knows.
             if (count, there) == (1, 1) {
@@ -98,6 +108,26 @@ impl Way {
         }
         way.unsent += arrived.values().map(|(count, _)| u64::from(*count)).sum::<u64>();
         way
+    }
+}
+
+/// When packets left that the receiver's capture would hold, had they arrived: it runs
+/// from its first packet to its last.
+fn covered(
+    left: &HashMap<u64, (u32, i64)>,
+    arrived: &HashMap<u64, (u32, i64)>,
+    receiver: &Packets,
+) -> RangeInclusive<i64> {
+    let took = |(key, (_, at)): (&u64, &(u32, i64))| {
+        arrived.get(key).map(|(_, then)| then.saturating_sub(*at))
+    };
+    let took = || left.iter().filter_map(took);
+    let times = || receiver.all.iter().map(|packet| packet.at);
+    match (times().min().zip(took().min()), times().max().zip(took().max())) {
+        (Some((first, quickest)), Some((last, slowest))) => {
+            first.saturating_sub(quickest)..=last.saturating_sub(slowest)
+        }
+        _ => i64::MIN..=i64::MAX,
     }
 }
 
@@ -186,12 +216,29 @@ mod tests {
     }
 
     #[test]
+    fn what_the_other_capture_did_not_cover_is_not_lost() {
+        let (mut near, mut far) = (Packets::default(), Packets::default());
+        for number in 0..100_u64 {
+            let at = i64::try_from(number).unwrap() * 100 * MS;
+            near.all.extend(packets(Role::Client, [(number, at)].into_iter()));
+            // The other capture begins late and ends early, and two are lost.
+            if (30..80).contains(&number) && number % 20 != 10 {
+                far.all.extend(packets(Role::Client, [(number, at + 10 * MS)].into_iter()));
+            }
+        }
+        let both = Both::new(&near, &far);
+        assert_eq!((both.out.sent, both.out.lost, both.out.not_covered), (100, 2, 51));
+    }
+
+    #[test]
     fn packets_alike_are_counted_and_have_no_time() {
         let (mut near, mut far) = (Packets::default(), Packets::default());
         near.all = packets(Role::Client, [(1, 0), (1, 5), (2, 9)].into_iter());
         far.all = packets(Role::Client, [(1, 7), (3, 8)].into_iter());
         let both = Both::new(&near, &far);
-        assert_eq!((both.out.sent, both.out.lost, both.out.unsent), (3, 2, 1));
+        // The last left when the other capture had ended.
+        assert_eq!((both.out.sent, both.out.lost, both.out.not_covered), (3, 1, 1));
+        assert_eq!(both.out.unsent, 1);
         assert!(both.out.delays.is_empty() && both.offset.is_none());
     }
 }

@@ -230,6 +230,7 @@ fn both(ends: &BothEnds) -> Object {
             .whole("sent", way.sent)
             .whole("lost", way.lost)
             .whole("not_in_senders_capture", way.unsent)
+            .whole("not_covered", way.not_covered)
             .object("one_way_us", percentiles_of(&way.delays))
     };
     let offset = ends.both.offset;

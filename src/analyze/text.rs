@@ -107,6 +107,9 @@ impl BothEnds {
                 count(way.sent, "packet"),
                 way.lost
             );
+            if way.not_covered > 0 {
+                put!(text, ", {} not within the other capture's time", way.not_covered);
+            }
             if way.unsent > 0 {
                 put!(text, ", {} not in the sender's capture", way.unsent);
             }

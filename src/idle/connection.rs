@@ -249,9 +249,15 @@ impl Connection {
     }
 
     fn nothing_came(&self) -> Outcome {
-        match self.icmp {
-            Some(icmp) => Outcome::Unreachable(Some(icmp)),
-            None => Outcome::Silent,
+        if let Some(icmp) = self.icmp {
+            return Outcome::Unreachable(Some(icmp));
+        }
+        // What was said has reached the peer's kernel, so that the path is there.
+        let probing = matches!(self.stage, Stage::Probing { .. });
+        let info = self.stream().filter(|_| probing).and_then(Stream::tcp_info);
+        match info.and_then(|info| info.unacked) {
+            Some(0) => Outcome::Unanswered,
+            _ => Outcome::Silent,
         }
     }
 

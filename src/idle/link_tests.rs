@@ -101,7 +101,7 @@ fn each_outcome_has_its_name() {
         echo_once(&mut stream);
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    assert_eq!(ended.outcome.name(), "silent");
+    assert_eq!(ended.outcome.name(), "unanswered");
     let (ended, _) = fate(|mut stream| echo_once(&mut stream));
     assert_eq!(ended.outcome, Outcome::ClosedIdle);
     assert!(ended.silent < GAP, "{ended:?}");
@@ -114,7 +114,7 @@ fn a_service_that_answers_once_is_no_proof_of_silence() {
         let _ = stream.read_to_end(&mut Vec::new());
     };
     let (ended, proof) = fate_beside(move |mut stream| once(&mut stream), once);
-    assert_eq!((ended.outcome.name(), proof), ("silent", Some(Proof::Mute)));
+    assert_eq!((ended.outcome.name(), proof), ("unanswered", Some(Proof::Mute)));
 }
 
 #[test]

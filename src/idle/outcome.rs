@@ -24,6 +24,8 @@ pub enum Outcome {
     Closed,
     /// Nothing answered the probe, or what the server said never came.
     Silent,
+    /// The probe was acknowledged, and not answered.
+    Unanswered,
     /// The network said that the peer cannot be reached.
     Unreachable(Option<IcmpError>),
     /// The peer closed during the gap.
@@ -64,6 +66,7 @@ impl Outcome {
             Self::Reset { .. } => "reset",
             Self::Closed => "closed",
             Self::Silent => "silent",
+            Self::Unanswered => "unanswered",
             Self::Unreachable(_) => "unreachable",
             Self::ClosedIdle => "closed_idle",
             Self::ResetIdle => "reset_idle",

@@ -114,6 +114,9 @@ pub(super) fn outcome(tried: &Tried) -> String {
         ),
         Outcome::Closed => "the peer answered the probe by closing".to_owned(),
         Outcome::Silent => "forgotten: no answer to the probe".to_owned(),
+        Outcome::Unanswered => {
+            "the probe was acknowledged, but the program did not answer it".to_owned()
+        }
         Outcome::Unreachable(None) => "unreachable, says this host".to_owned(),
         Outcome::Unreachable(Some(icmp)) => format!("unreachable: {icmp}"),
         Outcome::ClosedIdle => "closed by the peer during the gap".to_owned(),
@@ -146,6 +149,10 @@ fn how(tried: &Tried, speaker: Speaker) -> &'static str {
         }
         Outcome::Reset { .. } => {
             "a reset answers: something on the path, or the peer, has forgotten it"
+        }
+        Outcome::Unanswered => {
+            "the peer's program answers no more: its kernel, or a proxy in its place, acknowledges \
+             what comes"
         }
         Outcome::Closed | Outcome::ClosedIdle => "the peer, or a proxy in its place, closes it",
         Outcome::Unreachable(_) => "the network reports that the peer cannot be reached",
@@ -337,7 +344,9 @@ pub fn advice(answer: &Answer<'_>, run: &IdleRun) -> String {
          ssh:           ServerAliveInterval {seconds}\n"
     );
     let unproven = answer.verified.is_none();
-    if unproven && matches!(died.outcome, Outcome::ClosedIdle | Outcome::Closed) {
+    if unproven
+        && matches!(died.outcome, Outcome::ClosedIdle | Outcome::Closed | Outcome::Unanswered)
+    {
         text.push_str(
             "If it is the server's own time-out, TCP keep-alive does not count there: raise that \
              time-out,\nor have the application speak (ssh's does).\n",

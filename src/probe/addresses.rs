@@ -46,6 +46,11 @@ impl Addresses {
         Self { now: self.now, met: Vec::new() }
     }
 
+    /// The first.
+    pub fn first(&self) -> Option<SocketAddr> {
+        self.met.first().map(|at| at.remote).or(self.now)
+    }
+
     /// Whether a connection to `remote` leads to another address than before.
     pub(super) fn moves(&self, remote: SocketAddr) -> bool {
         self.now.is_some_and(|now| now != remote)

@@ -142,12 +142,15 @@ pub fn verdict(evidence: &Evidence, rtt: Duration) -> Cause {
     let Some(departed) = evidence.departed else {
         return Cause::Unknown;
     };
-    if departed >= long {
+    // What made it slow holds at least a third of the time that it took beyond others.
+    let beyond = rtt.saturating_sub(evidence.smallest.unwrap_or(0));
+    let made_it_slow = |span: u32| span >= long && span >= beyond / 3;
+    if made_it_slow(departed) {
         return sending(evidence);
     }
     // A hole in what came makes the stamp of the reply that of another segment.
     let held_here = evidence.arrived.map(|arrived| rtt.saturating_sub(arrived));
-    if evidence.holes == Some(0) && held_here.is_some_and(|span| span >= long) {
+    if evidence.holes == Some(0) && held_here.is_some_and(made_it_slow) {
         return Cause::HereReceiving;
     }
     if let Some(copy) = evidence.copy {

@@ -113,6 +113,9 @@ fn a_peer_whose_kernel_had_it() {
 fn this_host() {
     let got_late = Evidence { ..CALM };
     assert_eq!(told(got_late, 320_000), Cause::HereReceiving);
+    // The peer's program stood still for 2 s; this one was 10 ms late to read.
+    let stopped = Evidence { arrived: Some(2_010_000), ..CALM };
+    assert_eq!(told(stopped, 2_020_000), Cause::Peer);
     let dropped = Evidence {
         departed: Some(626_000),
         acked: Some(646_400),

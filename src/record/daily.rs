@@ -50,7 +50,8 @@ impl DailySink {
         let (_, csv) = run.files.as_ref()?;
         let stem = csv.to_str()?.strip_suffix("_timings.csv")?;
         let path = PathBuf::from(format!("{stem}_daily.jsonl"));
-        let seen = (0, signals::seen(Signal::Reopen));
+        let seen = if series.is_some() { 0 } else { signals::seen(Signal::Reopen) };
+        let seen = (0, seen);
         let (pair, file, last, look_at) = (0, None, None, Mono(0));
         Some(Self { run, path, series, exit, seen, pair, file, last, look_at })
     }
@@ -80,8 +81,11 @@ impl Sink for DailySink {
     }
 
     fn has_turned(&mut self) -> bool {
-        let turns = self.series.as_ref().map_or(0, |series| series.turns());
-        let now = (turns, signals::seen(Signal::Reopen));
+        // A series begins a new pair when it is asked for one, with its next row.
+        let now = match &self.series {
+            Some(series) => (series.turns(), 0),
+            None => (0, signals::seen(Signal::Reopen)),
+        };
         std::mem::replace(&mut self.seen, now) != now
     }
 
@@ -94,7 +98,9 @@ impl Sink for DailySink {
         if last && self.series.is_none() && self.file.is_none() {
             return;
         }
-        let run = Run { start: anchor.wall(figures.start), files, ..self.run.clone() };
+        let led_to = figures.flows.first().unwrap_or(figures).addresses.first();
+        let address = led_to.unwrap_or(self.run.address);
+        let run = Run { start: anchor.wall(figures.start), files, address, ..self.run.clone() };
         let object = json::object(&run, figures);
         if last {
             self.last = Some(object);

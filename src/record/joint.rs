@@ -195,7 +195,7 @@ impl Joint {
             put!(said, "{host}: not measured: {why}\n");
         }
         for (base, other, compared) in self.compared() {
-            let sentences = compared::sentences(&name(base), &name(other), &compared);
+            let sentences = compared::sentences([&name(base), &name(other)], &compared, None);
             let all = sentences.into_iter().chain(compared::how(&compared));
             said.extend(all.map(|sentence| wrapped(&sentence, COLUMNS)));
         }

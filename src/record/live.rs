@@ -160,9 +160,11 @@ impl Foot {
     /// Takes them away, so that something else can be printed. Whether there were any.
     pub(super) fn clear(&mut self) -> bool {
         let back = self.back();
-        let drawn = std::mem::take(&mut self.lines) > 0;
+        let lines = std::mem::take(&mut self.lines);
+        let drawn = lines > 0;
         if drawn {
-            let _ = screen::say(&(back + "\x1b[J"));
+            // Of one line nothing is below.
+            let _ = screen::say(&(back + if lines > 1 { "\x1b[J" } else { "\x1b[K" }));
             // What comes next may go to standard error of the same terminal.
             screen::settle(MOMENT);
         }

@@ -17,6 +17,7 @@ use super::compress::Compressor;
 use super::files::{FilesError, create_pair_from};
 use crate::clock::{Mono, Wall, nanos};
 use crate::os::clock;
+use crate::os::signals::{self, Signal};
 use crate::text::timestamp::file_stamp;
 
 /// When a pair of files is full.
@@ -169,13 +170,16 @@ pub(super) struct Turns {
     length: u64,
     /// When the present file is old enough; none before its first row.
     until: Option<Mono>,
+    /// How often new files had been asked for by SIGUSR1.
+    asked: u32,
 }
 
 impl Turns {
     /// For files that begin with so many bytes.
     pub(super) fn new(series: Arc<Series>, header: usize) -> Self {
         let header = u64::try_from(header).unwrap_or(0);
-        Self { series, header, length: header, until: None }
+        let asked = signals::seen(Signal::Reopen);
+        Self { series, header, length: header, until: None, asked }
     }
 
     /// No further pair comes: waits a while for those that are being packed.
@@ -187,7 +191,9 @@ impl Turns {
     /// it is taken as written.
     pub(super) fn is_due(&mut self, length: usize, at: Mono, wall: Wall) -> bool {
         let length = u64::try_from(length).unwrap_or(0);
-        let due = match self.series.rule.limit {
+        let asked = signals::seen(Signal::Reopen);
+        let is_asked = std::mem::replace(&mut self.asked, asked) != asked;
+        let is_full = match self.series.rule.limit {
             // A row that is longer than the limit has a file of its own.
             Limit::Bytes(most) => self.length > self.header && self.length + length > most,
             Limit::Age(age) => {
@@ -198,6 +204,7 @@ impl Turns {
                 old
             }
         };
+        let due = is_full || is_asked;
         if due {
             self.series.turn();
             self.length = self.header;

@@ -88,10 +88,11 @@ impl RowFile {
     }
 
     /// After SIGUSR1 the rows go to whatever has the path then: a rotation has moved
-    /// the file away.
+    /// the file away. One of a series gives way to the next of it instead.
     fn reopen(&mut self) {
         let asked = signals::seen(Signal::Reopen);
-        if std::mem::replace(&mut self.asked, asked) == asked {
+        let is_asked = std::mem::replace(&mut self.asked, asked) != asked;
+        if !is_asked || !matches!(self.turn, Turn::Never) {
             return;
         }
         self.sync();

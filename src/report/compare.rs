@@ -6,6 +6,7 @@
 //! the whole's may be off. A run that remembers too long for its length has no
 //! such interval: then nothing is claimed, and it is said why.
 
+use super::facts;
 use super::figures::Figures;
 use super::kept::{BATCHES, Kept};
 use super::run::Run;
@@ -38,7 +39,8 @@ impl Difference {
     /// In words: at the median, at the p99, and how it was found.
     pub fn told(&self, runs: &[Run]) -> Vec<String> {
         let [base, other] = [self.base, self.other].map(|place| &runs[place].label);
-        let sentences = compared::sentences(base, other, &self.compared);
+        let unit = Some(facts::unit(runs));
+        let sentences = compared::sentences([base, other], &self.compared, unit);
         sentences.into_iter().chain(compared::how(&self.compared)).collect()
     }
 }
@@ -52,10 +54,29 @@ pub fn all(runs: &[Run]) -> Vec<Difference> {
     further.filter_map(|other| Some(differ(runs, first(&runs[other])?, other))).collect()
 }
 
+#[allow(clippy::cast_precision_loss, reason = "round-trip times are far below 2^53 ns")]
 fn differ(runs: &[Run], base: usize, other: usize) -> Difference {
     let (first, second) = (&runs[base].figures, &runs[other].figures);
-    let compared = rounds(first, second).unwrap_or_else(|| apart([first, second]));
+    let mut compared = rounds(first, second).unwrap_or_else(|| apart([first, second]));
+    for (estimate, percent) in [(&mut compared.median, 50.0), (&mut compared.p99, 99.0)] {
+        if let (Some(estimate), Some(one), Some(two)) =
+            (estimate, first.percentile(percent), second.percentile(percent))
+        {
+            reach_out(estimate, two as f64 - one as f64);
+        }
+    }
     Difference { base, other, compared }
+}
+
+/// The two runs' own percentiles differ by a little else than their rounds do, where
+/// nothing wanders: an interval holds both.
+fn reach_out(estimate: &mut Estimate, whole: f64) {
+    if let Ok((low, high)) = &mut estimate.interval {
+        let width = *high - *low;
+        if whole >= *low - width && whole <= *high + width {
+            (*low, *high) = (low.min(whole), high.max(whole));
+        }
+    }
 }
 
 /// Two runs at different times.
@@ -112,17 +133,25 @@ fn spread(values: &[f64]) -> f64 {
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
 fn rounds(base: &Figures, other: &Figures) -> Option<Compared> {
     let ((one, 1), (two, 1)) = (base.series.kept(), other.series.kept()) else { return None };
-    // Half of the time from one packet to the next.
-    let near = base.nanos() / base.sent().saturating_sub(1).max(1) / 2;
+    // The targets of one run take turns: the other's packet of a round may be nearly
+    // one interval away, on either side.
+    let near = base.nanos() / base.sent().saturating_sub(1).max(1);
     let mut paired = Paired::default();
-    let mut further = two.iter().peekable();
+    let mut further = two;
     let mut rounds = 0;
     for first in one {
-        while further.next_if(|second| second.sent.saturating_add(near) < first.sent).is_some() {}
-        let same = |second: &&Kept| second.sent <= first.sent.saturating_add(near);
-        if let Some(second) = further.next_if(same) {
-            paired.record(first.rtt, second.rtt);
+        let away = |kept: &Kept| kept.sent.abs_diff(first.sent);
+        while let [this, next, ..] = further
+            && away(next) <= away(this)
+        {
+            further = &further[1..];
+        }
+        if let [nearest, rest @ ..] = further
+            && away(nearest) < near
+        {
+            paired.record(first.rtt, nearest.rtt);
             rounds += 1;
+            further = rest;
         }
     }
     let shorter = one.len().min(two.len()) as f64;

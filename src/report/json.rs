@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::compare::Difference;
-use super::facts::PERCENTILES;
+use super::facts::{self, PERCENTILES};
 use super::figures::{Figures, Throughput};
 use super::outages::{Outage, Together};
 use super::run::{Run, Source};
@@ -177,7 +177,8 @@ fn timeline(timeline: &Spans) -> Object {
 fn difference(difference: &Difference, runs: &[Run]) -> Object {
     let [base, other] = [difference.base, difference.other].map(|place| runs[place].label.as_str());
     let compared = &difference.compared;
-    let [median, p99] = compared::sentences(base, other, compared);
+    let unit = Some(facts::unit(runs));
+    let [median, p99] = compared::sentences([base, other], compared, unit);
     compared::object(base, other, compared)
         .object("p50", estimated(compared.median).text("sentence", median.as_str()))
         .object("p99", estimated(compared.p99).text("sentence", p99.as_str()))

@@ -10,10 +10,10 @@ const MICROS: usize = 3;
 
 /// `B is 312.0 us (0.31 %) slower at the median (95 %: 305.0 to 320.0)`, and the same
 /// for the p99.
-pub fn sentences(base: &str, other: &str, compared: &Compared) -> [String; 2] {
-    [("median", compared.median), ("p99", compared.p99)].map(|(place, estimate)| {
-        sentence([base, other], place, estimate, compared.paired.is_some())
-    })
+/// In the table's unit, where there is a table.
+pub fn sentences(names: [&str; 2], compared: &Compared, unit: Option<Unit>) -> [String; 2] {
+    [("median", compared.median), ("p99", compared.p99)]
+        .map(|(place, estimate)| sentence(names, place, estimate, compared.paired.is_some(), unit))
 }
 
 /// How the comparison was made, where that is more than the percentiles of each.
@@ -36,6 +36,7 @@ fn sentence(
     place: &str,
     estimate: Option<Estimate>,
     paired: bool,
+    unit: Option<Unit>,
 ) -> String {
     let Some(Estimate { nanos, interval, percent }) = estimate else {
         return format!("{other} and {base}: no replies to compare at the {place}");
@@ -45,7 +46,7 @@ fn sentence(
     let percent =
         percent.map_or(String::new(), |percent| format!(" ({} %)", significant(percent.abs())));
     let largest = interval.map_or(0.0, |(low, high)| low.abs().max(high.abs())).max(nanos.abs());
-    let unit = Unit::for_largest(largest as u64);
+    let unit = unit.unwrap_or_else(|| Unit::for_largest(largest as u64));
     let size = format!("{} {}{percent} {way}", unit.number(nanos.abs()), unit.name());
     match interval {
         Err(WhyNot::TooFew(fewest)) => {
@@ -119,7 +120,7 @@ mod tests {
 
     fn say(nanos: f64, interval: Result<(f64, f64), WhyNot>) -> String {
         let estimate = Estimate { nanos, interval, percent: Some(nanos / 1e6) };
-        sentence(["A", "B"], "median", Some(estimate), false)
+        sentence(["A", "B"], "median", Some(estimate), false, None)
     }
 
     #[test]
