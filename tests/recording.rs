@@ -468,3 +468,23 @@ fn a_run_in_pieces_has_every_number_once_and_is_one_run_to_report() {
     let ended = run(["loopback", "--rotate", "20x"]);
     assert!(ended.stderr.contains("a size of 1024 bytes or more such as 100M"), "{ended:?}");
 }
+
+#[test]
+fn a_deleted_directory_is_an_error_and_rows_go_on_in_a_new_file() {
+    let server = Server::start(&[]);
+    let scratch = Scratch::new();
+    let logs = scratch.path().join("logs");
+    let mut command = echotest();
+    command.args(["client", "127.0.0.1", &server.port(), "-i", "0.02", "-w", "3", "-q"]);
+    let process = Process::start(command.arg("--log-dir").arg(&logs));
+    eventually("rows", || {
+        let found = fs::read_dir(&logs).into_iter().flatten().flatten();
+        found.map(|entry| entry.metadata().map_or(0, |data| data.len())).sum::<u64>() > 2_000
+    });
+    fs::remove_dir_all(&logs).expect("a directory");
+    let ended = process.finish();
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.stderr.contains("it was deleted, with "), "{ended:?}");
+    let again = fs::read_to_string(file(&logs, "_timings.csv")).expect("a new file");
+    assert!(again.starts_with("packet_num,") && again.lines().count() > 20, "{again}");
+}

@@ -1,8 +1,9 @@
 //! A file that only ever holds whole rows, whatever ends the program and
 //! however full the disk is.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,11 @@ pub struct RowFile {
     asked: u32,
     /// Rows that the file has not taken yet.
     backlog: Vec<u8>,
+    /// Those that the present file has taken.
+    written: u64,
     missing: u64,
+    /// It was deleted, which has been said, and there is no other yet.
+    is_deleted: bool,
     failing: bool,
     turn: Turn,
     /// The next file is to be begun.
@@ -64,7 +69,9 @@ impl RowFile {
             header: None,
             asked,
             backlog: Vec::new(),
+            written: 0,
             missing: 0,
+            is_deleted: false,
             failing: false,
             turn: Turn::Never,
             due: false,
@@ -111,8 +118,32 @@ impl RowFile {
     /// From now on rows go to `file`, which has `length` bytes.
     fn go_on_in(&mut self, file: File, length: u64) {
         self.file = file;
+        self.written = 0;
+        self.is_deleted = false;
         if let Some(header) = self.header.as_ref().filter(|_| length == 0) {
             self.backlog.splice(0..0, header.iter().copied());
+        }
+    }
+
+    /// Where somebody has deleted the file, perhaps with its directory, its rows are
+    /// gone and the next go to a new one.
+    fn find_again(&mut self) {
+        // One that follows may have been removed as too old before it has followed.
+        let follows = matches!(self.turn, Turn::Follows(_));
+        if follows || self.file.metadata().is_ok_and(|data| data.nlink() > 0) {
+            return;
+        }
+        let (path, gone) = (self.path.display(), std::mem::take(&mut self.written));
+        self.missing += gone;
+        if !std::mem::replace(&mut self.is_deleted, true) {
+            log::error!(
+                "{path}: it was deleted, with {gone} rows; a new one is begun if it can be"
+            );
+        }
+        let made = self.path.parent().map_or(Ok(()), fs::create_dir_all);
+        let options = || OpenOptions::new().append(true).create(true).open(&self.path);
+        if let Ok(file) = made.and_then(|()| options()) {
+            self.go_on_in(file, 0);
         }
     }
 
@@ -188,6 +219,7 @@ impl RowFile {
     }
 
     fn recovered(&mut self) {
+        self.written += lines(&self.backlog);
         self.backlog.clear();
         if std::mem::take(&mut self.failing) {
             let path = self.path.display();
@@ -206,6 +238,7 @@ impl RowFile {
             // Where even this fails, the row is written whole after its piece.
             let _ = self.file.set_len(now.len().saturating_sub(cut));
         }
+        self.written += lines(&self.backlog[..whole]);
         self.backlog.drain(..whole);
         if !std::mem::replace(&mut self.failing, true) {
             log::error!(
@@ -220,6 +253,7 @@ impl Drain for RowFile {
     /// Takes a block of whole rows. Never fails: what is lost is counted.
     fn write(&mut self, rows: &[u8]) -> io::Result<()> {
         self.reopen();
+        self.find_again();
         for (place, rows) in rows.split(|&byte| byte == TURN).enumerate() {
             self.due |= place > 0;
             self.take_turn();
@@ -239,6 +273,7 @@ impl Drain for RowFile {
 
     fn close(&mut self) -> u64 {
         self.sync();
+        self.find_again();
         let missing = self.missing + lines(&self.backlog);
         if missing > 0 {
             log::error!("{}: {missing} rows could not be written", self.path.display());

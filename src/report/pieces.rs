@@ -52,7 +52,8 @@ pub fn named(arguments: &[String]) -> Result<Vec<String>, Error> {
         if found.is_empty() {
             return Err(Error::new(argument, Problem::NothingThere));
         }
-        found.sort_unstable();
+        // The first target of a run before its further ones.
+        found.sort_by_key(|path| path.replace("_target", "_w"));
         paths.extend(found);
     }
     Ok(paths)
