@@ -26,6 +26,9 @@ impl RoundTrip {
     }
 }
 
+/// By how much chance alone makes the shortest round trip longer than the smallest
+/// delays of both ways, in nanoseconds: a program's wake-ups.
+const CHANCE: i64 = 100_000;
 /// Packets that wait for the line that they help to find: 128 KiB.
 const MOST_WAITING: usize = 4096;
 /// Or for so long, in nanoseconds.
@@ -76,13 +79,28 @@ impl Clocks {
         Some((line.offset(self.last), (shortest / 2).saturating_add(drifted as i64)))
     }
 
+    /// How far apart the smallest delays of both ways are at the least, where the clocks
+    /// go in a line: the shortest round trip is hardly longer than both together, or one
+    /// of the clocks was set or steered meanwhile.
+    fn least_room(&self, packets: &[RoundTrip]) -> i64 {
+        let mut spans: Vec<i64> = packets.iter().map(RoundTrip::span).collect();
+        spans.sort_unstable();
+        let (Some(&first), Some(&median)) = (spans.first(), spans.get(spans.len() / 2)) else {
+            return 0;
+        };
+        let shortest = self.shortest.map_or(first, |shortest| shortest.min(first));
+        let usual = 2 * median.saturating_sub(shortest);
+        (shortest - usual.max(shortest / 20).max(CHANCE)).max(0)
+    }
+
     fn take(&mut self, packets: &[RoundTrip]) {
+        let least = self.least_room(packets);
         let mut known = std::mem::take(&mut self.known);
         let add = |known: &mut [Vec<Point>; 2]| {
             for RoundTrip(ways) in packets {
                 known.iter_mut().zip(ways).for_each(|(known, way)| known.push(*way));
             }
-            Line::between(known).filter(|line| line.room() >= 0)
+            Line::between(known).filter(|line| line.room() >= least)
         };
         let before = known.each_ref().map(Vec::len);
         let mut line = add(&mut known);
@@ -233,5 +251,25 @@ mod tests {
         // 33 pieces of an hour, the last of them cut.
         let most = 33 * crate::stats::line::MOST_CORNERS;
         assert!(clocks.known.iter().all(|known| known.len() <= most));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_by_less_than_the_path_is_long_is_seen() {
+        let mut random = Random::new(3);
+        let mut clocks = Clocks::default();
+        for number in 0..400 {
+            let [out, back] = [(), ()].map(|()| i64::try_from(random.below(500_000)).unwrap());
+            let step = if number >= 200 { 3 * MS } else { 0 };
+            let left = number * 100 * MS;
+            let there = left + 10 * MS + out + step;
+            let came = left + 20 * MS + out + back;
+            clocks.record(RoundTrip([(left, there - left), (came, came - there)]));
+        }
+        clocks.settle();
+        assert_eq!(clocks.breaks, 1);
+        let worst = clocks.above.each_ref().map(|above| above.percentile(90.0).unwrap());
+        assert!(worst.iter().all(|nanos| *nanos < 700_000), "{worst:?}");
+        let (offset, bound) = clocks.offset().unwrap();
+        assert!((offset - 3 * MS).abs() <= bound, "{offset} ± {bound}");
     }
 }

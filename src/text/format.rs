@@ -176,8 +176,8 @@ pub fn clocks(
     drift_ppm: Option<(f64, f64)>,
 ) -> String {
     let mut text = format!(
-        "{one} clock is {} {} {other}, within {} (half of the smallest round trip; no \
-         measurement can tell more)",
+        "{one} clock is {} {} {other}, within {} (half of the smallest round trip, and the \
+         drift's own error)",
         duration(offset.unsigned_abs()),
         if offset < 0 { "behind" } else { "ahead of" },
         duration(bound.unsigned_abs()),
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(
             told,
             "its clock is 3000.150 ms behind ours, within 152.0 us (half of the smallest round \
-             trip; no measurement can tell more) and runs 50.0 ppm slower, within 0.1"
+             trip, and the drift's own error) and runs 50.0 ppm slower, within 0.1"
         );
         assert!(!clocks(["its", "ours"], 5, 1, None).contains("ppm"));
     }
