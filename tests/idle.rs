@@ -69,20 +69,21 @@ fn black_hole(stream: &mut TcpStream) {
 }
 
 #[test]
-fn a_path_that_forgets_is_found_and_named() {
+fn a_program_that_answers_no_more_is_told_from_a_path_that_forgets() {
     let address = forgetful(Duration::from_millis(1700), Manner::Forgets);
     let ended = idle(address, &[]);
     assert_eq!((ended.status, ended.stderr.as_str()), (0, ""), "{ended:?}");
     let out = &ended.stdout;
     assert!(out.contains("\n1 s: alive, answered in "), "{out}");
-    assert!(out.contains("\n2 s: forgotten: no answer to the probe\n"), "{out}");
+    assert!(out.contains("\n2 s: the probe was acknowledged, but the program did not"), "{out}");
     assert!(!out.contains("\n4 s:"), "longer gaps were waited for: {out}");
     assert!(out.contains("\nround 2: "), "{out}");
     assert!(out.contains(" of silence; after "), "{out}");
-    assert!(out.contains("has forgotten it and drops what comes, without a word."), "{out}");
+    assert!(out.contains("the peer's program answers no more: its kernel, or a proxy"), "{out}");
+    assert!(!out.contains("on the path"), "{out}");
     let json = idle(address, &["--json"]).stdout;
     assert_eq!(json.lines().count(), 1, "{json}");
-    brackets(&json, 1.7, "silent");
+    brackets(&json, 1.7, "unanswered");
 }
 
 #[test]
