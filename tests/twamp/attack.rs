@@ -172,7 +172,7 @@ fn strangers_packets_are_not_reflected_by_a_session() {
     let client = Process::start(&mut command);
     eventually("the session has begun", || server.process.stderr().contains("to port 299"));
     // Who comes first from the client's address may be the client, behind a translator.
-    std::thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     let stranger = socket();
     for port in 29900..=29910_u16 {
         stranger.send_to(&[0; 44], ("127.0.0.1", port)).unwrap();
