@@ -280,7 +280,7 @@ fn a_fast_run_has_a_status_line_on_a_terminal_and_nothing_of_it_in_a_pipe() {
     let arguments = "loopback -i 0.005 -w 2.5 -c 0 --no-files";
     let Some(shown) = on_a_terminal(arguments, "C.UTF-8") else { return };
     assert!(shown.contains("packets sent, 0.0% loss, last minute p50/p99 "), "{shown}");
-    assert!(shown.contains("\x1b[J--- 127.0.0.1"), "the line is taken away: {shown}");
+    assert!(shown.contains("\x1b[K--- 127.0.0.1"), "the line is taken away: {shown}");
     let widest = shown.split(['\r', '\n']).filter(|part| part.contains("last minute"));
     for part in widest {
         assert!(part.trim_end_matches("\x1b[K").chars().count() <= 59, "{part:?}");

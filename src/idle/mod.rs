@@ -2,7 +2,7 @@
 //!
 //! [`connection`] is one connection that is left alone, [`link`] watches many of
 //! them and asks beside each death whether the service is still there,
-//! [`search`] says what is known and [`next`] what to try next, without a clock or
+//! [`search`] says what is known and `next` what to try next, without a clock or
 //! a socket, and [`words`] and [`json`] say it.
 
 pub mod answer;

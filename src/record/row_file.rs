@@ -28,7 +28,7 @@ pub(super) const TURN: u8 = b'\x0c';
 pub enum Turn {
     /// It stays.
     Never,
-    /// It goes on in the next one at each [`TURN`].
+    /// It goes on in the next one at each `TURN`.
     Leads(Arc<Series>),
     /// It follows another.
     Follows(Arc<Series>),

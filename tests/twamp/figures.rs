@@ -53,9 +53,12 @@ fn losses_are_seen_in_the_direction_where_they_happen() {
         let json = &run.ended.stdout;
         assert!((160.0..=240.0).contains(&value(json, lost)), "{json}");
         assert!(value(json, not_lost) < 0.5, "{json}");
-        assert_eq!(run.rows.len(), 2000);
-        let numbers: Vec<u64> = run.rows.iter().map(|row| row.number).collect();
-        assert_eq!(numbers, (1..=2000).collect::<Vec<_>>());
+        // What fell due while a busy host stood still is skipped, and said.
+        let skipped = value(json, "packets.skipped");
+        #[allow(clippy::cast_precision_loss, reason = "a count")]
+        let sent = run.rows.len() as f64;
+        assert!((sent + skipped - 2000.0).abs() < 0.5 && skipped < 200.0, "{sent} and {skipped}");
+        assert!(run.rows.is_sorted_by(|one, next| one.number < next.number));
     }
 }
 
