@@ -4,36 +4,17 @@
 
 mod common;
 
-use std::process::{Command, id};
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use common::{Ended, Impaired, Process, Server, eventually, figure, have, root};
+use common::lab::Lab;
+use common::{Impaired, Process, eventually, figure};
 
 const TARGET: &str = "10.205.6.2";
 const TARGET6: &str = "fd00:cd:6::2";
 
-fn sh(script: &str) -> String {
-    let out = Command::new("sh").args(["-ec", script]).output().expect("sh");
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{script}\n{said}");
-    String::from_utf8_lossy(&out.stdout).into_owned()
-}
-
 /// `c`, the routers `1` to `5`, and `s`; the link behind router N is 10.205.(N+1).
-struct Lab {
-    prefix: String,
-}
-
-impl Lab {
-    fn new() -> Option<Self> {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        if !(root() && have("ip") && have("nft")) {
-            return None;
-        }
-        let prefix = format!("ete{}x{}", id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let lab = Self { prefix };
-        sh(&format!(
-            "P={p}
+fn lab() -> Option<Lab> {
+    Lab::new("ete", &["c", "1", "2", "3", "4", "5", "s"], [TARGET, TARGET6], |prefix| {
+        format!(
+            "P={prefix}
             for n in c 1 2 3 4 5 s; do
               ip netns add $P$n; ip -n $P$n link set lo up
               ip netns exec $P$n sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 \
@@ -65,64 +46,22 @@ impl Lab {
             for n in 5 s; do
               ip netns exec $P$n nft 'add table inet t; add chain inet t p {{ type filter hook prerouting priority 0; }};
                 add rule inet t p tcp dport 7007 tcp flags & (syn | rst) == 0 meta length {{ 40, 60 }} counter'
-            done",
-            p = lab.prefix
-        ));
-        Some(lab)
-    }
-
-    fn namespace(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
-    }
-
-    fn within(&self, name: &str, script: &str) -> String {
-        sh(&format!("ip netns exec {} {script}", self.namespace(name)))
-    }
-
-    fn server(&self) -> Server {
-        let mut command = Impaired::echotest_in(&self.namespace("s"));
-        Server::from(
-            command.args(["server", "--port", "7007", "--bind", TARGET, "--bind", TARGET6]),
+            done"
         )
-    }
-
-    fn path(&self, arguments: &[&str]) -> Ended {
-        let mut command = Impaired::echotest_in(&self.namespace("c"));
-        Process::start(command.arg("path").args(arguments)).finish()
-    }
-
-    /// Has a router do to packets what an nft rule in `hook` says.
-    fn rule(&self, router: &str, hook: &str, rule: &str) {
-        self.within(
-            router,
-            &format!(
-                "nft 'add table inet x; flush table inet x;
-                 add chain inet x {hook} {{ type filter hook {hook} priority 0; }};
-                 add rule inet x {hook} {rule}'"
-            ),
-        );
-    }
-
-    /// Segments that came there and are empty and without options: a kernel's own
-    /// have time stamps.
-    fn questions_at(&self, name: &str) -> u64 {
-        let listed = self.within(name, "nft list table inet t");
-        let (_, count) = listed.split_once("counter packets ").expect("a counter");
-        count.split(' ').next().and_then(|count| count.parse().ok()).expect("a number")
-    }
+    })
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for name in ["c", "1", "2", "3", "4", "5", "s"] {
-            let _ = Command::new("ip").args(["netns", "del", &self.namespace(name)]).status();
-        }
-    }
+/// Segments that came there and are empty and without options: a kernel's own
+/// have time stamps.
+fn questions_at(lab: &Lab, name: &str) -> u64 {
+    let listed = lab.within(name, "nft list table inet t");
+    let (_, count) = listed.split_once("counter packets ").expect("a counter");
+    count.split(' ').next().and_then(|count| count.parse().ok()).expect("a number")
 }
 
 #[test]
 fn routers_answer_inside_a_connection_and_the_server_gets_none_of_it() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = lab() else { return };
     let _server = lab.server();
     let silent = "type time-exceeded drop";
     lab.rule("2", "output", &format!("icmp {silent}; add rule inet x output icmpv6 {silent}"));
@@ -139,13 +78,13 @@ fn routers_answer_inside_a_connection_and_the_server_gets_none_of_it() {
             assert!(told.starts_with(if number == 2 { &silent } else { &address }), "{inside}");
         }
     }
-    assert!(lab.questions_at("5") >= 2);
-    assert_eq!(lab.questions_at("s"), 0);
+    assert!(questions_at(&lab, "5") >= 2);
+    assert_eq!(questions_at(&lab, "s"), 0);
 }
 
 #[test]
 fn where_a_firewall_treats_connection_attempts_otherwise_both_are_told() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = lab() else { return };
     let _server = lab.server();
     let ended = lab.path(&[TARGET, "7007", "-c", "1"]);
     let same = "inside an established connection the same routers answer\n";
@@ -155,12 +94,12 @@ fn where_a_firewall_treats_connection_attempts_otherwise_both_are_told() {
     let ended = lab.path(&[TARGET, "7007", "-c", "1"]);
     assert!(ended.stdout.contains("  4  no answer\n"), "{ended:?}");
     assert!(ended.stdout.contains("  hop 4: 10.205.4.2; of a connection attempt: no answer\n"));
-    assert_eq!(lab.questions_at("s"), 0);
+    assert_eq!(questions_at(&lab, "s"), 0);
 }
 
 #[test]
 fn a_client_in_trouble_tells_who_on_the_way_still_answers() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = lab() else { return };
     let _server = lab.server();
     let start = |target: &str| {
         let mut command = Impaired::echotest_in(&lab.namespace("c"));
@@ -168,7 +107,7 @@ fn a_client_in_trouble_tells_who_on_the_way_still_answers() {
         Process::start(command.args(["client", target, "7007"]).args(options))
     };
     let clients = [start(TARGET), start(TARGET6)];
-    eventually("both have asked while all is well", || lab.questions_at("5") >= 2);
+    eventually("both have asked while all is well", || questions_at(&lab, "5") >= 2);
     lab.rule("4", "forward", "drop");
     let told = |client: &Process, text: &str| client.stderr().contains(text);
     eventually("both have asked in the silence", || {
@@ -189,5 +128,5 @@ fn a_client_in_trouble_tells_who_on_the_way_still_answers() {
         assert_eq!(figure(&ended.stdout, "packets.corrupt"), Some(0.0), "{ended:?}");
         assert_eq!(figure(&ended.stdout, "connections.drops"), Some(0.0), "{ended:?}");
     }
-    assert_eq!(lab.questions_at("s"), 0);
+    assert_eq!(questions_at(&lab, "s"), 0);
 }

@@ -8,16 +8,10 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::process::{Command, id};
 
+use common::lab::sh;
 use common::{
     Impaired, Process, Scratch, Server, client_command, element, figure, have, root, rows, run,
 };
-
-fn sh(script: &str) -> String {
-    let out = Command::new("sh").args(["-ec", script]).output().expect("sh");
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{script}\n{said}");
-    String::from_utf8_lossy(&out.stdout).into_owned()
-}
 
 /// Two namespaces with four equal links; a connection's ports choose one on the way
 /// there, and all come back over the first.

@@ -6,37 +6,19 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::process::{Command, id};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::{Ended, Impaired, Process, Server, figure, have, root, run};
+use common::lab::{Lab, sh};
+use common::{Server, figure, run};
 
 const TARGET: &str = "10.203.30.2";
 const TARGET6: &str = "fd00:cb:30::2";
 
-fn sh(script: &str) -> String {
-    let out = Command::new("sh").args(["-ec", script]).output().expect("sh");
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{script}\n{said}");
-    String::from_utf8_lossy(&out.stdout).into_owned()
-}
-
 /// `c` with links to the routers `m1` to `m4`, those with links to `r`, and `r` with
 /// one to `s`. What of `c`'s traffic goes by which of the four, nft counts.
-struct Lab {
-    prefix: String,
-}
-
-impl Lab {
-    fn new() -> Option<Self> {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        if !(root() && have("ip") && have("nft")) {
-            return None;
-        }
-        let prefix = format!("etp{}x{}", id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let lab = Self { prefix };
-        sh(&format!(
-            "P={p}
+fn lab() -> Option<Lab> {
+    Lab::new("etp", &["c", "m1", "m2", "m3", "m4", "r", "s"], [TARGET, TARGET6], |prefix| {
+        format!(
+            "P={prefix}
             for n in c m1 m2 m3 m4 r s; do
               ip netns add $P$n; ip -n $P$n link set lo up
               ip netns exec $P$n sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 \
@@ -69,66 +51,24 @@ impl Lab {
             ip -n ${{P}}r route add 10.203.1.0/24 via 10.203.21.1
             ip -n ${{P}}r -6 route add fd00:cb:1::/64 via fd00:cb:21::1
             ip -n ${{P}}s route add default via 10.203.30.1
-            ip -n ${{P}}s -6 route add default via fd00:cb:30::1",
-            p = lab.prefix
-        ));
-        Some(lab)
-    }
-
-    fn namespace(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
-    }
-
-    fn within(&self, name: &str, script: &str) -> String {
-        sh(&format!("ip netns exec {} {script}", self.namespace(name)))
-    }
-
-    fn server(&self) -> Server {
-        let mut command = Impaired::echotest_in(&self.namespace("s"));
-        Server::from(
-            command.args(["server", "--port", "7007", "--bind", TARGET, "--bind", TARGET6]),
+            ip -n ${{P}}s -6 route add default via fd00:cb:30::1"
         )
-    }
-
-    fn path(&self, arguments: &[&str]) -> Ended {
-        let mut command = Impaired::echotest_in(&self.namespace("c"));
-        Process::start(command.arg("path").args(arguments)).finish()
-    }
-
-    /// Source ports whose packets a router has seen.
-    fn ports_over(&self, router: u32) -> BTreeSet<u16> {
-        let listed = self.within(&format!("m{router}"), "nft list set ip t ports");
-        let (_, elements) = listed.split_once("elements").unwrap_or_default();
-        let words = elements.split(|c: char| !c.is_ascii_digit());
-        words.filter_map(|word| word.parse().ok()).collect()
-    }
-
-    /// Has `r` do to packets what an nft rule in `hook` says.
-    fn rule(&self, router: &str, hook: &str, rule: &str) {
-        self.within(
-            router,
-            &format!(
-                "nft 'add table inet x; flush table inet x;
-                 add chain inet x {hook} {{ type filter hook {hook} priority 0; }};
-                 add rule inet x {hook} {rule}'"
-            ),
-        );
-    }
-
-    /// Nobody remembers what fits where.
-    fn forget(&self) {
-        for name in ["c", "s"] {
-            let name = self.namespace(name);
-            sh(&format!("ip -n {name} route flush cache; ip -6 -n {name} route flush cache"));
-        }
-    }
+    })
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for name in ["c", "m1", "m2", "m3", "m4", "r", "s"] {
-            let _ = Command::new("ip").args(["netns", "del", &self.namespace(name)]).status();
-        }
+/// Source ports whose packets a router has seen.
+fn ports_over(lab: &Lab, router: u32) -> BTreeSet<u16> {
+    let listed = lab.within(&format!("m{router}"), "nft list set ip t ports");
+    let (_, elements) = listed.split_once("elements").unwrap_or_default();
+    let words = elements.split(|c: char| !c.is_ascii_digit());
+    words.filter_map(|word| word.parse().ok()).collect()
+}
+
+/// Nobody remembers what fits where.
+fn forget(lab: &Lab) {
+    for name in ["c", "s"] {
+        let name = lab.namespace(name);
+        sh(&format!("ip -n {name} route flush cache; ip -6 -n {name} route flush cache"));
     }
 }
 
@@ -167,7 +107,7 @@ fn what_does_not_go_together_is_refused() {
 
 #[test]
 fn the_ways_of_flows_are_those_that_the_routers_saw() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = lab() else { return };
     let _server = lab.server();
     let flows = ["--flows", "12", "--source-ports", "40001"];
     let ended = lab.path(&[&[TARGET, "7007", "--json", "-c", "1"], &flows[..]].concat());
@@ -179,12 +119,12 @@ fn the_ways_of_flows_are_those_that_the_routers_saw() {
         ports.split(',').map(|port| port.parse().expect("a port")).collect()
     };
     for router in 1..=4 {
-        assert_eq!(told(router), lab.ports_over(router), "m{router}: {}", ended.stdout);
+        assert_eq!(told(router), ports_over(&lab, router), "m{router}: {}", ended.stdout);
     }
     // Each flow ends at the third hop; the second is the same router for all, which
     // the links to it give four addresses.
     assert_eq!(ended.stdout.matches("\"length\":3").count(), 12, "{}", ended.stdout);
-    let bad: Vec<String> = lab.ports_over(2).iter().map(u16::to_string).collect();
+    let bad: Vec<String> = ports_over(&lab, 2).iter().map(u16::to_string).collect();
     let marks: Vec<&str> = bad.iter().flat_map(|port| ["--bad", port]).collect();
     let ended = lab.path(&[&[TARGET, "7007", "-c", "1"], &flows[..], &marks].concat());
     assert!(
@@ -202,7 +142,7 @@ fn the_ways_of_flows_are_those_that_the_routers_saw() {
 
 #[test]
 fn routers_that_say_nothing_are_unknown_and_the_rest_is_right() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = lab() else { return };
     let _server = lab.server();
     // Its usual six answers do not last for all that follows.
     lab.within("r", "sysctl -qw net.ipv4.icmp_ratelimit=0");
@@ -224,7 +164,7 @@ fn routers_that_say_nothing_are_unknown_and_the_rest_is_right() {
 
 #[test]
 fn addresses_that_are_translated_on_the_way_and_the_other_family() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = lab() else { return };
     let _server = lab.server();
     lab.within(
         "r",
@@ -257,7 +197,7 @@ fn sizes(lab: &Lab, target: &str) -> [(Option<f64>, Option<f64>, String); 2] {
 
 #[test]
 fn the_largest_packet_is_exact_each_way_and_told_why() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = lab() else { return };
     let _server = lab.server();
     let whole = |why: &str| (Some(1500.0), None, why.to_owned());
     assert_eq!(sizes(&lab, TARGET), [whole("interface"), whole("interface")]);
@@ -272,7 +212,7 @@ fn the_largest_packet_is_exact_each_way_and_told_why() {
         let told = (Some(1400.0), Some(1401.0), "icmp".to_owned());
         let [outward, inward] = sizes(&lab, target);
         assert_eq!((outward, inward.0), (told, Some(1400.0)));
-        lab.forget();
+        forget(&lab);
     }
     sh(&format!("ip -n {} link set s mtu 1500", lab.namespace("r")));
     sh(&format!("ip -n {} route change default via 10.203.30.1 advmss 1200", lab.namespace("s")));

@@ -10,9 +10,9 @@ use super::tell::as_tally;
 use super::text::{BothEnds, Found, Joined};
 use crate::clock::Wall;
 use crate::probe::findings;
-use crate::record::json::{micros, percentiles_of};
 use crate::stats::Summary;
 use crate::text::object::Object;
+use crate::text::series::{micros, percentiles_of};
 use crate::text::timestamp::rfc3339;
 use crate::wire::packet::Skip;
 

@@ -15,7 +15,8 @@ use super::table::Capture;
 use super::tell::{closing, figures, in_full};
 use crate::clock::Wall;
 use crate::stats::Summary;
-use crate::text::format::{Brief, clocks, count, duration, duration_or_dash};
+use crate::text::clocks::clocks_apart;
+use crate::text::format::{Brief, count, duration, duration_or_dash};
 use crate::text::timestamp::rfc3339;
 use crate::wire::packet::Skip;
 
@@ -120,7 +121,7 @@ impl BothEnds {
         }
         if let Some((offset, bound)) = self.both.offset {
             let clocks =
-                clocks(["the server's", "the client's"], offset, bound, self.both.drift_ppm);
+                clocks_apart(["the server's", "the client's"], offset, bound, self.both.drift_ppm);
             put!(text, "  {clocks}");
             text.push('\n');
         }

@@ -3,6 +3,7 @@
 use super::command::{COMMANDS, Command};
 use super::matches::default_of;
 use super::opt::Row;
+use super::topics;
 
 /// Where the explanations begin.
 const INDENT: usize = 28;
@@ -44,7 +45,12 @@ pub(super) fn of(command: &Command) -> String {
             text.push_str(&line(command, row));
         }
     }
-    text + "\n" + &command.notes()
+    put!(text, "\n{}", command.notes());
+    // What its results mean.
+    if let Some(topic) = topics::find(command.name) {
+        put!(text, "\n{}", topics::text(topic));
+    }
+    text
 }
 
 /// A sentence.

@@ -121,14 +121,7 @@ fn help_about(mut topics: impl Iterator<Item = OsString>) -> Result<Status, Fail
         Some("man") => print(&manual::page()),
         Some("completions") => complete_for(topics.next()),
         name => match name.and_then(command::find) {
-            // A command's help ends with what its results mean.
-            Some(command) => {
-                let more = topics::find(command.name).map(topics::text);
-                print(
-                    &(help::of(command)
-                        + &more.map_or_else(String::new, |more| "\n".to_owned() + &more)),
-                )
-            }
+            Some(command) => print(&help::of(command)),
             None => match name.and_then(topics::find) {
                 Some(topic) => print(&topics::text(topic)),
                 None => Err(UsageError::unknown_command(&topic).into()),

@@ -22,7 +22,7 @@ pub mod tally;
 pub mod tracker;
 pub mod verdict;
 
-pub use addresses::Addresses;
+pub use addresses::{Addresses, AtAddress};
 pub use count::Losses;
 pub use detail::{Detail, Failure, Figures, KernelTimes, PingDetail, TwampDetail};
 pub use directions::{Direction, Directions};

@@ -8,11 +8,8 @@ use crate::os::clock;
 use crate::probe::{Finding, Gone, Sample, Sink, Tally, findings};
 use crate::stats::Summary;
 use crate::text::object::Object;
+use crate::text::series::{extremes, micros, percentile, percentiles, percentiles_of};
 use crate::text::timestamp::rfc3339;
-
-/// The percentiles that stand in the object, by their keys.
-const PERCENTILES: [(&str, f64); 5] =
-    [("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99_9", 99.9)];
 
 /// Prints the object on standard output when the run is over.
 pub struct JsonSink {
@@ -128,17 +125,6 @@ fn response(tally: &Tally) -> Object {
     percentiles(Object::new(), &tally.response)
 }
 
-fn percentiles(object: Object, series: &Summary) -> Object {
-    PERCENTILES
-        .iter()
-        .fold(object, |object, (key, percent)| percentile(object, key, series, *percent))
-}
-
-/// A series with its extremes and percentiles, in microseconds.
-pub fn percentiles_of(series: &Summary) -> Object {
-    percentiles(micros(extremes(series), "stddev", series.stddev()), series)
-}
-
 fn config(run: &Run) -> Object {
     Object::new()
         .whole("size", u64::try_from(run.size).ok().filter(|&size| size > 0))
@@ -157,23 +143,6 @@ pub(super) fn packets(run: &Run, tally: &Tally) -> Object {
         .whole("skipped", tally.skipped)
         .number("loss_percent", tally.loss_percent(), 4)
         .whole("retransmitted", run.tcp_info.then_some(tally.retransmitted))
-}
-
-/// Nanoseconds as microseconds with three decimals.
-pub fn micros(object: Object, key: &str, nanos: Option<f64>) -> Object {
-    object.number(key, nanos.map(|nanos| nanos / 1e3), 3)
-}
-
-#[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
-fn percentile(object: Object, key: &str, series: &Summary, percent: f64) -> Object {
-    micros(object, key, series.percentile(percent).map(|nanos| nanos as f64))
-}
-
-#[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
-fn extremes(series: &Summary) -> Object {
-    let object = micros(Object::new(), "min", series.min().map(|nanos| nanos as f64));
-    let object = micros(object, "mean", series.mean());
-    micros(object, "max", series.max().map(|nanos| nanos as f64))
 }
 
 pub(super) fn round_trips(tally: &Tally) -> Object {

@@ -3,13 +3,13 @@
 
 use super::Run;
 use super::csv::Extra;
-use super::json::{micros, percentiles_of};
 use super::{screen, terminal, text};
 use crate::clock::{Anchor, nanos};
 use crate::probe::{Detail, Failure, Gone, Outcome, PingDetail, Sample, Sink, Tally};
 use crate::text::format::Brief;
 use crate::text::object::Object;
 use crate::text::row::Row;
+use crate::text::series::{micros, percentiles_of};
 use crate::text::timestamp::rfc3339;
 use crate::wire::icmp::IcmpError;
 use crate::wire::ping;

@@ -1,9 +1,9 @@
 //! The slow packets and their causes, as a table, in words and as JSON.
 
-use super::json::micros;
 use crate::probe::{Cause, Explained, Slow, Tally, Window};
 use crate::text::format::duration;
 use crate::text::object::Object;
+use crate::text::series::micros;
 
 /// What happened to packets of this cause.
 fn words(cause: Cause) -> &'static str {

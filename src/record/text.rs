@@ -128,10 +128,11 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
         0 => String::new(),
         skipped => format!(", {skipped} skipped"),
     };
+    let at_each = tally.by_address();
     let mut text = format!(
         "--- {} {} statistics ---\n\
          {} sent, {} received, {} lost ({:.1}% loss){waiting}, {} late, {} corrupt{skipped}, time {}\n",
-        addresses::heading(run, tally),
+        addresses::heading(run, &at_each),
         run.protocol,
         count(sent, "packet"),
         tally.received,
@@ -142,7 +143,7 @@ pub fn summary(run: &Run, tally: &Tally, outstanding: usize) -> String {
         seconds(tally.elapsed()),
     );
     text.push_str(&round_trips(tally));
-    text.push_str(&addresses::lines(tally));
+    text.push_str(&addresses::lines(&at_each));
     text.push_str(&parts(tally));
     if let Some((p50, p99)) = run.floor {
         let (p50, p99) = (duration(p50), duration(p99));

@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use super::csv::Extra;
-use super::json::{micros, percentiles_of};
 use crate::clock::nanos;
 use crate::probe::{Detail, Direction, Directions, Losses, Sample, Tally, TwampDetail};
+use crate::stats::Few;
 use crate::stats::clocks::Clocks;
-use crate::stats::{Few, Summary};
-use crate::text::format::{self, Brief, Unit, count, duration, seconds};
+use crate::text::clocks::{above_smallest, estimate, ways_object};
+use crate::text::format::{Brief, Unit, duration, seconds};
 use crate::text::object::Object;
 use crate::text::row::Row;
+use crate::text::series::{PERCENTILES, micros, percentiles_of};
 use crate::wire::stamp::Answer;
 
 /// TWAMP's columns of the CSV. The reflector's times are by its own clock.
@@ -82,7 +83,9 @@ pub fn summary(directions: &Directions, tally: &Tally) -> String {
         text += &if directions.valid() {
             line(name, direction)
         } else {
-            above_smallest(name, above, direction.jitter.mean())
+            // One that exceeds all delays is that of a clock which was set.
+            let most = as_float(above.max()).unwrap_or(0.0);
+            above_smallest(name, above, direction.jitter.mean().filter(|jitter| *jitter <= most))
         };
     }
     if let Some(max) = directions.processing.max() {
@@ -234,25 +237,6 @@ fn seconds_or_less(span: Duration) -> Brief {
     if span < Duration::from_secs(1) { duration(nanos(span)) } else { seconds(span) }
 }
 
-/// What one way took beyond its fastest packet: all that is known of it between clocks
-/// that nobody has set to each other.
-fn above_smallest(name: &str, above: &Summary, jitter: Option<f64>) -> String {
-    let Some(max) = above.max() else { return String::new() };
-    let unit = Unit::for_largest(max);
-    let percentile = |percent| as_float(above.percentile(percent));
-    let figures = [percentile(50.0), percentile(99.0), as_float(Some(max)), jitter];
-    format!(
-        "{name} above its smallest p50/p99/max/jitter = {} {}\n",
-        unit.numbers(&figures),
-        unit.name()
-    )
-}
-
-/// By how many nanoseconds TAI, which PTP counts, has been ahead of UTC since 2017.
-const TAI: u64 = 37_000_000_000;
-/// A clock that is so far off is off for that reason, or nearly.
-const NEARLY: u64 = 100_000_000;
-
 /// What one-way delays are worth.
 fn worth(directions: &Directions, clocks: &Clocks) -> String {
     let word = |synchronised| if synchronised { "is" } else { "is not" };
@@ -275,49 +259,11 @@ fn worth(directions: &Directions, clocks: &Clocks) -> String {
     text
 }
 
-/// How the clocks stand to each other, by the packets alone.
-fn estimate(clocks: &Clocks) -> Option<String> {
-    let (offset, bound) = clocks.offset()?;
-    let drift = clocks.line.and_then(|line| line.drift_ppm());
-    let mut text = format::clocks(["the reflector's", "this host's"], offset, bound, drift);
-    if offset.unsigned_abs().abs_diff(TAI) < NEARLY {
-        text += "; 37 s are between UTC and TAI";
-    }
-    if clocks.breaks > 0 {
-        put!(text, "; one of them was set {}", count(clocks.breaks, "time"));
-    }
-    Some(text)
-}
-
-/// Lines on both ways of packets whose clocks nobody knows more of.
-pub fn ways(clocks: &Clocks) -> Vec<String> {
-    let Some(told) = estimate(clocks) else { return Vec::new() };
-    let [out, back] = &clocks.above;
-    let lines = [above_smallest("outbound", out, None), above_smallest("inbound", back, None)];
-    lines.iter().map(|line| line.trim_end().to_owned()).chain([told]).collect()
-}
-
-/// The same as JSON.
-#[allow(clippy::cast_precision_loss, reason = "exact to 15 digits")]
-pub fn ways_object(object: Object, clocks: &Clocks) -> Object {
-    let [out, back] = &clocks.above;
-    let offset = clocks.offset();
-    let drift = clocks.line.and_then(|line| line.drift_ppm());
-    let object = object
-        .object("outbound_above_smallest_us", percentiles_of(out))
-        .object("inbound_above_smallest_us", percentiles_of(back));
-    let object = micros(object, "offset_us", offset.map(|(offset, _)| offset as f64));
-    micros(object, "offset_bound_us", offset.map(|(_, bound)| bound as f64))
-        .number("drift_ppm", drift.map(|(drift, _)| drift), 2)
-        .number("drift_bound_ppm", drift.map(|(_, error)| error), 2)
-        .whole("clock_set", clocks.breaks)
-}
-
 fn direction(direction: &Direction) -> Object {
     let object = micros(Object::new(), "min", direction.min());
     let object = micros(object, "mean", direction.mean());
     let object = micros(object, "max", direction.max());
-    let object = [("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99_9", 99.9)]
+    let object = PERCENTILES
         .iter()
         .fold(object, |object, (key, percent)| micros(object, key, direction.percentile(*percent)));
     micros(object, "jitter", direction.jitter.mean())

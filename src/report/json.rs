@@ -9,8 +9,8 @@ use super::run::{Run, Source};
 use super::stretches::{Before, Episodes, Of, Shift};
 use super::timeline::{SHOWN, Span, Spans};
 use super::words;
-use crate::record::twamp::ways_object;
 use crate::stats::paired::Estimate;
+use crate::text::clocks::ways_object;
 use crate::text::compared;
 use crate::text::object::Object;
 

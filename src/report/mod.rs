@@ -28,7 +28,7 @@ pub use outages::Together;
 pub use reader::Reader;
 pub use run::{Run, Source};
 
-use crate::record::twamp;
+use crate::text::clocks;
 
 /// All that is shown.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ impl Report {
         told.extend(words::before_outages(run, unit));
         told.extend(words::episodes(run));
         told.extend(run.figures.flows.told());
-        told.extend(twamp::ways(&run.figures.clocks));
+        told.extend(clocks::ways(&run.figures.clocks));
         told
     }
 

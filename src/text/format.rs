@@ -167,28 +167,6 @@ pub fn count(number: u64, noun: &str) -> Brief {
     brief!("{number} {noun}{s}")
 }
 
-/// How the first clock stands to the other: by how many nanoseconds it is ahead, the
-/// bound of that, and by how many millionths it runs faster, with what that may be off.
-pub fn clocks(
-    [one, other]: [&str; 2],
-    offset: i64,
-    bound: i64,
-    drift_ppm: Option<(f64, f64)>,
-) -> String {
-    let mut text = format!(
-        "{one} clock is {} {} {other}, within {} (half of the smallest round trip, and the \
-         drift's own error)",
-        duration(offset.unsigned_abs()),
-        if offset < 0 { "behind" } else { "ahead of" },
-        duration(bound.unsigned_abs()),
-    );
-    if let Some((drift, error)) = drift_ppm {
-        let word = if drift < 0.0 { "slower" } else { "faster" };
-        put!(text, " and runs {:.1} ppm {word}, within {:.1}", drift.abs(), error.max(0.1));
-    }
-    text
-}
-
 /// A sentence in lines that fit, the further ones indented.
 pub fn wrapped(sentence: &str, width: usize) -> String {
     let mut text = String::new();
@@ -226,17 +204,6 @@ mod tests {
         assert_eq!(count(1, "drop"), "1 drop");
         assert_eq!(count(0, "drop"), "0 drops");
         assert_eq!(count(u64::MAX, "retransmission that came after that").len(), 20 + 1 + 36);
-    }
-
-    #[test]
-    fn clocks_are_told_with_their_bounds() {
-        let told = clocks(["its", "ours"], -3_000_150_000, 152_000, Some((-50.04, 0.01)));
-        assert_eq!(
-            told,
-            "its clock is 3000.150 ms behind ours, within 152.0 us (half of the smallest round \
-             trip, and the drift's own error) and runs 50.0 ppm slower, within 0.1"
-        );
-        assert!(!clocks(["its", "ours"], 5, 1, None).contains("ppm"));
     }
 
     #[test]

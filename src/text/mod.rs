@@ -34,9 +34,11 @@ impl Put for &mut String {
     }
 }
 
+pub mod clocks;
 pub mod compared;
 pub mod decimal;
 pub mod format;
 pub mod object;
 pub mod row;
+pub mod series;
 pub mod timestamp;

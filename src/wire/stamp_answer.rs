@@ -128,11 +128,13 @@ pub fn answer_extensions(packet: &mut [u8], seen: &Seen) -> Option<TestResult> {
             break;
         };
         *flags &= !(flag::UNRECOGNIZED | flag::MALFORMED);
-        *flags |= if *kind == RESULT {
-            result = TestResult::read(value).or(result);
-            if TestResult::read(value).is_some() { 0 } else { flag::MALFORMED }
-        } else {
-            answer(*kind, value, seen)
+        *flags |= match (*kind, TestResult::read(value)) {
+            (RESULT, Some(read)) => {
+                result = Some(read);
+                0
+            }
+            (RESULT, None) => flag::MALFORMED,
+            (kind, _) => answer(kind, value, seen),
         };
         rest = next;
     }

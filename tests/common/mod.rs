@@ -7,6 +7,8 @@
     reason = "tests are the world outside: they use std's clock, sockets and threads"
 )]
 
+pub mod lab;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

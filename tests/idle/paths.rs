@@ -143,6 +143,12 @@ fn forgets_and_resets() {
     contains(&ended, r#""keep_alive_s":3,"#);
 }
 
+/// A longer limit, whose interval is not proven here: that takes twice as long.
+fn forgets_after_twenty_seconds() {
+    let Some(lab) = Lab::new("long", [20, 0], 0, "drop", "") else { return };
+    found(&lab.idle(&lab.server(&[]), &["--to", "23", "--no-verify"]), 20.0, "silent");
+}
+
 /// The client's word is taken up again, the server's is lost.
 fn takes_up_again_for_the_client_alone() {
     let Some(lab) = Lab::new("loose", [3, 0], 1, "drop", "") else { return };
@@ -325,9 +331,10 @@ fn each_path_is_told_as_it_is() {
     if !(root() && have("ip") && have("nft")) {
         return;
     }
-    let paths: [fn(); 10] = [
+    let paths: [fn(); 11] = [
         forgets_and_drops,
         forgets_and_resets,
+        forgets_after_twenty_seconds,
         takes_up_again_for_the_client_alone,
         one_of_two_paths_forgets,
         loss_is_no_limit,
